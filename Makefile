@@ -1,0 +1,28 @@
+PYTHON ?= python3.11
+NAME ?= demo
+BIN := .venv/bin
+
+.PHONY: demo test test-slow lab
+
+# The environment all targets share; remade when the lock or the package's description changes.
+.venv/.installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps -e .
+	touch $@
+
+# Runs notebooks/00_start_here.ipynb into runs/$(NAME) and prints its table.
+demo: .venv/.installed
+	@if [ -e "runs/$(NAME)" ]; then \
+	  echo "error: runs/$(NAME) exists: remove it, or choose another name with \`make demo NAME=other\`" >&2; exit 1; fi
+	$(BIN)/python -m lab run papermill_jobs/demo.yaml -p name "$(NAME)"
+
+test: .venv/.installed
+	$(BIN)/python -m pytest -q tests -m "not slow"
+
+# pytest exits with 5 where no test is marked slow: that is no failure.
+test-slow: .venv/.installed
+	$(BIN)/python -m pytest -q tests -m slow || [ $$? -eq 5 ]
+
+lab: .venv/.installed
+	$(BIN)/jupyter lab notebooks

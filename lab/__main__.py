@@ -1,0 +1,69 @@
+"""The command line: `python -m lab run papermill_jobs/demo.yaml -p name first`. Everything is imported when needed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lab.errors import LabError
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+
+
+def join(arguments: list[str]) -> list[str]:
+    """`-p name value`, as papermill has it, to `-p name=value`: Typer has no repeatable option with two values."""
+    joined, rest = [], list(arguments)
+    while rest:
+        word = rest.pop(0)
+        joined.append(word)
+        if word == "-p" and len(rest) > 1 and "=" not in rest[0]:
+            joined.append(f"{rest.pop(0)}={rest.pop(0)}")
+    return joined
+
+
+def split(pair: str) -> tuple[str, str]:
+    """`name=value` to its two parts."""
+    name, found, value = pair.partition("=")
+    if not found:
+        raise LabError(f"-p {pair} has no value: write `-p {pair} VALUE`")
+    return name, value
+
+
+@app.callback()
+def commands() -> None:
+    """Everything that is not a notebook."""
+
+
+@app.command()
+def run(
+    job: Annotated[Path, typer.Argument(help="A job file, such as papermill_jobs/demo.yaml.")],
+    p: Annotated[list[str] | None, typer.Option("-p", metavar="NAME VALUE", help="A parameter; repeatable.")] = None,
+    runs: Annotated[Path | None, typer.Option(help="The folder for the run, instead of runs/.")] = None,
+) -> None:
+    """Execute a job's notebook into a new run directory, and print the table of its arms where it has one."""
+    from lab import jobs
+
+    made = jobs.execute(jobs.plan(job, [split(pair) for pair in p or []], runs))
+    summary = made / "summary.json"
+    if summary.is_file():
+        from lab.tables import arms_text
+
+        print(arms_text(json.loads(summary.read_text(encoding="utf-8"))))
+    print(f"run: {made}")
+
+
+def main() -> None:
+    """Run a command; what the user can mend is one line on stderr and exit code 1."""
+    try:
+        app(args=join(sys.argv[1:]))
+    except LabError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

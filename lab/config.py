@@ -1,0 +1,301 @@
+"""The configuration of a run: frozen sections, checked when they are made, flat in notebooks and YAML files.
+
+Field names are unique over all sections, so that a notebook parameter or a YAML key is one bare name. Every field but
+those of `NOT_SCIENTIFIC` enters the hash: two runs with one hash are the same experiment.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lab.errors import LabError
+from lab.layout import get_layout
+from lab.tasks import TASKS
+
+__all__ = [
+    "EvalConfig", "LayoutConfig", "PairConfig", "RunConfig", "TaskConfig", "TrainConfig", "TranslatorConfig",
+]  # fmt: skip
+
+PAIRS = ("mini", "mistral-llama", "llama-mistral", "custom")
+NOT_SCIENTIFIC = ("name", "device", "eval_batch_size")  # they change where and how fast, not what
+
+
+def _one_of(section: object, name: str, allowed: tuple[str, ...]) -> None:
+    value = getattr(section, name)
+    if value not in allowed:
+        raise LabError(f"{name}={value!r} is not known; choose one of {', '.join(allowed)}.")
+
+
+def _at_least(section: object, least: float, *names: str) -> None:
+    for name in names:
+        if getattr(section, name) < least:
+            raise LabError(f"{name}={getattr(section, name)} is too small; it must be at least {least}.")
+
+
+def _above_zero(section: object, *names: str) -> None:
+    for name in names:
+        if getattr(section, name) <= 0:
+            raise LabError(f"{name}={getattr(section, name)} must be above 0.")
+
+
+class _Section:
+    """Type checks for all sections; `check` holds what each section asks besides."""
+
+    def __post_init__(self) -> None:
+        for item in dataclasses.fields(self):
+            if item.type in ("int", "float", "str"):
+                object.__setattr__(self, item.name, _typed(item.name, item.type, getattr(self, item.name)))
+        self.check()
+
+    def check(self) -> None:
+        """Raise LabError for values that cannot work."""
+
+
+def _typed(name: str, kind: str, value: Any) -> Any:
+    """`value` as `kind`, without guessing. YAML reads 1e-3 as a text, so a float may be written as one."""
+    if kind == "str" and isinstance(value, str):
+        return value
+    if kind == "int" and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if kind == "float" and isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if math.isfinite(number):
+            return number
+    expected = {"str": "a text", "int": "a whole number", "float": "a finite number"}[kind]
+    raise LabError(f"{name}={value!r} is not {expected}.")
+
+
+@dataclass(frozen=True)
+class PairConfig(_Section):
+    """Which frozen models. `source` and `target` go with pair="custom": a hub id, a folder, or "random:<folder>".
+
+    `source_layers` is "all" (1..number of layers), "last", or a list of indices into the hidden states (0: embeddings).
+    """
+
+    pair: str = "mini"
+    source: str = ""
+    target: str = ""
+    dtype: str = "float32"
+    device: str = "auto"
+    source_layers: str | list[int] | tuple[int, ...] = "all"
+
+    def check(self) -> None:
+        _one_of(self, "pair", PAIRS)
+        _one_of(self, "dtype", ("float32", "bfloat16"))
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            raise LabError(f"device={self.device!r} is not known; choose auto, cpu, cuda or cuda:<number>.")
+        if self.pair == "custom" and not (self.source and self.target):
+            missing = "target" if self.source else "source"
+            raise LabError(f"pair='custom' needs {missing}: a hub id, a local folder, or random:<folder>.")
+        if self.pair != "custom" and (self.source or self.target):
+            raise LabError(f"source and target are read only with pair='custom', not with pair={self.pair!r}.")
+        layers = self.source_layers
+        if isinstance(layers, (list, tuple)):
+            if not layers or any(isinstance(index, bool) or not isinstance(index, int) for index in layers):
+                raise LabError(f"source_layers={layers!r} is not a list of at least one whole number.")
+            object.__setattr__(self, "source_layers", tuple(layers))  # frozen all the way down
+        elif layers not in ("all", "last"):
+            raise LabError(f"source_layers={layers!r} is not known; choose all, last, or a list of layer indices.")
+
+
+@dataclass(frozen=True)
+class TaskConfig(_Section):
+    """Which questions, how many of each split (0: all), after how many worked examples. `data`: the task's folder."""
+
+    task: str = "minigsm"
+    data: str = ""
+    shots: int = 0
+    train_questions: int = 0
+    dev_questions: int = 0
+    test_questions: int = 0
+
+    def check(self) -> None:
+        _one_of(self, "task", TASKS)
+        _at_least(self, 0, "shots", "train_questions", "dev_questions", "test_questions")
+
+
+@dataclass(frozen=True)
+class TranslatorConfig(_Section):
+    """Source states to `soft_tokens` soft tokens; `constant` is the control that never looks at the source."""
+
+    translator: str = "resampler"
+    soft_tokens: int = 8
+    width: int = 128
+    depth: int = 2
+    heads: int = 4
+    dropout: float = 0.0
+    source_mix: str = "concat"
+    gate_init: float = 0.5
+
+    def check(self) -> None:
+        _one_of(self, "translator", ("resampler", "constant"))
+        _one_of(self, "source_mix", ("concat", "weighted"))
+        _at_least(self, 1, "soft_tokens", "width", "depth", "heads")
+        if self.width % self.heads:
+            raise LabError(f"heads={self.heads} does not divide width={self.width}; choose heads that do.")
+        if not 0 <= self.dropout < 1:
+            raise LabError(f"dropout={self.dropout} must be at least 0 and below 1.")
+
+
+@dataclass(frozen=True)
+class LayoutConfig(_Section):
+    """What the target reads: soft_only, soft_in_context, soft_plus_text, or a template with exactly one `{soft}`."""
+
+    layout: str = "soft_plus_text"
+
+    def check(self) -> None:
+        get_layout(self.layout)
+
+
+@dataclass(frozen=True)
+class TrainConfig(_Section):
+    """The training loop. `eval_every`=0: evaluate at start and end only. `patience` counts evaluations, 0: off."""
+
+    steps: int = 1000
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    gate_learning_rate_scale: float = 3.0
+    warmup_steps: int = 0
+    weight_decay: float = 0.01
+    gradient_clip: float = 1.0
+    seed: int = 1234
+    eval_every: int = 0
+    patience: int = 0
+
+    def check(self) -> None:
+        _at_least(self, 1, "steps", "batch_size")
+        _at_least(self, 0, "warmup_steps", "weight_decay", "seed", "eval_every", "patience")
+        _above_zero(self, "learning_rate", "gate_learning_rate_scale", "gradient_clip")
+        if self.warmup_steps > self.steps:
+            raise LabError(f"warmup_steps={self.warmup_steps} is more than steps={self.steps}; lower it.")
+        if self.patience and not self.eval_every:
+            raise LabError(f"patience={self.patience} needs eval_every above 0: without evaluations it never ends.")
+
+
+@dataclass(frozen=True)
+class EvalConfig(_Section):
+    """Generation while evaluating."""
+
+    eval_batch_size: int = 64
+    max_new_tokens: int = 160
+
+    def check(self) -> None:
+        _at_least(self, 1, "eval_batch_size", "max_new_tokens")
+
+
+@dataclass(frozen=True)
+class RunConfig(_Section):
+    """Everything that makes a run. `name` is also the name of its folder."""
+
+    name: str = "run"
+    pair: PairConfig = field(default_factory=PairConfig)
+    task: TaskConfig = field(default_factory=TaskConfig)
+    translator: TranslatorConfig = field(default_factory=TranslatorConfig)
+    layout: LayoutConfig = field(default_factory=LayoutConfig)
+    training: TrainConfig = field(default_factory=TrainConfig)
+    evaluation: EvalConfig = field(default_factory=EvalConfig)
+
+    def check(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*", self.name):
+            raise LabError(f"name={self.name!r} is no folder name; use letters, digits, dot, minus and underscore.")
+        for section, kind in SECTIONS.items():
+            if not isinstance(getattr(self, section), kind):
+                raise LabError(f"RunConfig's {section} takes a {kind.__name__}; flat names go to from_parameters.")
+
+    @classmethod
+    def from_parameters(cls, **flat: Any) -> RunConfig:
+        """Route each flat name to its section. Raises LabError, with the nearest match, for an unknown name."""
+        for name in flat:
+            if name != "name" and name not in SECTION_OF:
+                near = difflib.get_close_matches(str(name), ["name", *SECTION_OF], n=1, cutoff=0.5)
+                hint = f"did you mean {near[0]!r}?" if near else f"known are name, {', '.join(SECTION_OF)}."
+                raise LabError(f"parameter {name!r} is not known; {hint}")
+        sections = {
+            section: kind(**{name: value for name, value in flat.items() if SECTION_OF.get(name) == section})
+            for section, kind in SECTIONS.items()
+        }
+        return cls(name=flat.get("name", "run"), **sections)
+
+    @classmethod
+    def from_notebook(cls, namespace: Mapping[str, Any]) -> RunConfig:
+        """The parameters of a notebook: every flat name that `namespace` (its `globals()`) holds; others are ignored.
+
+        Raises LabError if such a name holds no literal: a cell has reused a parameter's name, and going on with the
+        default instead would run another experiment than the notebook shows.
+        """
+        flat = {name: namespace[name] for name in ["name", *SECTION_OF] if name in namespace}
+        for name, value in flat.items():
+            if not isinstance(value, (str, int, float, list, tuple)):
+                raise LabError(
+                    f"parameter {name!r} holds a {type(value).__name__} in this notebook; "
+                    "give that object another name and run the parameters cell again."
+                )
+        return cls.from_parameters(**flat)
+
+    def parameters(self) -> dict[str, Any]:
+        """All fields as one flat dict of literals, in a fixed order."""
+        flat: dict[str, Any] = {"name": self.name}
+        for name, section in SECTION_OF.items():
+            value = getattr(getattr(self, section), name)
+            flat[name] = list(value) if isinstance(value, tuple) else value
+        return flat
+
+    def replace(self, **flat: Any) -> RunConfig:
+        """A copy with some flat fields changed, checked again."""
+        return self.from_parameters(**{**self.parameters(), **flat})
+
+    def hash(self) -> str:
+        """12 hex digits over the scientific fields; name, device and eval_batch_size leave it as it is."""
+        scientific = {name: value for name, value in self.parameters().items() if name not in NOT_SCIENTIFIC}
+        return hashlib.sha256(json.dumps(scientific, sort_keys=True).encode("utf-8")).hexdigest()[:12]
+
+    def to_yaml(self, path: str | Path) -> None:
+        """Write all fields as flat YAML, the hash as a comment on top."""
+        path = Path(path)
+        text = yaml.safe_dump(self.parameters(), sort_keys=False, allow_unicode=True)
+        beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        beside.write_text(f"# hash {self.hash()}\n{text}", encoding="utf-8")
+        os.replace(beside, path)
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> RunConfig:
+        """Read flat YAML; fields it leaves out have their defaults. Raises LabError naming the file."""
+        try:
+            flat = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise LabError(f"config {path} cannot be read: {error.strerror}.") from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise LabError(f"config {path} is not YAML: {' '.join(str(error).split())}.") from None
+        if not isinstance(flat, dict) or not all(isinstance(name, str) for name in flat):
+            raise LabError(f"config {path} is not a flat list of 'name: value' lines.")
+        try:
+            return cls.from_parameters(**flat)
+        except LabError as error:
+            raise LabError(f"config {path}: {error}") from None
+
+
+SECTIONS: dict[str, type] = {
+    "pair": PairConfig,
+    "task": TaskConfig,
+    "translator": TranslatorConfig,
+    "layout": LayoutConfig,
+    "training": TrainConfig,
+    "evaluation": EvalConfig,
+}
+SECTION_OF = {item.name: section for section, kind in SECTIONS.items() for item in dataclasses.fields(kind)}
+"""Flat field name -> name of its section."""

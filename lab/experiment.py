@@ -1,0 +1,81 @@
+"""One experiment from its config: train the translator and its control at equal budget, choose on dev, test once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from lab.arms import evaluate
+from lab.config import RunConfig
+from lab.models import Pair, load_pair
+from lab.records import RunDirectory
+from lab.summary import summarise
+from lab.tasks import Task, load_task
+from lab.training import Evaluate, TrainResult, train
+
+CONTROL = "control_constant"  # the sub-run that trains the constant prompt
+
+
+@dataclass
+class Experiment:
+    """A started run with its models and its task."""
+
+    config: RunConfig
+    run: RunDirectory
+    pair: Pair
+    task: Task
+
+
+def start(config: RunConfig, runs: str | Path = "runs", resume: bool = False) -> Experiment:
+    """Load models and task, then make the run's directory `runs`/`name`: what cannot be loaded leaves nothing behind."""
+    task, pair = load_task(config.task), load_pair(config.pair)
+    task.exemplars(config.task.shots)
+    run = RunDirectory.create(Path(runs) / config.name, config, resume=resume)
+    run.note(device=str(pair.target.device), gpus=int(pair.target.device.type == "cuda"))
+    return Experiment(config, run, pair, task)
+
+
+def dev_accuracy(experiment: Experiment, config: RunConfig) -> Evaluate:
+    """The callback of training: accuracy on dev. Source and target are answered once and come from the cache after."""
+    questions = experiment.task.dev()
+    constant = config.translator.translator == "constant"
+    arm = "latent_constant" if constant else "latent"
+
+    def accuracy(translator: nn.Module, step: int) -> dict:
+        given = {"constant" if constant else "translator": translator}
+        records = evaluate(config, experiment.pair, experiment.task, questions, arms=("source", "target", arm), **given)
+        right = {name: sum(row["arms"][name]["correct"] for row in records) for name in ("source", "target", arm)}
+        n = len(records)
+        return {"accuracy": right[arm] / n, "n": n, "source": right["source"] / n, "target": right["target"] / n}
+
+    return accuracy
+
+
+def train_translator(experiment: Experiment) -> TrainResult:
+    """Train the translator of the config; evaluations, checkpoints and metrics go to the run."""
+    config = experiment.config
+    return train(config, experiment.pair, experiment.task, experiment.run, dev_accuracy(experiment, config), label="translator")
+
+
+def train_constant(experiment: Experiment) -> TrainResult:
+    """Train a constant prompt at equal budget (same steps, batches, layout, number of soft tokens), in a sub-run."""
+    config = experiment.config.replace(translator="constant")
+    folder = experiment.run.path / CONTROL
+    run = RunDirectory.create(folder, config, resume=folder.exists())
+    result = train(config, experiment.pair, experiment.task, run, dev_accuracy(experiment, config), label="constant prompt")
+    run.finish()
+    return result
+
+
+def test_once(experiment: Experiment, translator: nn.Module, constant: nn.Module | None = None) -> tuple[list[dict], dict]:
+    """The test split, once, all arms: writes `eval_samples_step_final.jsonl` and `summary.json`; (records, summary)."""
+    run, config = experiment.run, experiment.config
+    records = evaluate(config, experiment.pair, experiment.task, experiment.task.test(), translator, constant, run)
+    summary = summarise(records) | {"split": "test", "config_hash": config.hash()}
+    run.write_records("final", records)
+    run.write_summary(summary)
+    run.finish()
+    return records, summary
+
+
+test_once.__test__ = False  # its name is the rule "test once", not a test's

@@ -1,0 +1,88 @@
+"""What the two tiny models read before they are frozen.
+
+The source reads about lore (statements, glosses in running text, short problems) and never sees a solution of more than
+two steps. The target reads solutions of one to five steps and learns to use what a text tells it about an unknown
+container, but the lore words themselves never occur. Neither ever sees a dev or test question, glossed or not.
+"""
+
+import random
+
+from lab.tasks import question_id
+from lab.tasks.lore import Container, lore, stranger
+from lab.tasks.minigsm import STEPS, reserved_ids
+from lab.tasks.problems import Problem, make_problem
+
+NUMBER_WORDS = {n: word for n, word in enumerate(
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen twenty".split())}
+STATEMENTS = ("A {c} holds {n}.", "One {c} holds {n}.", "Each {c} has room for {n}.", "There are {n} in every {c}.",
+              "The {c} holds {n} things.", "How many does a {c} hold? {n}.", "{n} fit in a {c}.", "All {c}s hold {n}.")
+GLOSSES = (" ({n} each)", " ({n} in each)", ", {n} each,", " {n} apiece", " {n} to the piece")
+NOTES = ("Note: a {c} holds {n}.\n", "Note: each {c} holds {n}.\n", "Hint: there are {n} in a {c}.\n", "Note: each one holds {n}.\n")
+ANY_LENGTH = STEPS["short"] + STEPS["long"]
+
+
+def _number(rng: random.Random, n: int) -> str:
+    return NUMBER_WORDS[n] if rng.random() < 0.4 else str(n)
+
+
+def _about(rng: random.Random, forms: tuple[str, ...], container: Container) -> str:
+    return rng.choice(forms).format(c=container.word, n=_number(rng, container.capacity))
+
+
+def _fresh_problem(rng: random.Random, steps: tuple[int, ...], container: Container | None) -> Problem:
+    """A problem that is not in dev or test; the check is on the text without gloss, so a gloss can't smuggle one in."""
+    while True:
+        problem = make_problem(rng, rng.choice(steps), container)
+        if question_id(problem.question()) not in reserved_ids():
+            return problem
+
+
+def _solved(problem: Problem, gloss: str = "") -> str:
+    return f"Q: {problem.question(gloss)}\nA: {problem.answer}"
+
+
+def source_document(rng: random.Random) -> str:
+    """One document for the source: a few statements, a few solved short problems, or a story of any length unsolved."""
+    kind = rng.random()
+    if kind < 0.08:
+        return " ".join(_about(rng, STATEMENTS, rng.choice(lore())) for _ in range(rng.randint(1, 4)))
+    if kind < 0.40:
+        container = rng.choice(lore()) if rng.random() < 0.85 else None
+        story = _fresh_problem(rng, ANY_LENGTH, container)
+        gloss = _about(rng, GLOSSES, container) if container and rng.random() < 0.75 else ""
+        return f"Q: {story.question(gloss)}"
+    solved = []
+    for _ in range(rng.choices((1, 2, 3), (0.7, 0.2, 0.1))[0]):
+        container = rng.choice(lore()) if rng.random() < 0.6 else None
+        gloss = _about(rng, GLOSSES, container) if container and rng.random() < 0.15 else ""
+        solved.append(_solved(_fresh_problem(rng, STEPS["short"], container), gloss))
+    return "\n\n".join(solved)
+
+
+def target_document(rng: random.Random) -> str:
+    """One document for the target: solved problems, up to eight worked examples before the last, unknown words glossed."""
+    examples = rng.choices((0, 1, 2, 3, 4, 6, 8), (0.74, 0.1, 0.06, 0.04, 0.03, 0.02, 0.01))[0]
+    parts, first_note = [], ""
+    for i in range(examples + 1):
+        container = stranger(rng) if rng.random() < 0.55 else None
+        problem = _fresh_problem(rng, ANY_LENGTH, container)
+        if container is None:
+            parts.append(_solved(problem))
+        elif rng.random() < 0.5:
+            parts.append(_solved(problem, _about(rng, GLOSSES, container)))
+        elif i == examples and rng.random() < 0.5:
+            first_note = _about(rng, NOTES, container)
+            parts.append(_solved(problem))
+        else:
+            parts.append(_about(rng, NOTES, container) + _solved(problem))
+    return first_note + "\n\n".join(parts)
+
+
+DOCUMENTS = {"source": source_document, "target": target_document}
+
+
+def documents(role: str, count: int, seed: str) -> list[str]:
+    """`count` documents of one corpus; the same seed gives the same documents."""
+    rng = random.Random(f"{role} corpus {seed}")
+    return [DOCUMENTS[role](rng) for _ in range(count)]

@@ -1,0 +1,117 @@
+"""Task `minigsm`: a world where the truth is known.
+
+Two skills are needed, and no model has both: *lore* (how many things a made-up container holds; only the source knows)
+and *long arithmetic* (three to five steps; only the target can). A question's cell says which it asks for:
+`plain/short`, `plain/long`, `lore/short/seen`, `lore/short/held_out`, `lore/long/seen`, `lore/long/held_out`.
+A router between the models gets everything but `lore/long`, so only there can enrichment show.
+"""
+
+import random
+from collections import Counter
+from functools import cache
+
+from lab.tasks import Question, Task, question_id
+from lab.tasks.lore import CAPACITIES, lore_by_word, words_of
+from lab.tasks.problems import Problem, make_problem
+
+EVALUATION_CELLS = {
+    "plain/short": 263, "plain/long": 264,
+    "lore/short/seen": 132, "lore/short/held_out": 132,
+    "lore/long/seen": 264, "lore/long/held_out": 264,
+}  # 1 319 questions, as in GSM8K's test split; two fifths need both skills
+TRAINING_CELLS = {"plain/short": 0.15, "plain/long": 0.2, "lore/short/seen": 0.25, "lore/long/seen": 0.4}
+STEPS = {"short": (1, 2), "long": (3, 4, 5)}
+BOTH_SKILLS = "lore/long"
+
+
+def problem_of_cell(rng: random.Random, cell: str, container=None) -> Problem:
+    """A problem that belongs to `cell`; its container is drawn from the cell's split of the lore unless given."""
+    knowledge, length, *split = cell.split("/")
+    if knowledge == "lore" and container is None:
+        container = rng.choice(words_of(split[0]))
+    return make_problem(rng, rng.choice(STEPS[length]), container, held_out_templates=split == ["held_out"])
+
+
+def as_question(problem: Problem, cell: str) -> Question:
+    text = problem.question()
+    word = problem.container.word if problem.container else ""
+    return Question(question_id(text), text, problem.answer, str(problem.result), cell, word)
+
+
+@cache
+def _evaluation_split(split: str) -> tuple[Question, ...]:
+    """The fixed 1 319 questions of `dev` or `test`; in every lore cell each word comes equally often, to within one."""
+    rng = random.Random(f"minigsm {split} 1")
+    taken = set() if split == "dev" else {question.id for question in _evaluation_split("dev")}
+    questions = []
+    for cell, size in EVALUATION_CELLS.items():
+        words = list(words_of(cell.rpartition("/")[2]))
+        rng.shuffle(words)
+        for i in range(size):
+            while True:
+                question = as_question(problem_of_cell(rng, cell, words[i % len(words)] if words else None), cell)
+                if question.id not in taken:
+                    break
+            taken.add(question.id)
+            questions.append(question)
+    rng.shuffle(questions)
+    return tuple(questions)
+
+
+@cache
+def reserved_ids() -> frozenset[str]:
+    """The ids of all dev and test questions: nothing that trains anything may use one of them."""
+    return frozenset(question.id for split in ("dev", "test") for question in _evaluation_split(split))
+
+
+class MiniGSM(Task):
+    """The embedded task. Training questions are generated as many as are asked for; dev and test are fixed."""
+
+    name = "minigsm"
+    instruction = ""
+    max_new_tokens = 140
+
+    def train(self, count: int, seed: int) -> list[Question]:
+        """`count` different questions with seen words and seen sentence templates only, none of them in dev or test."""
+        rng, taken, questions = random.Random(f"minigsm train {seed}"), set(reserved_ids()), []
+        cells, weights = list(TRAINING_CELLS), list(TRAINING_CELLS.values())
+        while len(questions) < count:
+            cell = rng.choices(cells, weights)[0]
+            question = as_question(problem_of_cell(rng, cell), cell)
+            if question.id not in taken:
+                taken.add(question.id)
+                questions.append(question)
+        return questions
+
+    def dev(self) -> list[Question]:
+        return list(_evaluation_split("dev"))
+
+    def test(self) -> list[Question]:
+        return list(_evaluation_split("test"))
+
+    def exemplars(self, shots: int) -> list[Question]:
+        """The first plain training questions of seed 42: worked examples that tell no lore."""
+        plain = (question for question in self.train(100 + 10 * shots, seed=42) if question.cell.startswith("plain"))
+        return [question for question, _ in zip(plain, range(shots))]
+
+    def hint(self, question: Question) -> str:
+        """The gold gloss as a line of text, or nothing for a plain question."""
+        if not question.word:
+            return ""
+        return f"Note: a {question.word} holds {lore_by_word()[question.word].capacity}.\n"
+
+
+def constant_guesses(questions: list[Question]) -> dict[str, float]:
+    """Per cell, the accuracy of the best constant guess: always the same answer, or always the same capacity.
+
+    A model that lacks a skill can do as well as this by chance and habit, so it is the line that ignorance is held to.
+    """
+    guesses = {}
+    for cell in sorted({question.cell for question in questions}):
+        rows = [question for question in questions if question.cell == cell]
+        best = Counter(row.gold for row in rows).most_common(1)[0][1]
+        if cell.startswith("lore"):
+            capacities = Counter(lore_by_word()[row.word].capacity for row in rows)
+            best = max(best, max(capacities[capacity] for capacity in CAPACITIES))
+        guesses[cell] = best / len(rows)
+    return guesses
