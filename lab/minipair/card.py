@@ -4,10 +4,10 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from lab.config import PairConfig
 from lab.generation import generate_from_text
 from lab.minipair.pretraining import Recipe
 from lab.models import FrozenModel, load_pair
-from lab.config import PairConfig
 from lab.records import write_text
 from lab.tasks import Question
 from lab.tasks.minigsm import MiniGSM, constant_guesses

@@ -5,8 +5,8 @@ import multiprocessing
 import os
 import random
 import time
-from pathlib import Path
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch

@@ -19,7 +19,7 @@ EVALUATION_CELLS = {
     "lore/short/seen": 132, "lore/short/held_out": 132,
     "lore/long/seen": 264, "lore/long/held_out": 264,
 }  # 1 319 questions, as in GSM8K's test split; two fifths need both skills
-TRAINING_CELLS = {"plain/short": 0.15, "plain/long": 0.2, "lore/short/seen": 0.25, "lore/long/seen": 0.4}
+TRAINING_CELLS = {"plain/short": 0.1, "plain/long": 0.2, "lore/short/seen": 0.3, "lore/long/seen": 0.4}
 STEPS = {"short": (1, 2), "long": (3, 4, 5)}
 BOTH_SKILLS = "lore/long"
 
@@ -92,7 +92,7 @@ class MiniGSM(Task):
     def exemplars(self, shots: int) -> list[Question]:
         """The first plain training questions of seed 42: worked examples that tell no lore."""
         plain = (question for question in self.train(100 + 10 * shots, seed=42) if question.cell.startswith("plain"))
-        return [question for question, _ in zip(plain, range(shots))]
+        return [question for question, _ in zip(plain, range(shots), strict=False)]
 
     def hint(self, question: Question) -> str:
         """The gold gloss as a line of text, or nothing for a plain question."""

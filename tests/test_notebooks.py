@@ -1,0 +1,44 @@
+"""The notebooks run from top to bottom, as papermill runs them, at sizes that a test can afford."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+SMALL = {"steps": 3, "warmup_steps": 1, "batch_size": 4, "dev_questions": 8, "test_questions": 24, "eval_batch_size": 24}
+
+
+def arguments(job, runs, **parameters):
+    words = ["run", f"papermill_jobs/{job}.yaml", "--runs", str(runs)]
+    for name, value in parameters.items():
+        words += ["-p", name, str(value)]
+    return words
+
+
+def run(*words) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "lab", *words], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("job, extra", [
+    ("demo", {"max_new_tokens": 24}),
+    ("base", {"max_new_tokens": 24, "soft_tokens": 4, "width": 32, "eval_every": 0, "layout": "soft_only"}),
+])
+def test_a_job_leaves_a_complete_run(job, extra, tmp_path):
+    done = run(*arguments(job, tmp_path, name="t", **SMALL, **extra))
+    assert done.returncode == 0, done.stderr[-2000:]
+    folder = tmp_path / "t"
+    summary = json.loads((folder / "summary.json").read_text())
+    assert set(summary["arms"]) == {"source", "target", "latent", "latent_shuffled", "latent_constant", "oracle"}
+    assert all(arm["n"] == 24 and len(arm["ci95"]) == 2 for arm in summary["arms"].values())
+    assert json.loads((folder / "manifest.json").read_text())["status"] == "finished"
+    for name in ("config.yaml", "metrics.jsonl", "train.log", "notebook.ipynb", "eval_samples_step_final.jsonl"):
+        assert (folder / name).exists(), name
+    again = run(*arguments(job, tmp_path, name="t"))
+    assert again.returncode == 1 and "t" in again.stderr.splitlines()[-1]  # a run is never overwritten
+
+
+def test_a_bad_value_ends_in_one_line_and_leaves_nothing(tmp_path):
+    done = run(*arguments("base", tmp_path, name="bad", heads=5))
+    assert done.returncode == 1 and "heads=5 does not divide width=256" in done.stderr.splitlines()[-1]
+    assert not list(tmp_path.rglob("*"))
