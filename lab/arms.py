@@ -86,8 +86,7 @@ def text_arm(label: str, model: FrozenModel, prompts: Prompts, cache: AnswerCach
         cache.put({keys[index]: answer for index, answer in zip(batch, answers, strict=True)})
     lengths = [count_tokens(model, TEXT, context) for context in contexts]
     return [
-        _answer(cache.get(key), text, True, length, 0)
-        for key, text, length in zip(keys, saw, lengths, strict=True)
+        _answer(cache.get(key), text, True, length, 0) for key, text, length in zip(keys, saw, lengths, strict=True)
     ]
 
 

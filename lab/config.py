@@ -164,7 +164,10 @@ class LayoutConfig(_Section):
 
 @dataclass(frozen=True)
 class TrainConfig(_Section):
-    """The training loop. `eval_every`=0: evaluate at start and end only. `patience` counts evaluations, 0: off."""
+    """The training loop. `eval_every`=0: evaluate at start and end only. `patience` counts evaluations, 0: off.
+
+    `start_from`: the folder of a trained translator to begin with instead of random weights.
+    """
 
     steps: int = 1000
     batch_size: int = 32
@@ -176,6 +179,7 @@ class TrainConfig(_Section):
     seed: int = 1234
     eval_every: int = 0
     patience: int = 0
+    start_from: str = ""
 
     def check(self) -> None:
         _at_least(self, 1, "steps", "batch_size")

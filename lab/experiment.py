@@ -27,7 +27,7 @@ class Experiment:
 
 
 def start(config: RunConfig, runs: str | Path = "runs", resume: bool = False) -> Experiment:
-    """Load models and task, then make the run's directory `runs`/`name`: what cannot be loaded leaves nothing behind."""
+    """Load models and task, then make the run's directory: what cannot be loaded leaves nothing behind."""
     task, pair = load_task(config.task), load_pair(config.pair)
     task.exemplars(config.task.shots)
     run = RunDirectory.create(Path(runs) / config.name, config, resume=resume)
@@ -54,7 +54,9 @@ def dev_accuracy(experiment: Experiment, config: RunConfig) -> Evaluate:
 def train_translator(experiment: Experiment) -> TrainResult:
     """Train the translator of the config; evaluations, checkpoints and metrics go to the run."""
     config = experiment.config
-    return train(config, experiment.pair, experiment.task, experiment.run, dev_accuracy(experiment, config), label="translator")
+    return train(
+        config, experiment.pair, experiment.task, experiment.run, dev_accuracy(experiment, config), label="translator"
+    )
 
 
 def train_constant(experiment: Experiment) -> TrainResult:
@@ -62,12 +64,16 @@ def train_constant(experiment: Experiment) -> TrainResult:
     config = experiment.config.replace(translator="constant")
     folder = experiment.run.path / CONTROL
     run = RunDirectory.create(folder, config, resume=folder.exists())
-    result = train(config, experiment.pair, experiment.task, run, dev_accuracy(experiment, config), label="constant prompt")
+    result = train(
+        config, experiment.pair, experiment.task, run, dev_accuracy(experiment, config), label="constant prompt"
+    )
     run.finish()
     return result
 
 
-def test_once(experiment: Experiment, translator: nn.Module, constant: nn.Module | None = None) -> tuple[list[dict], dict]:
+def test_once(
+    experiment: Experiment, translator: nn.Module, constant: nn.Module | None = None
+) -> tuple[list[dict], dict]:
     """The test split, once, all arms: writes `eval_samples_step_final.jsonl` and `summary.json`; (records, summary)."""
     run, config = experiment.run, experiment.config
     records = evaluate(config, experiment.pair, experiment.task, experiment.task.test(), translator, constant, run)

@@ -16,10 +16,21 @@ from lab.summary import LATENT, ORACLE, ordered_arms
 INK, MUTED, GRID, LATENT_COLOUR = "#22262B", "#9AA0A6", "#E9EBEE", "#D55E00"
 COLOURS = {"source": "#56B4E9", "target": "#0072B2", ORACLE: INK, LATENT: LATENT_COLOUR}
 OTHER_COLOURS = ("#009E73", "#CC79A7", "#E69F00")
-ARM_LABELS = {"source": "Source alone", "target": "Target alone", ORACLE: "Either (oracle router)", LATENT: "Latent",
-              "latent_shuffled": "Latent, shuffled", "latent_constant": "Constant prompt"}
-PANELS = {"": "All questions", "plain": "Plain", "lore/short": "Lore, short",
-          "lore/long/seen": "Both skills, seen", "lore/long/held_out": "Both skills, held out"}
+ARM_LABELS = {
+    "source": "Source alone",
+    "target": "Target alone",
+    ORACLE: "Either (oracle router)",
+    LATENT: "Latent",
+    "latent_shuffled": "Latent, shuffled",
+    "latent_constant": "Constant prompt",
+}
+PANELS = {
+    "": "All questions",
+    "plain": "Plain",
+    "lore/short": "Lore, short",
+    "lore/long/seen": "Both skills, seen",
+    "lore/long/held_out": "Both skills, held out",
+}
 FONT = "Inter, Helvetica Neue, Helvetica, Arial, DejaVu Sans, sans-serif"
 
 
@@ -46,9 +57,15 @@ def cell_of(summary: Mapping, arm: str, group: str) -> Mapping:
 
 
 def _style(figure: go.Figure, width: int, height: int) -> go.Figure:
-    figure.update_layout(width=width, height=height, paper_bgcolor="white", plot_bgcolor="white", showlegend=False,
-                         font={"family": FONT, "size": 13, "color": INK},
-                         hoverlabel={"bgcolor": "white", "font": {"family": FONT, "size": 13, "color": INK}})
+    figure.update_layout(
+        width=width,
+        height=height,
+        paper_bgcolor="white",
+        plot_bgcolor="white",
+        showlegend=False,
+        font={"family": FONT, "size": 13, "color": INK},
+        hoverlabel={"bgcolor": "white", "font": {"family": FONT, "size": 13, "color": INK}},
+    )
     return figure
 
 
@@ -63,8 +80,10 @@ def accuracy_figure(summary: Mapping, title: str = "Accuracy of every arm") -> g
     others = [arm for arm in arms if arm not in COLOURS and not is_control(arm)]
     colours = COLOURS | {arm: OTHER_COLOURS[i % len(OTHER_COLOURS)] for i, arm in enumerate(others)}
     rows = {arm: len(arms) - 1 - i for i, arm in enumerate(arms)}  # the first arm on top
-    heads = [f"<b>{name}</b><br><span style='color:#6B7178'>n = {cell_of(summary, arms[0], group)['n']:,}</span>"
-             for group, name in panels.items()]
+    heads = [
+        f"<b>{name}</b><br><span style='color:#6B7178'>n = {cell_of(summary, arms[0], group)['n']:,}</span>"
+        for group, name in panels.items()
+    ]
     figure = make_subplots(1, len(panels), shared_yaxes=True, horizontal_spacing=0.022, subplot_titles=heads)
     figure.update_annotations(font_size=13, yshift=4)
     for column, group in enumerate(panels, start=1):
@@ -73,38 +92,101 @@ def accuracy_figure(summary: Mapping, title: str = "Accuracy of every arm") -> g
             accuracy, (low, high) = 100 * cell["accuracy"], (100 * end for end in cell["ci95"])
             big = arm == LATENT
             value = f"<b>{accuracy:.1f}</b>" if big else f"{accuracy:.1f}"
-            figure.add_trace(go.Scatter(
-                x=[accuracy], y=[rows[arm]], mode="markers+text", text=[value], name=arm_label(arm),
-                # a label must not be cut at the panel's edge
-                textposition="top right" if accuracy < 8 else "top left" if accuracy > 92 else "top center",
-                textfont={"size": 12, "color": "#5F656B" if is_control(arm) else INK}, cliponaxis=False,
-                # small dots and capped bars: a narrow interval must not vanish behind its dot
-                marker={"size": 8 if big else 7, "color": "white" if arm == ORACLE else colour,
+            figure.add_trace(
+                go.Scatter(
+                    x=[accuracy],
+                    y=[rows[arm]],
+                    mode="markers+text",
+                    text=[value],
+                    name=arm_label(arm),
+                    # a label must not be cut at the panel's edge
+                    textposition="top right" if accuracy < 8 else "top left" if accuracy > 92 else "top center",
+                    textfont={"size": 12, "color": "#5F656B" if is_control(arm) else INK},
+                    cliponaxis=False,
+                    # small dots and capped bars: a narrow interval must not vanish behind its dot
+                    marker={
+                        "size": 8 if big else 7,
+                        "color": "white" if arm == ORACLE else colour,
                         "symbol": "diamond" if arm == ORACLE else "circle",
-                        "line": {"width": 1.5 if arm == ORACLE else 0, "color": colour}},
-                error_x={"type": "data", "symmetric": False, "array": [max(high - accuracy, 0)],
-                         "arrayminus": [max(accuracy - low, 0)], "color": colour,
-                         "thickness": 2.5 if big else 1.8, "width": 6 if big else 4},
-                hovertemplate=f"<b>{html.escape(arm_label(arm))}</b><br>{accuracy:.1f} % [{low:.1f}, {high:.1f}]"
-                              f"<br>n = {cell['n']:,}<extra></extra>"), row=1, col=column)
+                        "line": {"width": 1.5 if arm == ORACLE else 0, "color": colour},
+                    },
+                    error_x={
+                        "type": "data",
+                        "symmetric": False,
+                        "array": [max(high - accuracy, 0)],
+                        "arrayminus": [max(accuracy - low, 0)],
+                        "color": colour,
+                        "thickness": 2.5 if big else 1.8,
+                        "width": 6 if big else 4,
+                    },
+                    hovertemplate=f"<b>{html.escape(arm_label(arm))}</b><br>{accuracy:.1f} % [{low:.1f}, {high:.1f}]"
+                    f"<br>n = {cell['n']:,}<extra></extra>",
+                ),
+                row=1,
+                col=column,
+            )
     if LATENT in rows:
-        figure.add_shape(type="rect", xref="paper", yref="y", x0=0, x1=1, y0=rows[LATENT] - 0.5,
-                         y1=rows[LATENT] + 0.5, fillcolor=LATENT_COLOUR, opacity=0.07, line_width=0, layer="below")
+        figure.add_shape(
+            type="rect",
+            xref="paper",
+            yref="y",
+            x0=0,
+            x1=1,
+            y0=rows[LATENT] - 0.5,
+            y1=rows[LATENT] + 0.5,
+            fillcolor=LATENT_COLOUR,
+            opacity=0.07,
+            line_width=0,
+            layer="below",
+        )
     labels = {arm: html.escape(arm_label(arm)) for arm in arms}
     labels |= {arm: f"<span style='color:#6B7178'>{labels[arm]}</span>" for arm in arms if is_control(arm)}
     if LATENT in labels:
         labels[LATENT] = f"<b><span style='color:{LATENT_COLOUR}'>{labels[LATENT]}</span></b>"
-    figure.update_yaxes(tickvals=[rows[arm] for arm in arms], ticktext=[labels[arm] for arm in arms], showgrid=True,
-                        gridcolor=GRID, zeroline=False, range=[-0.6, len(arms) - 0.4], ticklabelstandoff=10)
-    figure.update_xaxes(range=[-4, 104], tickvals=[0, 50, 100], showgrid=True, gridcolor=GRID, zeroline=False,
-                        ticks="", tickfont={"size": 12, "color": "#6B7178"})
+    figure.update_yaxes(
+        tickvals=[rows[arm] for arm in arms],
+        ticktext=[labels[arm] for arm in arms],
+        showgrid=True,
+        gridcolor=GRID,
+        zeroline=False,
+        range=[-0.6, len(arms) - 0.4],
+        ticklabelstandoff=10,
+    )
+    figure.update_xaxes(
+        range=[-4, 104],
+        tickvals=[0, 50, 100],
+        showgrid=True,
+        gridcolor=GRID,
+        zeroline=False,
+        ticks="",
+        tickfont={"size": 12, "color": "#6B7178"},
+    )
     width = 210 + 200 * max(len(panels), 2)
     _style(figure, width, 156 + 50 * len(arms))
-    figure.update_layout(margin={"l": 170, "r": 30, "t": 94, "b": 62}, title={
-        "text": f"<b>{html.escape(title)}</b>", "x": 0, "xref": "container", "xanchor": "left", "pad": {"l": 22},
-        "y": 0.965, "yref": "container", "yanchor": "top", "font": {"size": 18}})
-    figure.add_annotation(text="Right answers, per cent, with 95 % Wilson intervals", xref="paper", yref="paper", x=0.5,
-                          y=0, yshift=-46, showarrow=False, font={"size": 12, "color": "#6B7178"})
+    figure.update_layout(
+        margin={"l": 170, "r": 30, "t": 94, "b": 62},
+        title={
+            "text": f"<b>{html.escape(title)}</b>",
+            "x": 0,
+            "xref": "container",
+            "xanchor": "left",
+            "pad": {"l": 22},
+            "y": 0.965,
+            "yref": "container",
+            "yanchor": "top",
+            "font": {"size": 18},
+        },
+    )
+    figure.add_annotation(
+        text="Right answers, per cent, with 95 % Wilson intervals",
+        xref="paper",
+        yref="paper",
+        x=0.5,
+        y=0,
+        yshift=-46,
+        showarrow=False,
+        font={"size": 12, "color": "#6B7178"},
+    )
     return figure
 
 
@@ -119,33 +201,61 @@ def training_curve(metrics: Sequence[Mapping], title: str = "Training") -> go.Fi
     losses = {row["step"]: row["loss"] for row in metrics if row.get("loss") is not None}
     accuracies = {row["step"]: 100 * value for row in metrics if (value := _accuracy_of(row)) is not None}
     if not losses and not accuracies:
-        raise LabError("training_curve: the metrics hold neither a loss nor an accuracy; "
-                       "give the rows of metrics.jsonl.")
+        raise LabError(
+            "training_curve: the metrics hold neither a loss nor an accuracy; give the rows of metrics.jsonl."
+        )
     figure = make_subplots(1, 2 if accuracies else 1, horizontal_spacing=0.12)
     steps = sorted(losses)
     reach, smooth = len(steps) // 50, []
     for i in range(len(steps)):
         side = min(reach, i, len(steps) - 1 - i)  # centred, so that the mean does not lag behind a falling loss
-        window = [losses[step] for step in steps[i - side:i + side + 1]]
+        window = [losses[step] for step in steps[i - side : i + side + 1]]
         smooth.append(sum(window) / len(window))
-    figure.add_trace(go.Scatter(x=steps, y=[losses[step] for step in steps], mode="lines", name="loss",
-                                line={"color": "#BFD9EA", "width": 1}), 1, 1)
-    figure.add_trace(go.Scatter(x=steps, y=smooth, mode="lines", name="running mean",
-                                line={"color": "#0072B2", "width": 2.5}), 1, 1)
+    figure.add_trace(
+        go.Scatter(
+            x=steps,
+            y=[losses[step] for step in steps],
+            mode="lines",
+            name="loss",
+            line={"color": "#BFD9EA", "width": 1},
+        ),
+        1,
+        1,
+    )
+    figure.add_trace(
+        go.Scatter(x=steps, y=smooth, mode="lines", name="running mean", line={"color": "#0072B2", "width": 2.5}), 1, 1
+    )
     figure.update_yaxes(title_text="Loss", rangemode="tozero", row=1, col=1)
     if accuracies:
         steps = sorted(accuracies)
-        figure.add_trace(go.Scatter(x=steps, y=[accuracies[step] for step in steps], mode="lines+markers",
-                                    name="latent", line={"color": LATENT_COLOUR, "width": 2.5},
-                                    marker={"size": 8}), 1, 2)
+        figure.add_trace(
+            go.Scatter(
+                x=steps,
+                y=[accuracies[step] for step in steps],
+                mode="lines+markers",
+                name="latent",
+                line={"color": LATENT_COLOUR, "width": 2.5},
+                marker={"size": 8},
+            ),
+            1,
+            2,
+        )
         figure.update_yaxes(title_text="Latent accuracy, per cent", range=[-2, 102], row=1, col=2)
     figure.update_xaxes(title_text="Step", gridcolor=GRID, zeroline=False)
     figure.update_yaxes(gridcolor=GRID, zeroline=False)
     figure.for_each_xaxis(lambda axis: axis.title.update(font_size=13))
     figure.for_each_yaxis(lambda axis: axis.title.update(font_size=13))
     _style(figure, 980 if accuracies else 620, 360)
-    figure.update_layout(margin={"l": 80, "r": 30, "t": 64, "b": 60}, title={
-        "text": f"<b>{html.escape(title)}</b>", "x": 0, "xref": "container", "pad": {"l": 22}, "font": {"size": 18}})
+    figure.update_layout(
+        margin={"l": 80, "r": 30, "t": 64, "b": 60},
+        title={
+            "text": f"<b>{html.escape(title)}</b>",
+            "x": 0,
+            "xref": "container",
+            "pad": {"l": 22},
+            "font": {"size": 18},
+        },
+    )
     return figure
 
 
@@ -158,8 +268,10 @@ class Inline:
     def _repr_html_(self) -> str:
         layout = self.figure.layout
         page = self.figure.to_html(include_plotlyjs=True, full_html=True, config={"displaylogo": False})
-        return (f'<iframe srcdoc="{html.escape(page)}" width="{layout.width + 20}" height="{layout.height + 20}" '
-                'style="border:0; max-width:100%" title="figure"></iframe>')
+        return (
+            f'<iframe srcdoc="{html.escape(page)}" width="{layout.width + 20}" height="{layout.height + 20}" '
+            'style="border:0; max-width:100%" title="figure"></iframe>'
+        )
 
 
 def write_figure(figure: go.Figure, path: str | Path) -> None:
@@ -173,8 +285,10 @@ def write_figure(figure: go.Figure, path: str | Path) -> None:
         image = figure.to_image(format=path.suffix[1:], scale=2)
     except (ImportError, RuntimeError, ValueError) as error:
         reason = str(error).strip().split("\n")[0]
-        raise LabError(f"{path}: the image could not be drawn ({reason}); it needs kaleido with Chrome or Chromium, "
-                       "while .html needs neither.") from error
+        raise LabError(
+            f"{path}: the image could not be drawn ({reason}); it needs kaleido with Chrome or Chromium, "
+            "while .html needs neither."
+        ) from error
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     beside.write_bytes(image)

@@ -221,9 +221,7 @@ def execute(job: Job, root: Path = ROOT) -> Path:
         raise LabError(text + (f" (notebook: {kept})" if kept else "")) from None
     except (DeadKernelError, CellTimeoutError):
         kept = _keep_failure(job, working, before, expected=False)
-        raise LabError(
-            f"the kernel of {job.notebook.stem} died, most often for lack of memory: see {kept}"
-        ) from None
+        raise LabError(f"the kernel of {job.notebook.stem} died, most often for lack of memory: see {kept}") from None
     except BaseException:
         _keep_failure(job, working, before, expected=False)
         raise

@@ -15,8 +15,12 @@ def answer_logits(target: FrozenModel, inputs: TargetInputs) -> tuple[Tensor, Te
 
     The head runs only there: over a vocabulary of 128 256 all positions of a long prompt would take gigabytes.
     """
-    hidden = target.base(inputs_embeds=inputs.embeds, attention_mask=inputs.attention_mask,
-                         position_ids=inputs.position_ids, use_cache=False).last_hidden_state
+    hidden = target.base(
+        inputs_embeds=inputs.embeds,
+        attention_mask=inputs.attention_mask,
+        position_ids=inputs.position_ids,
+        use_cache=False,
+    ).last_hidden_state
     predicts = inputs.labels[:, 1:] != IGNORED
     return target.model.lm_head(hidden[:, :-1][predicts]), inputs.labels[:, 1:][predicts]
 

@@ -7,7 +7,7 @@ zero, so a text gives the same states alone and in any batch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -29,6 +29,7 @@ PAIRS = {
     "llama-mistral": (LLAMA, MISTRAL),
 }
 RANDOM = "random:"
+KNOWN_TEXTS = 500_000  # texts whose tokens are remembered: some hundred megabytes at most
 HEADROOM = 1.1  # activations and loading buffers, beyond the weights
 
 
@@ -89,6 +90,7 @@ class FrozenModel:
     name: str
     device: torch.device
     dtype: torch.dtype
+    _known_tokens: dict[str, list[int]] = field(default_factory=dict, repr=False)  # a text of a second epoch is free
 
     def __post_init__(self) -> None:
         self.model.requires_grad_(False)
@@ -133,7 +135,14 @@ class FrozenModel:
         return self.tokenizer.convert_ids_to_tokens(self._plain(["a"])[0])[0].startswith("▁")
 
     def _plain(self, texts: list[str]) -> list[list[int]]:
-        return self.tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
+        missing = [text for text in dict.fromkeys(texts) if text not in self._known_tokens]
+        if missing:
+            if len(self._known_tokens) > KNOWN_TEXTS:
+                missing = list(dict.fromkeys(texts))
+                self._known_tokens.clear()
+            rows = self.tokenizer(missing, add_special_tokens=False)["input_ids"]
+            self._known_tokens.update(zip(missing, rows, strict=True))
+        return [self._known_tokens[text] for text in texts]
 
     def tokens(self, texts: list[str], continued: bool = False) -> list[list[int]]:
         """Each text's tokens, without special ones. `continued`: it goes on from other text, so no word begins."""

@@ -18,8 +18,19 @@ from pathlib import Path
 
 from lab.errors import LabError
 
-PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "huggingface-hub", "numpy", "scipy", "pandas",
-            "plotly", "datasets", "papermill")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "huggingface-hub",
+    "numpy",
+    "scipy",
+    "pandas",
+    "plotly",
+    "datasets",
+    "papermill",
+)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -96,9 +107,12 @@ def _versions() -> dict[str, str]:
 
 def _git_commit() -> str | None:
     """The commit of this package's repository, with `+changes` if tracked files differ; None outside git."""
+
     def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=True,
-                              timeout=20).stdout.strip()
+        return subprocess.run(
+            ["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=20
+        ).stdout.strip()
+
     try:
         return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.SubprocessError):
@@ -128,15 +142,25 @@ class RunDirectory:
             raise LabError(f"{run.path} already holds a run; choose another name, resume it, or move it away.")
         manifest = run.manifest() if used else {}
         if manifest and manifest.get("config_hash") != config.hash():
-            raise LabError(f"{run.path} was run with config {manifest.get('config_hash')}, this one is "
-                           f"{config.hash()}; resume with the same settings, or choose another name.")
+            raise LabError(
+                f"{run.path} was run with config {manifest.get('config_hash')}, this one is "
+                f"{config.hash()}; resume with the same settings, or choose another name."
+            )
         run.path.mkdir(parents=True, exist_ok=True)
         run._drop_torn_line()
         config.to_yaml(run.path / "config.yaml")
         again = {"resumed": [*manifest.get("resumed", []), _now()]} if manifest else {"started": _now(), "resumed": []}
-        run.note(**again, ended=None, status="running", config_hash=config.hash(), versions=_versions(),
-                 git_commit=_git_commit(), device=config.pair.device, seeds={"training": config.training.seed},
-                 gpu_hours=manifest.get("gpu_hours", 0.0))
+        run.note(
+            **again,
+            ended=None,
+            status="running",
+            config_hash=config.hash(),
+            versions=_versions(),
+            git_commit=_git_commit(),
+            device=config.pair.device,
+            seeds={"training": config.training.seed},
+            gpu_hours=manifest.get("gpu_hours", 0.0),
+        )
         return run
 
     @property

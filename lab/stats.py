@@ -59,8 +59,10 @@ def mcnemar(a_correct: Mapping[str, bool] | Sequence[bool], b_correct: Mapping[s
         raise LabError("mcnemar: one arm comes with ids and the other without; give both as id -> correct.")
     if isinstance(a_correct, Mapping):
         if stray := sorted(a_correct.keys() ^ b_correct.keys()):
-            raise LabError(f"mcnemar: {len(stray)} questions were answered by one arm only, first {stray[0]}; "
-                           "pair the arms on the same questions.")
+            raise LabError(
+                f"mcnemar: {len(stray)} questions were answered by one arm only, first {stray[0]}; "
+                "pair the arms on the same questions."
+            )
         pairs = [(bool(a_correct[key]), bool(b_correct[key])) for key in a_correct]
     else:
         if len(a_correct) != len(b_correct):
@@ -72,5 +74,11 @@ def mcnemar(a_correct: Mapping[str, bool] | Sequence[bool], b_correct: Mapping[s
     discordant = only_a + only_b
     p = float(binomtest(only_a, discordant, 0.5).pvalue) if discordant else 1.0
     low, high = newcombe(pairs.count((True, True)), only_a, only_b, pairs.count((False, False)))
-    return {"n": len(pairs), "only_a": only_a, "only_b": only_b, "p": p,
-            "difference": (only_a - only_b) / len(pairs), "ci95": [low, high]}
+    return {
+        "n": len(pairs),
+        "only_a": only_a,
+        "only_b": only_b,
+        "p": p,
+        "difference": (only_a - only_b) / len(pairs),
+        "ci95": [low, high],
+    }

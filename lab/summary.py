@@ -42,16 +42,21 @@ def check_records(records: Sequence[Mapping]) -> list[str]:
             if field not in row:
                 raise LabError(f"summarise: record {number} has no field '{field}'; records come from `write_records`.")
         if row["id"] in seen:
-            raise LabError(f"summarise: question {row['id']} occurs twice (again in record {number}); "
-                           "keep one row per question.")
+            raise LabError(
+                f"summarise: question {row['id']} occurs twice (again in record {number}); keep one row per question."
+            )
         seen.add(row["id"])
         for arm in arms:
             if arm not in row["arms"]:
-                raise LabError(f"summarise: arm '{arm}' is missing for question {row['id']} (record {number}); "
-                               "every arm has to answer the same questions.")
+                raise LabError(
+                    f"summarise: arm '{arm}' is missing for question {row['id']} (record {number}); "
+                    "every arm has to answer the same questions."
+                )
             if not isinstance(row["arms"][arm].get("correct"), bool):
-                raise LabError(f"summarise: arm '{arm}' has no true or false 'correct' for question {row['id']} "
-                               f"(record {number}); score the record again.")
+                raise LabError(
+                    f"summarise: arm '{arm}' has no true or false 'correct' for question {row['id']} "
+                    f"(record {number}); score the record again."
+                )
     if not arms:
         raise LabError("summarise: the records hold no arm; evaluate at least one.")
     if ORACLE in arms:
@@ -66,6 +71,7 @@ def _proportion(flags: list[bool]) -> dict:
 def _latent_tests(correct: dict[str, dict[str, bool]], ids: Sequence[str]) -> dict:
     def of(arm: str) -> dict[str, bool]:
         return {key: correct[arm][key] for key in ids}
+
     return {f"{LATENT}_vs_{arm}": mcnemar(of(LATENT), of(arm)) for arm in correct if arm != LATENT}
 
 
@@ -86,8 +92,9 @@ def summarise(records: Sequence[Mapping], arms: Sequence[str] | None = None) -> 
     if arms is not None:
         for arm in arms:
             if arm not in correct:
-                raise LabError(f"summarise: there is no arm '{arm}'; the records give "
-                               f"{', '.join(ordered_arms(correct))}.")
+                raise LabError(
+                    f"summarise: there is no arm '{arm}'; the records give {', '.join(ordered_arms(correct))}."
+                )
         correct = {arm: correct[arm] for arm in arms}
     correct = {arm: correct[arm] for arm in ordered_arms(correct)}
 

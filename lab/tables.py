@@ -10,8 +10,12 @@ from lab.summary import LATENT, ordered_arms
 if TYPE_CHECKING:
     import pandas
 
-COLUMNS = {"plain": "plain", "lore/short": "lore short", "lore/long/seen": "both seen",
-           "lore/long/held_out": "both held out"}
+COLUMNS = {
+    "plain": "plain",
+    "lore/short": "lore short",
+    "lore/long/seen": "both seen",
+    "lore/long/held_out": "both held out",
+}
 
 
 def format_p(p: float | None) -> str:
@@ -41,10 +45,18 @@ def arms_table(summary: Mapping) -> "pandas.DataFrame":
     rows = []
     for arm in _arms(summary):
         entry, test = summary["arms"][arm], summary["tests"].get(f"{LATENT}_vs_{arm}", {})
-        rows.append({"arm": arm, "accuracy": entry["accuracy"], "low": entry["ci95"][0], "high": entry["ci95"][1],
-                     "n": entry["n"], "invalid": entry["invalid"]}
-                    | {name: entry["cells"][group]["accuracy"] for group, name in _columns(summary).items()}
-                    | {"difference": test.get("difference"), "p_vs_latent": test.get("p")})
+        rows.append(
+            {
+                "arm": arm,
+                "accuracy": entry["accuracy"],
+                "low": entry["ci95"][0],
+                "high": entry["ci95"][1],
+                "n": entry["n"],
+                "invalid": entry["invalid"],
+            }
+            | {name: entry["cells"][group]["accuracy"] for group, name in _columns(summary).items()}
+            | {"difference": test.get("difference"), "p_vs_latent": test.get("p")}
+        )
     return pandas.DataFrame(rows).set_index("arm")
 
 
@@ -58,9 +70,15 @@ def arms_text(summary: Mapping) -> str:
         low, high = entry["ci95"]
         # a name out of a file must not steer the terminal
         name = "".join(letter if letter.isprintable() else "?" for letter in arm)
-        lines.append([name, f"{100 * entry['accuracy']:.1f}", f"{100 * low:5.1f} - {100 * high:5.1f}",
-                      *(f"{100 * entry['cells'][group]['accuracy']:.1f}" for group in columns),
-                      format_p(test.get("p"))])
+        lines.append(
+            [
+                name,
+                f"{100 * entry['accuracy']:.1f}",
+                f"{100 * low:5.1f} - {100 * high:5.1f}",
+                *(f"{100 * entry['cells'][group]['accuracy']:.1f}" for group in columns),
+                format_p(test.get("p")),
+            ]
+        )
     counts = next(iter(summary["arms"].values()))["cells"]
     sizes = ["n", str(summary["n"]), "", *(str(counts[group]["n"]) for group in columns), ""]
     widths = [max(len(line[i]) for line in [head, sizes, *lines]) for i in range(len(head))]
@@ -97,13 +115,16 @@ def _arm_html(arm: str, answer: Mapping) -> str:
     if answer.get("saw"):
         tokens = f"{shown('prompt_tokens') or '?'} tokens, {shown('soft_tokens') or '0'} soft"
         saw = f'<details><summary>what it saw ({tokens})</summary><div class="text">{shown("saw")}</div></details>'
-    return (f'<div class="arm {kind}"><div class="name">{html.escape(arm)}</div>'
-            f'<div>{verdict}<br>{shown("extracted")}</div>'
-            f'<div class="text">{shown("text")}</div>{saw}</div>')
+    return (
+        f'<div class="arm {kind}"><div class="name">{html.escape(arm)}</div>'
+        f"<div>{verdict}<br>{shown('extracted')}</div>"
+        f'<div class="text">{shown("text")}</div>{saw}</div>'
+    )
 
 
-def sample_cards(records: Sequence[Mapping], chooser: Callable[[Mapping], bool] | Sequence[str] | None = None,
-                 limit: int = 20) -> str:
+def sample_cards(
+    records: Sequence[Mapping], chooser: Callable[[Mapping], bool] | Sequence[str] | None = None, limit: int = 20
+) -> str:
     """Escaped HTML: the chosen questions with every arm's answer, marked right or wrong.
 
     `chooser` is a function record -> bool, or question ids, or None for all; at most `limit` cards, in file order.
@@ -119,10 +140,13 @@ def sample_cards(records: Sequence[Mapping], chooser: Callable[[Mapping], bool] 
     cards = []
     for row in shown:
         about = " · ".join(html.escape(str(row[field])) for field in ("cell", "word", "id") if row.get(field))
-        cards.append(f'<div class="lab-card"><div class="about">{about}</div><div class="question">'
-                     f'{html.escape(str(row["question"]))}</div>'
-                     f'<div>Gold answer: <b>{html.escape(str(row["gold"]))}</b></div>'
-                     + "".join(_arm_html(arm, row["arms"][arm]) for arm in ordered_arms(row["arms"])) + "</div>")
+        cards.append(
+            f'<div class="lab-card"><div class="about">{about}</div><div class="question">'
+            f"{html.escape(str(row['question']))}</div>"
+            f"<div>Gold answer: <b>{html.escape(str(row['gold']))}</b></div>"
+            + "".join(_arm_html(arm, row["arms"][arm]) for arm in ordered_arms(row["arms"]))
+            + "</div>"
+        )
     note = f'<p class="lab-note">{len(shown)} of {len(chosen)} chosen questions ({len(records)} records).</p>'
     return CARD_STYLE + note + "\n".join(cards)
 

@@ -31,6 +31,7 @@ from lab.translators import build_translator, load_translator, save_translator
 
 Evaluate = Callable[[nn.Module, int], dict]  # (translator, step) -> {"accuracy", "n", ...} on dev
 LOG_EVERY = 20
+WINDOW = 8  # batches that are sorted by length together
 CHECKPOINT_SECONDS = 300  # what a killed job may lose, however rarely it evaluates
 LOSS_WEIGHTS = {"answer_nll": 1.0}
 
@@ -57,15 +58,38 @@ class TrainResult:
     seconds: float
 
 
-def batch_indices(seed: int, step: int, batch_size: int, questions: int) -> list[int]:
-    """The questions of step `step` (from 0): consecutive pieces of one seeded permutation per epoch."""
-    first = step * batch_size
-    indices = []
-    for epoch in range(first // questions, (first + batch_size - 1) // questions + 1):
-        order = np.random.default_rng([seed, epoch]).permutation(questions)
-        start, stop = max(first - epoch * questions, 0), min(first + batch_size - epoch * questions, questions)
-        indices += order[start:stop].tolist()
-    return indices
+class Batches:
+    """Which questions a step trains on: a function of the seed and the step alone.
+
+    Every epoch is one seeded permutation of all questions. Within windows of `WINDOW` batches they are sorted by
+    length, so that little of a batch is padding; the batches of a window come in random order.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int):
+        self.lengths, self.batch_size, self.seed = np.asarray(lengths), batch_size, seed
+        self._epoch, self._order = -1, np.empty(0, dtype=int)
+
+    def indices(self, step: int) -> list[int]:
+        """The questions of `step` (from 0); a batch at the end of an epoch goes on in the next one."""
+        first, count = step * self.batch_size, len(self.lengths)
+        found = []
+        for epoch in range(first // count, (first + self.batch_size - 1) // count + 1):
+            start, stop = max(first - epoch * count, 0), min(first + self.batch_size - epoch * count, count)
+            found += self._order_of(epoch)[start:stop].tolist()
+        return found
+
+    def _order_of(self, epoch: int) -> np.ndarray:
+        if epoch != self._epoch:
+            rng = np.random.default_rng([self.seed, epoch])
+            order, size = rng.permutation(len(self.lengths)), self.batch_size
+            batches = []
+            for start in range(0, len(order), WINDOW * size):
+                window = order[start : start + WINDOW * size]
+                window = window[np.argsort(self.lengths[window], kind="stable")]
+                pieces = [window[i : i + size] for i in range(0, len(window), size)]
+                batches += [pieces[i] for i in rng.permutation(len(pieces))]
+            self._epoch, self._order = epoch, np.concatenate(batches)
+        return self._order
 
 
 def schedule(step: int, config: TrainConfig) -> float:
@@ -82,9 +106,11 @@ def build_optimizer(translator: nn.Module, config: TrainConfig) -> torch.optim.A
     known = {id(p) for p in gates + matrices}
     rest = [p for p in translator.parameters() if id(p) not in known]
     rate = config.learning_rate
-    groups = [{"params": matrices, "lr": rate, "weight_decay": config.weight_decay},
-              {"params": rest, "lr": rate, "weight_decay": 0.0},
-              {"params": gates, "lr": rate * config.gate_learning_rate_scale, "weight_decay": 0.0}]
+    groups = [
+        {"params": matrices, "lr": rate, "weight_decay": config.weight_decay},
+        {"params": rest, "lr": rate, "weight_decay": 0.0},
+        {"params": gates, "lr": rate * config.gate_learning_rate_scale, "weight_decay": 0.0},
+    ]
     groups = [group | {"peak_lr": group["lr"]} for group in groups if group["params"]]
     return torch.optim.AdamW(groups, fused=next(translator.parameters()).is_cuda)
 
@@ -149,6 +175,19 @@ def resume(folder: Path, translator: nn.Module, optimizer: torch.optim.Optimizer
     return Progress(**json.loads((folder / "state.json").read_text()))
 
 
+def _start_from(translator: nn.Module, folder: str, source_layers: str | Sequence[int]) -> None:
+    """Give `translator` the weights of the one in `folder`; LabError unless both have the same shape and layers."""
+    earlier, layers = load_translator(folder)
+    same = type(earlier) is type(translator) and earlier.state_dict().keys() == translator.state_dict().keys()
+    if (
+        not same
+        or layers != (source_layers if isinstance(source_layers, str) else list(source_layers))
+        or any(value.shape != translator.state_dict()[name].shape for name, value in earlier.state_dict().items())
+    ):
+        raise LabError(f"start_from={folder!r} holds a translator of another kind, size or source_layers.")
+    translator.load_state_dict(earlier.state_dict())
+
+
 def _forget_after(run: RunDirectory, step: int) -> None:
     """Drop the metrics of steps after `step` (-1: of all steps): a killed job logged them, they are done again."""
     rows = run.metrics()
@@ -174,8 +213,9 @@ def _evaluate(
         progress.evaluations_without_gain += 1
 
 
-def train(config: RunConfig, pair: Pair, task: Task, run: RunDirectory, evaluate: Evaluate | None = None,
-          label: str = "train") -> TrainResult:
+def train(
+    config: RunConfig, pair: Pair, task: Task, run: RunDirectory, evaluate: Evaluate | None = None, label: str = "train"
+) -> TrainResult:
     """Train the translator of `config` and return the best one; resume from `run`'s last checkpoint if it has one.
 
     Raises LabError if the loss or its gradient is no longer a finite number; the checkpoints are from before that.
@@ -183,6 +223,8 @@ def train(config: RunConfig, pair: Pair, task: Task, run: RunDirectory, evaluate
     settings, began = config.training, time.monotonic()
     torch.manual_seed(settings.seed)
     translator = build_translator(config.translator, pair, config.pair.source_layers)
+    if settings.start_from and translator.needs_source:  # the constant prompt has nothing to begin with
+        _start_from(translator, settings.start_from, config.pair.source_layers)
     optimizer = build_optimizer(translator, settings)
     last = run.checkpoints / "last"
     if find_checkpoint(last):
@@ -195,6 +237,8 @@ def train(config: RunConfig, pair: Pair, task: Task, run: RunDirectory, evaluate
     questions = task.train(settings.steps * settings.batch_size, settings.seed)
     if not questions:
         raise LabError(f"{label}: task {task.name!r} has no training questions; check data and train_questions.")
+    lengths = [len(question.question) + len(question.answer) for question in questions]
+    batches = Batches(lengths, settings.batch_size, settings.seed)
     shots = shots_text(task.exemplars(config.task.shots)) if config.task.shots else ""
     shared = {"instruction": task.instruction, "shots": shots}
 
@@ -205,7 +249,7 @@ def train(config: RunConfig, pair: Pair, task: Task, run: RunDirectory, evaluate
     bar = tqdm(initial=progress.step, total=settings.steps, desc=label, unit="step", mininterval=1)
     while progress.step < settings.steps and not progress.stopped_early:
         # --- one training step
-        batch = [questions[i] for i in batch_indices(settings.seed, progress.step, settings.batch_size, len(questions))]
+        batch = [questions[i] for i in batches.indices(progress.step)]
         row = _step(translator, optimizer, pair, config, batch, shared, schedule(progress.step, settings))
         progress.step += 1
         bar.update()
@@ -254,5 +298,10 @@ def _step(
     norm = torch.nn.utils.clip_grad_norm_(translator.parameters(), config.training.gradient_clip)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return {"loss": loss.item(), "terms": {name: term.item() for name, term in terms.items()},
-            "lr": config.training.learning_rate * factor, "grad_norm": norm.item(), "seconds": time.monotonic() - began}
+    return {
+        "loss": loss.item(),
+        "terms": {name: term.item() for name, term in terms.items()},
+        "lr": config.training.learning_rate * factor,
+        "grad_norm": norm.item(),
+        "seconds": time.monotonic() - began,
+    }

@@ -6,13 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from lab.inputs import build_inputs
 
 import lab.arms as arms_module
 from lab.arms import ARMS, check_complete, check_no_gold, check_token_counts, derangement, evaluate, replay_check
 from lab.config import TranslatorConfig
 from lab.errors import LabError
 from lab.generation import AnswerCache
+from lab.inputs import build_inputs
 from lab.layout import LAYOUTS, TEXT
 from lab.tasks import Question, Task, question_id
 from lab.translators import ConstantPrompt, build_translator
@@ -180,9 +180,7 @@ def test_derangement_stays_in_the_cell_and_has_no_fixed_point():
 def test_shuffled_gets_the_donors_soft_tokens(tiny_pair, translator, monkeypatch):
     given = []
     kept = arms_module.soft_tokens
-    monkeypatch.setattr(
-        arms_module, "soft_tokens", lambda *a: given.append([c["question"] for c in a[3]]) or kept(*a)
-    )
+    monkeypatch.setattr(arms_module, "soft_tokens", lambda *a: given.append([c["question"] for c in a[3]]) or kept(*a))
     run(tiny_pair, translator=translator, arms=("latent", "latent_shuffled"), config=settings(batch=64))
     own, others = given
     assert sorted(own) == sorted(TEXTS)

@@ -16,7 +16,7 @@ CHANGES = {
     "translator": "constant", "soft_tokens": 4, "width": 64, "depth": 3, "heads": 8, "dropout": 0.1,
     "source_mix": "weighted", "gate_init": 0.0, "layout": "soft_only", "steps": 11, "batch_size": 3,
     "learning_rate": 2e-3, "gate_learning_rate_scale": 1.0, "warmup_steps": 1, "weight_decay": 0.0,
-    "gradient_clip": 2.0, "seed": 1, "eval_every": 5, "patience": 1, "max_new_tokens": 9,
+    "gradient_clip": 2.0, "seed": 1, "eval_every": 5, "patience": 1, "start_from": "folder", "max_new_tokens": 9,
 }  # fmt: skip
 
 

@@ -78,8 +78,6 @@ def test_training_gets_evaluation_as_a_callback():
 
 
 def test_analysis_runs_without_torch():
-    code = (
-        "import sys, lab.stats, lab.summary, lab.figures, lab.tables, lab.records; assert 'torch' not in sys.modules"
-    )
+    code = "import sys, lab.stats, lab.summary, lab.figures, lab.tables, lab.records; assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PACKAGE.parent)
     assert done.returncode == 0, done.stderr

@@ -6,7 +6,14 @@ import sys
 
 import pytest
 
-SMALL = {"steps": 3, "warmup_steps": 1, "batch_size": 4, "dev_questions": 8, "test_questions": 24, "eval_batch_size": 24}
+SMALL = {
+    "steps": 3,
+    "warmup_steps": 1,
+    "batch_size": 4,
+    "dev_questions": 8,
+    "test_questions": 24,
+    "eval_batch_size": 24,
+}
 
 
 def arguments(job, runs, **parameters):
@@ -20,10 +27,13 @@ def run(*words) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-m", "lab", *words], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("job, extra", [
-    ("demo", {"max_new_tokens": 24}),
-    ("base", {"max_new_tokens": 24, "soft_tokens": 4, "width": 32, "eval_every": 0, "layout": "soft_only"}),
-])
+@pytest.mark.parametrize(
+    "job, extra",
+    [
+        ("demo", {"max_new_tokens": 24}),
+        ("base", {"max_new_tokens": 24, "soft_tokens": 4, "width": 32, "eval_every": 0, "layout": "soft_only"}),
+    ],
+)
 def test_a_job_leaves_a_complete_run(job, extra, tmp_path):
     done = run(*arguments(job, tmp_path, name="t", **SMALL, **extra))
     assert done.returncode == 0, done.stderr[-2000:]

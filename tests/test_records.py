@@ -23,7 +23,7 @@ class Config:
 
 
 def test_rows_come_back_whole(tmp_path):
-    rows = [{"id": "1", "text": "a\nb\u2028c\u0085 \"ü\" \x1c </script>"}, {"id": "2", "x": 0.1, "none": None}]
+    rows = [{"id": "1", "text": 'a\nb\u2028c\u0085 "ü" \x1c </script>'}, {"id": "2", "x": 0.1, "none": None}]
     write_jsonl(tmp_path / "deep" / "r.jsonl", rows)
     assert read_jsonl(tmp_path / "deep" / "r.jsonl") == rows
     assert [file.name for file in (tmp_path / "deep").iterdir()] == ["r.jsonl"]

@@ -6,8 +6,15 @@ from lab.errors import LabError
 from lab.stats import mcnemar, newcombe, wilson
 
 
-@pytest.mark.parametrize("k, n, low, high", [  # Newcombe, Stat. Med. 17:857 (1998), table I, method 3
-    (81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)])
+@pytest.mark.parametrize(
+    "k, n, low, high",
+    [  # Newcombe, Stat. Med. 17:857 (1998), table I, method 3
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
 def test_wilson_gives_newcombes_table(k, n, low, high):
     assert wilson(k, n) == pytest.approx((low, high), abs=5e-5)
 

@@ -79,12 +79,15 @@ def test_a_missing_arm_is_named(records):
         summarise(records)
 
 
-@pytest.mark.parametrize("spoil, message", [
-    (lambda rows: rows.clear(), "no records"),
-    (lambda rows: rows[0].pop("cell"), "no field 'cell'"),
-    (lambda rows: rows[0]["arms"]["latent"].update(correct="yes"), "true or false"),
-    (lambda rows: [row["arms"].update(oracle=row["arms"]["source"]) for row in rows], "computed here"),
-])
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (lambda rows: rows.clear(), "no records"),
+        (lambda rows: rows[0].pop("cell"), "no field 'cell'"),
+        (lambda rows: rows[0]["arms"]["latent"].update(correct="yes"), "true or false"),
+        (lambda rows: [row["arms"].update(oracle=row["arms"]["source"]) for row in rows], "computed here"),
+    ],
+)
 def test_what_cannot_be_summed_is_refused(records, spoil, message):
     spoil(records)
     with pytest.raises(LabError, match=message):
@@ -93,4 +96,10 @@ def test_what_cannot_be_summed_is_refused(records, spoil, message):
 
 def test_other_arms_stand_between_the_references_and_the_latent_arm():
     assert ordered_arms({"latent", "cascade", "target", "latent_constant", "source", "oracle"}) == [
-        "source", "target", "oracle", "cascade", "latent", "latent_constant"]
+        "source",
+        "target",
+        "oracle",
+        "cascade",
+        "latent",
+        "latent_constant",
+    ]

@@ -12,16 +12,32 @@ from lab.figures import Inline, accuracy_figure, training_curve, write_figure
 from lab.summary import summarise
 from lab.tables import arms_table, arms_text, format_p, sample_cards
 
-PAYLOADS = ["<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "\"><svg onload=alert(1)>",
-            "' onmouseover='alert(1)", "</div></div><iframe src=javascript:alert(1)>", "<style>*{display:none}</style>",
-            "&lt;b&gt; &amp;", "<!--"]
+PAYLOADS = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    '"><svg onload=alert(1)>',
+    "' onmouseover='alert(1)",
+    "</div></div><iframe src=javascript:alert(1)>",
+    "<style>*{display:none}</style>",
+    "&lt;b&gt; &amp;",
+    "<!--",
+]
 ARMS = ("source", "target", "latent", "latent_shuffled", "latent_constant")
 CELLS = ("plain/short", "lore/short/seen", "lore/long/seen", "lore/long/held_out")
 
 
 def record(i, payload="#### 1"):
-    arms = {arm: {"text": payload, "extracted": "1", "correct": (i + j) % 3 == 0, "saw": payload, "prompt_tokens": 9,
-                  "soft_tokens": 8} for j, arm in enumerate(ARMS)}
+    arms = {
+        arm: {
+            "text": payload,
+            "extracted": "1",
+            "correct": (i + j) % 3 == 0,
+            "saw": payload,
+            "prompt_tokens": 9,
+            "soft_tokens": 8,
+        }
+        for j, arm in enumerate(ARMS)
+    }
     return {"id": f"q{i}", "question": payload, "gold": "1", "cell": CELLS[i % 4], "word": "", "arms": arms}
 
 
@@ -90,8 +106,15 @@ def test_p_values_are_short(p, text):
 def test_the_figure_shows_every_arm_in_every_panel_with_its_n(summary):
     figure = accuracy_figure(summary)
     titles = " ".join(note.text for note in figure.layout.annotations)
-    for words in ("All questions", "Plain", "Lore, short", "Both skills, seen", "Both skills, held out", "n = 40",
-                  "n = 10"):
+    for words in (
+        "All questions",
+        "Plain",
+        "Lore, short",
+        "Both skills, seen",
+        "Both skills, held out",
+        "n = 40",
+        "n = 10",
+    ):
         assert words in titles
     assert len(figure.data) == 5 * 6
     first = figure.data[0]

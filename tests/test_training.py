@@ -3,6 +3,7 @@
 import hashlib
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,11 +12,13 @@ from lab.config import RunConfig
 from lab.errors import LabError
 from lab.records import RunDirectory
 from lab.tasks import Question, Task, question_id
-from lab.training import batch_indices, build_optimizer, find_checkpoint, save_checkpoint, schedule, train
-from lab.translators import build_translator, load_translator
+from lab.training import WINDOW, Batches, build_optimizer, find_checkpoint, save_checkpoint, schedule, train
+from lab.translators import build_translator, load_translator, save_translator
 
 BASE = dict(steps=6, batch_size=4, warmup_steps=2, learning_rate=1e-2, soft_tokens=2, width=16, depth=1, heads=2,
             dropout=0.2, eval_every=3)  # fmt: skip
+
+LENGTHS = [5, 3, 9, 1, 7, 2, 8, 6, 4, 10]
 
 
 class Sums(Task):
@@ -188,14 +191,38 @@ def test_an_evaluation_that_draws_random_numbers_sees_no_dropout(tiny_pair, tmp_
 
 def test_batches_are_a_pure_function_of_seed_and_step():
     def epoch(seed):
-        return [batch_indices(seed, step, 4, 10) for step in range(5)]
+        return [Batches(LENGTHS, 4, seed).indices(step) for step in range(5)]
 
     assert epoch(1) == epoch(1) and epoch(1) != epoch(2)
-    assert batch_indices(1, 3, 4, 10) == epoch(1)[3]  # without the steps before it
+    one_after_another = Batches(LENGTHS, 4, 1)
+    assert [one_after_another.indices(step) for step in range(5)] == epoch(1)  # each step as if it were the first
     flat = [index for batch in epoch(1) for index in batch]
     assert sorted(flat[:10]) == sorted(flat[10:]) == list(range(10))  # an epoch is each question once
     assert flat[:10] != flat[10:]
-    assert len(batch_indices(1, 0, 25, 10)) == 25  # a batch may be longer than an epoch
+    assert len(Batches(LENGTHS, 25, 1).indices(0)) == 25  # a batch may be longer than an epoch
+
+
+def test_the_batches_of_a_window_hold_questions_of_like_length():
+    lengths = np.random.default_rng(0).integers(1, 1000, 16 * WINDOW)
+    batches = [lengths[Batches(lengths, 4, 7).indices(step)] for step in range(4 * WINDOW)]
+    spread = np.mean([batch.max() - batch.min() for batch in batches])
+    assert spread < 0.2 * np.ptp(lengths)
+    longest = [batch.max() for batch in batches[:WINDOW]]
+    assert longest != sorted(longest)  # but not one after the other
+
+
+def test_training_starts_from_another_translator(tiny_pair, tmp_path):
+    first = train(config(), tiny_pair, Sums(), fresh(tmp_path / "first", config()))
+    save_translator(first.translator, tmp_path / "saved", "all")
+    settings = dict(start_from=str(tmp_path / "saved"), learning_rate=1e-12, steps=1, warmup_steps=0)
+    begun = config(**settings)
+    second = train(begun, tiny_pair, Sums(), fresh(tmp_path / "second", begun))
+    for name, value in first.translator.state_dict().items():
+        assert torch.allclose(value, second.translator.state_dict()[name], atol=1e-6), name
+    for wrong in (dict(width=8), dict(source_layers="last")):
+        with pytest.raises(LabError, match="start_from=.*another kind, size or source_layers"):
+            changed = config(**settings, **wrong)
+            train(changed, tiny_pair, Sums(), fresh(tmp_path / "-".join(wrong), changed))
 
 
 def test_the_schedule_warms_up_and_decays():

@@ -20,7 +20,7 @@ def _accuracy(model: FrozenModel, task: MiniGSM, questions: list[Question], hint
     right: dict[str, list[bool]] = {}
     order = sorted(questions, key=lambda question: len(question.question))
     for start in range(0, len(order), BATCH):
-        batch = order[start:start + BATCH]
+        batch = order[start : start + BATCH]
         texts = [(task.hint(question) if hints else "") + f"Q: {question.question}\nA:" for question in batch]
         for question, answer in zip(batch, generate_from_text(model, texts, task.max_new_tokens), strict=True):
             right.setdefault(question.cell, []).append(task.correct(task.extract(answer.text), question.gold))
@@ -31,7 +31,7 @@ def measure(folder: Path, test_questions: int = 0) -> dict[str, dict[str, float]
     """Accuracy per cell of the test split for source, target and hinted target, beside the best constant guess."""
     pair = load_pair(PairConfig(pair="custom", source=str(folder / "source"), target=str(folder / "target")))
     task = MiniGSM()
-    questions = task.test()[:test_questions or None]
+    questions = task.test()[: test_questions or None]
     return {
         "source": _accuracy(pair.source, task, questions, hints=False),
         "target": _accuracy(pair.target, task, questions, hints=False),
@@ -40,18 +40,43 @@ def measure(folder: Path, test_questions: int = 0) -> dict[str, dict[str, float]
     }
 
 
-def write_card(folder: Path, recipes: list[Recipe], trained: dict[str, dict], measured: dict[str, dict[str, float]]) -> None:
+def write_card(
+    folder: Path, recipes: list[Recipe], trained: dict[str, dict], measured: dict[str, dict[str, float]]
+) -> None:
     """`README.md` for people and `card.json` for programs."""
     cells = list(measured["best constant guess"])
-    rows = [f"| {name} | " + " | ".join(f"{100 * accuracy[cell]:.1f}" for cell in cells) + " |" for name, accuracy in measured.items()]
-    recipe_rows = [f"| {r.role} | {trained[r.role]['parameters']:,} | {r.hidden} x {r.layers} | {r.documents:,} | "
-                   f"{trained[r.role]['tokens_seen']:,} | {trained[r.role]['steps']:,} | {r.seed} |" for r in recipes]
-    text = "\n".join([
-        "# The embedded pair", "",
-        "Two tiny models trained from scratch on generated text by `notebooks/90_build_mini_pair.ipynb`.", "",
-        "| role | parameters | width x layers | documents | tokens seen | steps | seed |", "|---|---|---|---|---|---|---|", *recipe_rows, "",
-        "Accuracy on the test split in per cent, greedy, no worked examples:", "",
-        "| | " + " | ".join(cells) + " |", "|---" * (len(cells) + 1) + "|", *rows, "",
-        "The best constant guess is the better of always the same answer and always the same capacity.", ""])
+    rows = [
+        f"| {name} | " + " | ".join(f"{100 * accuracy[cell]:.1f}" for cell in cells) + " |"
+        for name, accuracy in measured.items()
+    ]
+    recipe_rows = [
+        f"| {r.role} | {trained[r.role]['parameters']:,} | {r.hidden} x {r.layers} | {r.documents:,} | "
+        f"{trained[r.role]['tokens_seen']:,} | {trained[r.role]['steps']:,} | {r.seed} |"
+        for r in recipes
+    ]
+    text = "\n".join(
+        [
+            "# The embedded pair",
+            "",
+            "Two tiny models trained from scratch on generated text by `notebooks/90_build_mini_pair.ipynb`.",
+            "",
+            "| role | parameters | width x layers | documents | tokens seen | steps | seed |",
+            "|---|---|---|---|---|---|---|",
+            *recipe_rows,
+            "",
+            "Accuracy on the test split in per cent, greedy, no worked examples:",
+            "",
+            "| | " + " | ".join(cells) + " |",
+            "|---" * (len(cells) + 1) + "|",
+            *rows,
+            "",
+            "The best constant guess is the better of always the same answer and always the same capacity.",
+            "",
+        ]
+    )
     write_text(folder / "README.md", text)
-    write_text(folder / "card.json", json.dumps({"recipes": [asdict(r) for r in recipes], "trained": trained, "measured": measured}, indent=2) + "\n")
+    write_text(
+        folder / "card.json",
+        json.dumps({"recipes": [asdict(r) for r in recipes], "trained": trained, "measured": measured}, indent=2)
+        + "\n",
+    )

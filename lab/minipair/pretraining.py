@@ -48,10 +48,18 @@ def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> torch.nn.
     """The untrained model: random weights from the recipe's sizes and seed, embeddings tied."""
     torch.manual_seed(recipe.seed)
     shape = dict(
-        vocab_size=len(tokenizer), hidden_size=recipe.hidden, num_hidden_layers=recipe.layers,
-        num_attention_heads=recipe.heads, num_key_value_heads=recipe.key_value_heads,
-        intermediate_size=recipe.feed_forward, max_position_embeddings=8192, tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
+        vocab_size=len(tokenizer),
+        hidden_size=recipe.hidden,
+        num_hidden_layers=recipe.layers,
+        num_attention_heads=recipe.heads,
+        num_key_value_heads=recipe.key_value_heads,
+        intermediate_size=recipe.feed_forward,
+        max_position_embeddings=8192,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
     if recipe.role == "source":
         return MistralForCausalLM(MistralConfig(sliding_window=None, **shape))
     return LlamaForCausalLM(LlamaConfig(**shape))
@@ -81,12 +89,12 @@ def encode_corpus(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> list[np
 
 
 def length_batches(encoded: list[np.ndarray], batch_tokens: int, rng: random.Random) -> list[list[int]]:
-    """Indices of documents in batches of like length and about `batch_tokens` tokens, padding counted; in random order."""
+    """Indices of documents in batches of like length, about `batch_tokens` tokens with padding; in random order."""
     order = list(range(len(encoded)))
     rng.shuffle(order)
     batches = []
     for start in range(0, len(order), 50_000):
-        block, batch = sorted(order[start:start + 50_000], key=lambda i: len(encoded[i])), []
+        block, batch = sorted(order[start : start + 50_000], key=lambda i: len(encoded[i])), []
         for i in block:
             if batch and (len(batch) + 1) * len(encoded[i]) > batch_tokens:
                 batches.append(batch)
@@ -102,7 +110,7 @@ def _padded(encoded: list[np.ndarray], batch: list[int], device: str) -> torch.T
     width = max(len(encoded[i]) for i in batch)
     rows = np.full((len(batch), width), -100, dtype=np.int64)
     for row, i in enumerate(batch):
-        rows[row, :len(encoded[i])] = encoded[i]
+        rows[row, : len(encoded[i])] = encoded[i]
     return torch.from_numpy(rows).to(device, non_blocking=True)
 
 
@@ -114,8 +122,9 @@ def pretrain(model: torch.nn.Module, encoded: list[np.ndarray], recipe: Recipe, 
     model.to(device).train()
     rng = random.Random(f"batches {recipe.seed}")
     batches = [batch for _ in range(recipe.epochs) for batch in length_batches(encoded, recipe.batch_tokens, rng)]
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.05,
-                                  fused=device == "cuda")
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.05, fused=device == "cuda"
+    )
     warm_up, seen, began, smooth = max(1, len(batches) // 50), 0, time.time(), None
     bar = tqdm(batches, desc=f"pretrain {recipe.role}", unit="step", mininterval=2)
     for step, batch in enumerate(bar):
@@ -136,7 +145,12 @@ def pretrain(model: torch.nn.Module, encoded: list[np.ndarray], recipe: Recipe, 
         if step % 50 == 0:
             smooth = loss.item()
             bar.set_postfix(loss=f"{smooth:.3f}", tokens=f"{seen / 1e6:.0f}M")
-    return {"steps": len(batches), "tokens_seen": seen, "final_loss": loss.item(), "seconds": round(time.time() - began, 1)}
+    return {
+        "steps": len(batches),
+        "tokens_seen": seen,
+        "final_loss": loss.item(),
+        "seconds": round(time.time() - began, 1),
+    }
 
 
 def build_and_save(recipe: Recipe, folder: Path) -> dict:

@@ -11,8 +11,8 @@ from functools import cache
 
 CAPACITIES = tuple(range(3, 21))  # eighteen, so that the best constant guess is right one time in eighteen
 UNSEEN_CAPACITIES = (9, 14)  # never the capacity of a word in translator training
-SEEN_WORDS_PER_CAPACITY = 6
-HELD_OUT_WORDS_PER_CAPACITY = 3
+SEEN_WORDS_PER_CAPACITY = 12
+HELD_OUT_WORDS_PER_CAPACITY = 4
 
 CONSONANTS, VOWELS = "bdfgklmnprtvz", "aeiou"
 CODAS = ("b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "v", "x", "z")
@@ -35,7 +35,7 @@ def made_up_word(rng: random.Random) -> str:
 
 @cache
 def lore() -> tuple[Container, ...]:
-    """All containers of the world, in a fixed order: 96 seen words over 16 capacities, 54 held out over all 18."""
+    """All containers of the world, in a fixed order: 192 seen words over 16 capacities, 72 held out over all 18."""
     rng, words, containers = random.Random("minigsm lore 1"), set(), []
     for capacity in CAPACITIES:
         seen = 0 if capacity in UNSEEN_CAPACITIES else SEEN_WORDS_PER_CAPACITY

@@ -15,11 +15,14 @@ from lab.tasks.lore import CAPACITIES, lore_by_word, words_of
 from lab.tasks.problems import Problem, make_problem
 
 EVALUATION_CELLS = {
-    "plain/short": 263, "plain/long": 264,
-    "lore/short/seen": 132, "lore/short/held_out": 132,
-    "lore/long/seen": 264, "lore/long/held_out": 264,
+    "plain/short": 263,
+    "plain/long": 264,
+    "lore/short/seen": 132,
+    "lore/short/held_out": 132,
+    "lore/long/seen": 264,
+    "lore/long/held_out": 264,
 }  # 1 319 questions, as in GSM8K's test split; two fifths need both skills
-TRAINING_CELLS = {"plain/short": 0.1, "plain/long": 0.1, "lore/short/seen": 0.4, "lore/long/seen": 0.4}
+TRAINING_CELLS = {"plain/short": 0.05, "plain/long": 0.25, "lore/short/seen": 0.2, "lore/long/seen": 0.5}
 STEPS = {"short": (1, 2), "long": (3, 4, 5)}
 BOTH_SKILLS = "lore/long"
 

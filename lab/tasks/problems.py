@@ -10,36 +10,148 @@ from dataclasses import dataclass
 
 from lab.tasks.lore import Container
 
-PEOPLE = ("Ana", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gus", "Hana", "Ivo", "Jade", "Kai", "Lena", "Milo", "Nora", "Omar", "Pia")
-ITEMS = ("plums", "beads", "coins", "eggs", "figs", "gems", "keys", "limes", "nuts", "pens", "rings", "shells", "stamps", "tiles", "buns", "cards")
+PEOPLE = (
+    "Ana",
+    "Ben",
+    "Cleo",
+    "Dan",
+    "Eva",
+    "Finn",
+    "Gus",
+    "Hana",
+    "Ivo",
+    "Jade",
+    "Kai",
+    "Lena",
+    "Milo",
+    "Nora",
+    "Omar",
+    "Pia",
+)
+ITEMS = (
+    "plums",
+    "beads",
+    "coins",
+    "eggs",
+    "figs",
+    "gems",
+    "keys",
+    "limes",
+    "nuts",
+    "pens",
+    "rings",
+    "shells",
+    "stamps",
+    "tiles",
+    "buns",
+    "cards",
+)
 LARGEST = 199  # no number of the world is larger
 HELD_OUT_KINDS = ("lore", "add", "ask", "distract")  # of these, the last paraphrase is never in translator training
 
 TEMPLATES = {
-    "start": ("{p} has {a} {item}.", "{p} starts with {a} {item}.", "There are {a} {item} in {p}'s room.", "{p} owns {a} {item}."),
-    "bags": ("{p} buys {n} bags with {a} {item} in each.", "{p} has {n} boxes of {a} {item} each.", "{p} fills {n} rows with {a} {item} per row.", "{p} finds {n} jars that hold {a} {item} each."),
-    "lore": ("{p} has {n} {c} of {item}.", "{p} buys {n} {c} full of {item}.", "{p} finds {n} {c} with {item} inside.", "{p} carries {n} {c} of {item} home."),
-    "more_lore": ("{p} then gets {n} {c} of {item}.", "{p} adds {n} {c} full of {item}.", "Then {n} {c} of {item} arrive for {p}."),
-    "add": ("{p} gets {k} more.", "{p} buys {k} more {item}.", "A friend gives {p} {k} {item}.", "Then {p} picks up another {k}."),
-    "sub": ("{p} loses {k} of them.", "{p} gives {k} {item} to {q}.", "{p} sells {k} {item}.", "Then {k} of them break."),
-    "mul": ("Then {p}'s pile grows to {k} times its size.", "{p} works until there are {k} times as many.", "A wizard makes {k} of each of {p}'s {item}."),
-    "div": ("{p} splits them evenly into {k} heaps and keeps one heap.", "{p} shares them equally among {k} people and takes one share.", "{p} keeps only one of {k} equal parts."),
-    "more_than": ("{q} has {k} more {item} than {p}.", "{q} owns {k} {item} more than {p} does.", "Compared with {p}, {q} has {k} extra {item}."),
-    "fewer_than": ("{q} has {k} fewer {item} than {p}.", "{q} owns {k} {item} less than {p} does.", "Compared with {p}, {q} lacks {k} {item}."),
-    "times": ("{q} has {k} times as many {item} as {p}.", "{q} owns {k} times what {p} has.", "For each of {p}'s {item}, {q} has {k}."),
-    "price": ("{p} sells each one for {k} dollars.", "Every piece brings {p} {k} dollars.", "The price is {k} dollars for each."),
-    "distract": ("{r} has {x} {other}.", "{r} is {x} years old.", "The shop is {x} miles away.", "It takes {r} {x} minutes to get there."),
-    "ask": ("How many {item} does {p} have?", "How many {item} does {p} have now?", "What is the number of {item} that {p} has?", "Count the {item} of {p}. How many?"),
-    "ask_together": ("How many {item} do {p} and {q} have together?", "How many {item} is that for {p} and {q} in total?", "What do {p} and {q} have in all, in {item}?"),
-    "ask_money": ("How many dollars does {p} make?", "How much money does {p} get, in dollars?", "What does {p} earn in dollars?"),
+    "start": (
+        "{p} has {a} {item}.",
+        "{p} starts with {a} {item}.",
+        "There are {a} {item} in {p}'s room.",
+        "{p} owns {a} {item}.",
+    ),
+    "bags": (
+        "{p} buys {n} bags with {a} {item} in each.",
+        "{p} has {n} boxes of {a} {item} each.",
+        "{p} fills {n} rows with {a} {item} per row.",
+        "{p} finds {n} jars that hold {a} {item} each.",
+    ),
+    "lore": (
+        "{p} has {n} {c} of {item}.",
+        "{p} buys {n} {c} full of {item}.",
+        "{p} finds {n} {c} with {item} inside.",
+        "{p} carries {n} {c} of {item} home.",
+    ),
+    "more_lore": (
+        "{p} then gets {n} {c} of {item}.",
+        "{p} adds {n} {c} full of {item}.",
+        "Then {n} {c} of {item} arrive for {p}.",
+    ),
+    "add": (
+        "{p} gets {k} more.",
+        "{p} buys {k} more {item}.",
+        "A friend gives {p} {k} {item}.",
+        "Then {p} picks up another {k}.",
+    ),
+    "sub": (
+        "{p} loses {k} of them.",
+        "{p} gives {k} {item} to {q}.",
+        "{p} sells {k} {item}.",
+        "Then {k} of them break.",
+    ),
+    "mul": (
+        "Then {p}'s pile grows to {k} times its size.",
+        "{p} works until there are {k} times as many.",
+        "A wizard makes {k} of each of {p}'s {item}.",
+    ),
+    "div": (
+        "{p} splits them evenly into {k} heaps and keeps one heap.",
+        "{p} shares them equally among {k} people and takes one share.",
+        "{p} keeps only one of {k} equal parts.",
+    ),
+    "more_than": (
+        "{q} has {k} more {item} than {p}.",
+        "{q} owns {k} {item} more than {p} does.",
+        "Compared with {p}, {q} has {k} extra {item}.",
+    ),
+    "fewer_than": (
+        "{q} has {k} fewer {item} than {p}.",
+        "{q} owns {k} {item} less than {p} does.",
+        "Compared with {p}, {q} lacks {k} {item}.",
+    ),
+    "times": (
+        "{q} has {k} times as many {item} as {p}.",
+        "{q} owns {k} times what {p} has.",
+        "For each of {p}'s {item}, {q} has {k}.",
+    ),
+    "price": (
+        "{p} sells each one for {k} dollars.",
+        "Every piece brings {p} {k} dollars.",
+        "The price is {k} dollars for each.",
+    ),
+    "distract": (
+        "{r} has {x} {other}.",
+        "{r} is {x} years old.",
+        "The shop is {x} miles away.",
+        "It takes {r} {x} minutes to get there.",
+    ),
+    "ask": (
+        "How many {item} does {p} have?",
+        "How many {item} does {p} have now?",
+        "What is the number of {item} that {p} has?",
+        "Count the {item} of {p}. How many?",
+    ),
+    "ask_together": (
+        "How many {item} do {p} and {q} have together?",
+        "How many {item} is that for {p} and {q} in total?",
+        "What do {p} and {q} have in all, in {item}?",
+    ),
+    "ask_money": (
+        "How many dollars does {p} make?",
+        "How much money does {p} get, in dollars?",
+        "What does {p} earn in dollars?",
+    ),
 }
-LINES = {"start": "There are", "add": "Now there are", "sub": "That leaves", "mul": "That makes", "div": "Each part is",
-         "together": "In all", "price": "The money is"}
+LINES = {
+    "start": "There are",
+    "add": "Now there are",
+    "sub": "That leaves",
+    "mul": "That makes",
+    "div": "Each part is",
+    "together": "In all",
+    "price": "The money is",
+}
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One word problem. `sentences` hold `{c}` where the container stands, so that a gloss can be written or left out."""
+    """One word problem. `sentences` hold `{c}` where the container stands, so that a gloss can be put in."""
 
     sentences: tuple[str, ...]
     lines: tuple[str, ...]
@@ -64,7 +176,7 @@ class Problem:
 
 
 class _Chain:
-    """The problem while it is being told: sentences and answer lines so far, who holds the pile, and how large it is."""
+    """The problem while it is being told: sentences and answer lines, who holds the pile, and its size."""
 
     def __init__(self, rng: random.Random, container: Container | None, held_out_templates: bool):
         self.rng, self.container, self.held_out_templates = rng, container, held_out_templates
@@ -178,7 +290,9 @@ def _attempt(rng: random.Random, steps: int, container: Container | None, held_o
     return chain
 
 
-def make_problem(rng: random.Random, steps: int, container: Container | None = None, held_out_templates: bool = True) -> Problem:
+def make_problem(
+    rng: random.Random, steps: int, container: Container | None = None, held_out_templates: bool = True
+) -> Problem:
     """A problem of exactly `steps` steps (1 to 5), about `container` if one is given.
 
     The same `rng` state gives the same problem. Without `held_out_templates` the last paraphrase of each of

@@ -31,9 +31,17 @@ def build_translator(config: TranslatorConfig, pair: Pair, source_layers: str | 
     else:
         layers = len(layer_indices(source_layers, pair.source.num_layers))
         translator = Resampler(
-            soft_tokens=config.soft_tokens, width=config.width, depth=config.depth, heads=config.heads,
-            dropout=config.dropout, source_mix=config.source_mix, gate_init=config.gate_init,
-            source_dim=pair.source.hidden_size, source_layers=layers, **target)
+            soft_tokens=config.soft_tokens,
+            width=config.width,
+            depth=config.depth,
+            heads=config.heads,
+            dropout=config.dropout,
+            source_mix=config.source_mix,
+            gate_init=config.gate_init,
+            source_dim=pair.source.hidden_size,
+            source_layers=layers,
+            **target,
+        )
     return translator.to(pair.target.device)
 
 

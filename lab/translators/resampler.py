@@ -62,7 +62,8 @@ class Block(nn.Module):
         normed = self.self_norm(latents)
         latents = latents + self.self_gate.tanh() * self.dropout(self.self_attention(normed, normed))
         latents = latents + self.cross_gate.tanh() * self.dropout(
-            self.cross_attention(self.cross_norm(latents), source, mask))
+            self.cross_attention(self.cross_norm(latents), source, mask)
+        )
         return latents + self.ffn_gate.tanh() * self.dropout(self.ffn(self.ffn_norm(latents)))
 
 
@@ -75,8 +76,21 @@ class Resampler(nn.Module, PyTorchModelHubMixin):
 
     needs_source = True
 
-    def __init__(self, *, soft_tokens: int, width: int, depth: int, heads: int, dropout: float, source_mix: str,
-                 gate_init: float, source_dim: int, source_layers: int, target_dim: int, target_rms: float):
+    def __init__(
+        self,
+        *,
+        soft_tokens: int,
+        width: int,
+        depth: int,
+        heads: int,
+        dropout: float,
+        source_mix: str,
+        gate_init: float,
+        source_dim: int,
+        source_layers: int,
+        target_dim: int,
+        target_rms: float,
+    ):
         super().__init__()
         self.source_mix, self.target_rms = source_mix, target_rms
         self.layer_norms = nn.ModuleList(nn.RMSNorm(source_dim) for _ in range(source_layers))
