@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from lab.errors import LabError
 from lab.stats import mcnemar, wilson
+from lab.tasks import groups_of
 from lab.tasks.scoring import INVALID
 
 LATENT = "latent"
@@ -19,12 +20,6 @@ def ordered_arms(names) -> list[str]:
     others = sorted(arm for arm in names if arm not in ARM_ORDER)
     cut = sum(arm in ARM_ORDER[:3] for arm in known)
     return known[:cut] + others + known[cut:]
-
-
-def groups_of(cell: str) -> list[str]:
-    """``lore/long/seen`` belongs to ``lore``, ``lore/long`` and itself."""
-    parts = [part for part in cell.split("/") if part]
-    return ["/".join(parts[:i]) for i in range(1, len(parts) + 1)]
 
 
 def in_group(cell: str, group: str) -> bool:

@@ -9,22 +9,24 @@ from lab.generation import generate_from_text
 from lab.minipair.pretraining import Recipe
 from lab.models import FrozenModel, load_pair
 from lab.records import write_text
-from lab.tasks import Question
-from lab.tasks.minigsm import MiniGSM, constant_guesses
+from lab.tasks import Question, groups_of
+from lab.tasks.minigsm import MiniGSM, constant_guesses, model_cells
 
 BATCH = 256
 
 
 def _accuracy(model: FrozenModel, task: MiniGSM, questions: list[Question], hints: bool) -> dict[str, float]:
     """Accuracy per cell, reading each question alone or with the gold gloss as a line before it."""
-    right: dict[str, list[bool]] = {}
+    right: dict[str, list[bool]] = {cell: [] for cell in model_cells(questions)}
     order = sorted(questions, key=lambda question: len(question.question))
     for start in range(0, len(order), BATCH):
         batch = order[start : start + BATCH]
         texts = [(task.hint(question) if hints else "") + f"Q: {question.question}\nA:" for question in batch]
         for question, answer in zip(batch, generate_from_text(model, texts, task.max_new_tokens), strict=True):
-            right.setdefault(question.cell, []).append(task.correct(task.extract(answer.text), question.gold))
-    return {cell: sum(rows) / len(rows) for cell, rows in sorted(right.items())}
+            correct = task.correct(task.extract(answer.text), question.gold)
+            for cell in set(groups_of(question.cell)) & right.keys():
+                right[cell].append(correct)
+    return {cell: sum(rows) / len(rows) for cell, rows in right.items()}
 
 
 def measure(folder: Path, test_questions: int = 0) -> dict[str, dict[str, float]]:

@@ -22,6 +22,12 @@ __all__ = [
 TASKS = ("minigsm", "gsm8k")
 
 
+def groups_of(cell: str) -> list[str]:
+    """``lore/long/seen`` belongs to ``lore``, ``lore/long`` and itself."""
+    parts = [part for part in cell.split("/") if part]
+    return ["/".join(parts[:i]) for i in range(1, len(parts) + 1)]
+
+
 def question_id(question: str) -> str:
     """16 hex digits of the SHA-256 of the whitespace-normalised text: the same question has one id everywhere."""
     return hashlib.sha256(" ".join(question.split()).encode("utf-8")).hexdigest()[:16]

@@ -20,7 +20,7 @@ CODAS = ("b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "v", "x", "z")
 
 @dataclass(frozen=True)
 class Container:
-    """One container word: a `zatum` holds `capacity` things. `split` is seen, held_out or named (not lore at all)."""
+    """One container word: a `mitex` holds `capacity` things. `split` is seen, held_out or named (not lore at all)."""
 
     word: str
     capacity: int

@@ -10,7 +10,7 @@ import random
 from collections import Counter
 from functools import cache
 
-from lab.tasks import Question, Task, question_id
+from lab.tasks import Question, Task, groups_of, question_id
 from lab.tasks.lore import CAPACITIES, lore_by_word, words_of
 from lab.tasks.problems import Problem, make_problem
 
@@ -104,14 +104,22 @@ class MiniGSM(Task):
         return f"Note: a {question.word} holds {lore_by_word()[question.word].capacity}.\n"
 
 
+def model_cells(questions: list[Question]) -> list[str]:
+    """The cells of `questions` that matter to a model alone: `lore/long` counts, beside its seen and held-out halves.
+
+    Which words are held out is a matter between translator and lore; a model knows all of them or none.
+    """
+    return sorted({group for question in questions for group in groups_of(question.cell) if "/" in group})
+
+
 def constant_guesses(questions: list[Question]) -> dict[str, float]:
     """Per cell, the accuracy of the best constant guess: always the same answer, or always the same capacity.
 
     A model that lacks a skill can do as well as this by chance and habit, so it is the line that ignorance is held to.
     """
     guesses = {}
-    for cell in sorted({question.cell for question in questions}):
-        rows = [question for question in questions if question.cell == cell]
+    for cell in model_cells(questions):
+        rows = [question for question in questions if cell in groups_of(question.cell)]
         best = Counter(row.gold for row in rows).most_common(1)[0][1]
         if cell.startswith("lore"):
             capacities = Counter(lore_by_word()[row.word].capacity for row in rows)
