@@ -56,6 +56,28 @@ def run(
     print(f"run: {made}")
 
 
+@app.command()
+def suite(
+    files: Annotated[list[Path], typer.Argument(help="Job files.")],
+    p: Annotated[list[str] | None, typer.Option("-p", metavar="NAME VALUE", help="For all jobs; repeatable.")] = None,
+    runs: Annotated[Path | None, typer.Option(help="The folder for the runs, instead of runs/.")] = None,
+    seeds: Annotated[str, typer.Option(help="Run each job once per seed, such as 1,2,3.")] = "",
+    parallel: Annotated[int, typer.Option(min=1, help="Processes at a time.")] = 1,
+) -> None:
+    """Execute many jobs, several at a time. Started again, it goes on where it was stopped."""
+    from lab.suite import members, run_suite
+
+    try:
+        numbers = [int(word) for word in seeds.split(",") if word.strip()]
+    except ValueError:
+        raise LabError(f"--seeds {seeds} is not a list of whole numbers: write `--seeds 1,2,3`") from None
+    outcomes = run_suite(members(files, numbers, [split(pair) for pair in p or []], runs), parallel)
+    failed = [outcome.name for outcome in outcomes if outcome.status == "failed"]
+    if failed:
+        raise LabError(f"{len(failed)} of {len(outcomes)} runs failed: {', '.join(failed)}")
+    print(f"{len(outcomes)} runs finished")
+
+
 def main() -> None:
     """Run a command; what the user can mend is one line on stderr and exit code 1."""
     try:

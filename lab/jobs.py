@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import fcntl
 import json
 import os
 import re
@@ -194,12 +195,14 @@ def execute(job: Job, root: Path = ROOT) -> Path:
     except OSError as error:
         raise LabError(f"cannot make the folder {job.run.parent} for runs: {error.strerror}") from error
     before = job.run.exists()
-    # Beside the run, as the notebook itself makes the run directory; made exclusively, so that it is also the lock.
+    # Beside the run, as the notebook itself makes the run directory. The kernel's file lock on it ends with this process,
+    # however that dies.
     working = job.run.parent / f".{job.run.name}.executing.ipynb"
     try:
-        working.open("x").close()
-    except FileExistsError as error:
-        raise LabError(f"the run {job.run} is being executed: if it was killed, remove {working}") from error
+        lock = working.open("a")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise LabError(f"the run {job.run} is being executed: wait for it, or choose another name") from error
     except OSError as error:
         raise LabError(f"cannot write in {job.run.parent}: {error.strerror}") from error
     kept = None
@@ -227,6 +230,7 @@ def execute(job: Job, root: Path = ROOT) -> Path:
         raise
     job.run.mkdir(exist_ok=True)
     os.replace(working, job.run / "notebook.ipynb")
+    lock.close()
     return job.run
 
 

@@ -1,5 +1,6 @@
 """Jobs: what is wrong is refused before anything runs, and a failure leaves nothing half-written."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -152,9 +153,18 @@ def test_a_run_that_got_going_is_kept_as_failed(project):
 def test_two_executions_of_one_run_exclude_each_other(project):
     job = jobs.plan(project(), root=project.root)
     job.run.parent.mkdir()
-    (job.run.parent / ".j.executing.ipynb").touch()
-    with pytest.raises(LabError, match="is being executed"):
-        jobs.execute(job, root=project.root)
+    with (job.run.parent / ".j.executing.ipynb").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(LabError, match="is being executed"):
+            jobs.execute(job, root=project.root)
+
+
+def test_what_a_killed_execution_left_is_no_obstacle(project):
+    job = jobs.plan(project(), root=project.root)
+    job.run.parent.mkdir()
+    (job.run.parent / ".j.executing.ipynb").write_text("half a notebo")
+    assert (jobs.execute(job, root=project.root) / "notebook.ipynb").is_file()
+    assert not (job.run.parent / ".j.executing.ipynb").exists()
 
 
 def test_the_command_line_says_one_line(tmp_path):
