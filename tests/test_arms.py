@@ -7,8 +7,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-import lab.arms as arms_module
-from lab.arms import ARMS, check_complete, check_no_gold, check_token_counts, derangement, evaluate, replay_check
+import lab.arms.common as common
+import lab.arms.latent as latent_module
+import lab.arms.text as text_module
+from lab.arms import ALL_ARMS, ARMS, RETRAINED, Bridge, check_token_counts, derangement, evaluate, replay_check
+from lab.arms.text import CASCADE_PROMPTS, cut_bytes, cut_text
+from lab.checks import check_complete, check_no_gold
 from lab.config import TranslatorConfig
 from lab.errors import LabError
 from lab.generation import AnswerCache
@@ -84,7 +88,7 @@ def test_records_are_complete_and_ordered(tiny_pair, translator, constant):
         assert tuple(record["arms"]) == ARMS
         for arm, row in record["arms"].items():
             assert set(row) == {"text", "extracted", "correct", "saw", "context_aware", "prompt_tokens", "soft_tokens",
-                                "new_tokens"}  # fmt: skip
+                                "new_tokens", "soft_from", "handed"}  # fmt: skip
             assert row["soft_tokens"] == (3 if arm.startswith("latent") else 0)
             assert record["question"] in row["saw"] and row["saw"].startswith("Think.\n\n")
     assert isinstance(constant, ConstantPrompt)
@@ -100,7 +104,8 @@ def test_canary_the_gold_answer_reaches_no_arm(tiny_pair, translator, constant, 
         seen.append((inputs.embeds, inputs.attention_mask, inputs.position_ids))
         return inputs
 
-    monkeypatch.setattr(arms_module, "build_inputs", recording_build)
+    for module in (common, latent_module, text_module):
+        monkeypatch.setattr(module, "build_inputs", recording_build)
 
     def everything(questions):
         seen.clear()
@@ -177,10 +182,17 @@ def test_derangement_stays_in_the_cell_and_has_no_fixed_point():
         derangement(["a"], 0)
 
 
+def test_derangement_exchanges_questions_of_like_length():
+    lengths = [17 * i % 101 for i in range(100)]
+    donors = derangement(["a"] * 100, 5, lengths)
+    assert sorted(donors) == list(range(100)) and all(donor != i for i, donor in enumerate(donors))
+    assert max(abs(lengths[donor] - lengths[i]) for i, donor in enumerate(donors)) <= 8
+
+
 def test_shuffled_gets_the_donors_soft_tokens(tiny_pair, translator, monkeypatch):
     given = []
-    kept = arms_module.soft_tokens
-    monkeypatch.setattr(arms_module, "soft_tokens", lambda *a: given.append([c["question"] for c in a[3]]) or kept(*a))
+    kept = Bridge.soft_tokens
+    monkeypatch.setattr(Bridge, "soft_tokens", lambda *a: given.append(list(a[1])) or kept(*a))
     run(tiny_pair, translator=translator, arms=("latent", "latent_shuffled"), config=settings(batch=64))
     own, others = given
     assert sorted(own) == sorted(TEXTS)
@@ -190,10 +202,9 @@ def test_shuffled_gets_the_donors_soft_tokens(tiny_pair, translator, monkeypatch
 def test_baselines_are_generated_once(tiny_pair, tmp_path, monkeypatch):
     first = run(tiny_pair, cache_dir=tmp_path)
     calls = []
-    kept = arms_module.generate
-    monkeypatch.setattr(arms_module, "generate", lambda *a: calls.append(1) or kept(*a))
+    monkeypatch.setattr(text_module, "generate", lambda *a: calls.append(1))
     assert run(tiny_pair, cache_dir=tmp_path) == first
-    assert len(calls) == 1  # the replay check alone
+    assert not calls
 
 
 def test_evaluation_leaves_the_translator_in_training_mode(tiny_pair, translator):
@@ -212,6 +223,95 @@ def test_replay_check_notices_other_inputs(tiny_pair, monkeypatch):
         inputs.embeds = inputs.embeds.flip(-1)
         return inputs
 
-    monkeypatch.setattr(arms_module, "build_inputs", shifted)
+    monkeypatch.setattr(common, "build_inputs", shifted)
     with pytest.raises(LabError, match="replay check"):
         replay_check(tiny_pair.target, contexts)
+
+
+class HintedTask(TinyTask):
+    def hint(self, question):
+        return "Note: it holds 7.\n" if question.cell.startswith("lore") else ""
+
+
+EXTRA = tuple(arm for arm in ALL_ARMS if arm not in RETRAINED)
+
+
+def everything(tiny_pair, translator, **given):
+    config = given.pop("config", None) or settings()
+    return evaluate(config, tiny_pair, HintedTask(), questions_with(), translator, progress=False, arms=EXTRA, **given)
+
+
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+def test_every_arm_says_what_it_was_shown(tiny_pair, translator, layout):
+    records = everything(tiny_pair, translator, config=settings(layout))
+    for record in records:
+        arms = record["arms"]
+        assert tuple(arms) == EXTRA
+        assert arms["token_budget"]["saw"] in arms["target"]["saw"] and arms["token_budget"]["prompt_tokens"] <= 3 + 1
+        assert record["question"].startswith(arms["token_budget_question"]["handed"][0])
+        assert arms["cascade"]["handed"] == [arms["source"]["text"]]
+        assert arms["source"]["text"] in arms["cascade"]["saw"] and record["question"] in arms["cascade"]["saw"]
+        spent = sum(len(text.encode()) for text in arms["same_bytes"]["handed"])
+        assert spent <= 3 * 48 * 2
+        assert ("it holds 7" in arms["text_hint"]["saw"]) == record["cell"].startswith("lore")
+        assert arms["latent"]["soft_from"] == record["id"] != arms["latent_shuffled"]["soft_from"]
+        for arm, row in arms.items():
+            assert row["soft_tokens"] == (3 if arm.startswith("latent") else 0)
+            assert row["context_aware"] == (not arm.startswith("latent") or layout == "soft_plus_text")
+
+
+@pytest.mark.parametrize("prompt", sorted(CASCADE_PROMPTS))
+def test_every_cascade_prompt_passes_the_checks(tiny_pair, prompt):
+    arms = ("source", "target", "cascade", "same_bytes")
+    evaluated = evaluate(cascade_settings(), tiny_pair, TinyTask(), questions_with(), arms=arms, progress=False,
+                         cascade_prompt=prompt)  # fmt: skip
+    assert len({record["arms"]["cascade"]["saw"] for record in evaluated}) == len(TEXTS)
+
+
+def cascade_settings():
+    config = settings()
+    config.translator = SimpleNamespace(soft_tokens=3)
+    return config
+
+
+def test_batch_size_changes_no_control(tiny_pair, translator, monkeypatch):
+    records = everything(tiny_pair, translator)
+    monkeypatch.setattr(AnswerCache, "_memory", {})
+    assert everything(tiny_pair, translator, config=settings(batch=1)) == records
+
+
+def test_controls_of_the_soft_tokens_are_what_they_say(tiny_pair, translator):
+    soft, questions = torch.randn(6, 3, 48), questions_with()
+    bridge = Bridge(tiny_pair.source, translator)
+    noisy = latent_module.noise(soft, questions)
+    assert not latent_module.zero(soft, questions).any()
+    torch.testing.assert_close(noisy.norm(dim=-1), soft.norm(dim=-1))
+    assert torch.equal(noisy[2:3], latent_module.noise(soft[2:3], questions[2:3]))
+    prompts = common.Prompts(questions, "", "", 4, 8, progress=False)
+    own = bridge.soft_tokens(TEXTS, "cpu")
+    mean = latent_module.mean_of(tiny_pair.target, bridge, prompts)(own, questions)
+    assert (mean == mean[0]).all()
+    torch.testing.assert_close(mean[0].norm(dim=-1), own.norm(dim=-1).mean(dim=0), atol=1e-4, rtol=1e-4)
+    assert torch.nn.functional.cosine_similarity(mean[0], own.mean(dim=0), dim=-1).min() > 0.999
+
+
+def test_a_retrained_control_reads_its_own_source(tiny_pair, translator):
+    config = TranslatorConfig(soft_tokens=3, width=16, depth=1, heads=2)
+    torch.manual_seed(5)
+    as_source = replace(tiny_pair, source=tiny_pair.target)
+    own_states = Bridge(tiny_pair.target, build_translator(config, as_source, "last"), "last")
+    arms = ("latent", "latent_target_source")
+    records = run(tiny_pair, translator=translator, arms=arms, controls={"latent_target_source": own_states})
+    assert all(record["arms"]["latent_target_source"]["soft_from"] == record["id"] for record in records)
+    with pytest.raises(LabError, match="needs controls="):
+        run(tiny_pair, translator=translator, arms=("latent_random_source",))
+
+
+def test_texts_are_cut_to_their_budget(tiny_pair):
+    text = TEXTS[2]
+    for budget in range(1, 30):
+        start, end = (cut_text(tiny_pair.target, text, budget, keep) for keep in ("start", "end"))
+        assert text.startswith(start) and text.endswith(end)
+        assert max(len(tiny_pair.target.tokens([piece])[0]) for piece in (start, end)) <= budget
+    assert cut_text(tiny_pair.target, text, 1000) == text
+    assert cut_bytes("héllo", 2) == "h" and cut_bytes("héllo", 3) == "hé" and cut_bytes("x", -1) == ""

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from lab.inputs import build_inputs
 
 from lab.generation import (
     AnswerCache,
@@ -14,6 +13,7 @@ from lab.generation import (
     fingerprint,
     generate,
 )
+from lab.inputs import build_inputs
 from lab.layout import TEXT
 
 QUESTIONS = ["Ana has 3 figs.", "Ben finds 4 blicks of 7 pens each and then loses 2 of them. How many pens?", "Hm?"]
