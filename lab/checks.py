@@ -3,7 +3,7 @@
 Each is the answer to a defect that once made a number untrue: gold text in the inputs, an instruction for one arm only,
 selection on test, misaligned, dropped or repeated rows, a shuffle that left questions in place, another scorer for one
 arm. They read questions, records and text alone, so they hold for archived records too; what needs the models
-(`check_token_counts`, `replay_check`, `check_gradients`) stands beside them in `lab.arms` and `lab.losses`.
+(`check_token_counts`, `replay_check`, `check_gradients`) stands in `lab.arms.common` and `lab.losses`.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def check_handed(records: Sequence[Mapping], hint=None) -> None:
             elif arm == "token_budget_question":
                 sound = all(text in record["question"] for text in handed)
             elif arm == "cascade":
-                sound = source is None or all(text == source for text in handed)
+                sound = source is None or all(text == source.strip() for text in handed)
             elif arm == "same_bytes":
                 sound = source is None or all(text in record["question"] or text in source for text in handed)
             elif arm == "text_hint":

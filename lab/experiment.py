@@ -3,15 +3,19 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from lab.arms import evaluate
+from lab.checks import check_not_test, check_splits
 from lab.config import RunConfig
+from lab.losses import check_gradients
 from lab.models import Pair, load_pair
 from lab.records import RunDirectory
 from lab.summary import summarise
 from lab.tasks import Task, load_task
-from lab.training import Evaluate, TrainResult, train
+from lab.training import LOSS_WEIGHTS, Evaluate, TrainResult, train, training_terms
+from lab.translators import build_translator
 
 CONTROL = "control_constant"  # the sub-run that trains the constant prompt
 
@@ -35,9 +39,25 @@ def start(config: RunConfig, runs: str | Path = "runs", resume: bool = False) ->
     return Experiment(config, run, pair, task)
 
 
+def check_training(experiment: Experiment, config: RunConfig) -> None:
+    """Before every training: nothing is chosen on test questions, and every loss term trains the translator.
+
+    Raises LabError naming the split or the term. Costs one batch of two questions.
+    """
+    task, pair = experiment.task, experiment.pair
+    check_splits(task, config.training.seed)
+    with torch.random.fork_rng():
+        translator = build_translator(config.translator, pair, config.pair.source_layers)
+        questions = task.train(2, config.training.seed)[:2]
+        contexts = [{"instruction": task.instruction, "question": question.question} for question in questions]
+        terms = training_terms(translator, pair, config, contexts, [question.answer for question in questions])
+        check_gradients(translator, terms, LOSS_WEIGHTS)
+
+
 def dev_accuracy(experiment: Experiment, config: RunConfig) -> Evaluate:
     """The callback of training: accuracy on dev. Source and target are answered once and come from the cache after."""
     questions = experiment.task.dev()
+    check_not_test(experiment.task, questions, "choosing a checkpoint")
     constant = config.translator.translator == "constant"
     arm = "latent_constant" if constant else "latent"
 
@@ -54,6 +74,7 @@ def dev_accuracy(experiment: Experiment, config: RunConfig) -> Evaluate:
 def train_translator(experiment: Experiment) -> TrainResult:
     """Train the translator of the config; evaluations, checkpoints and metrics go to the run."""
     config = experiment.config
+    check_training(experiment, config)
     return train(
         config, experiment.pair, experiment.task, experiment.run, dev_accuracy(experiment, config), label="translator"
     )
@@ -62,6 +83,7 @@ def train_translator(experiment: Experiment) -> TrainResult:
 def train_constant(experiment: Experiment) -> TrainResult:
     """Train a constant prompt at equal budget (same steps, batches, layout, number of soft tokens), in a sub-run."""
     config = experiment.config.replace(translator="constant")
+    check_training(experiment, config)
     folder = experiment.run.path / CONTROL
     run = RunDirectory.create(folder, config, resume=folder.exists())
     result = train(

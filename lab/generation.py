@@ -70,7 +70,7 @@ def _decode(tokenizer, ids: list[list[int]]) -> list[str]:
     return tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
 
-def _end_tokens(target: FrozenModel) -> list[int]:
+def end_tokens_of(target: FrozenModel) -> list[int]:
     """The tokenizer's end token and those of the model's own generation settings (Llama 3 has several)."""
     settings = getattr(target.model, "generation_config", None)
     own = getattr(settings, "eos_token_id", None)
@@ -102,7 +102,7 @@ def cut_generation(tokenizer, ids: list[int], end_tokens: list[int]) -> Generati
 
 @torch.no_grad()
 def _generate(target: FrozenModel, max_new_tokens: int, prompt_length: int = 0, **prompt) -> list[Generation]:
-    end_tokens = _end_tokens(target)
+    end_tokens = end_tokens_of(target)
     pad = target.tokenizer.pad_token_id
     settings = GenerationConfig(
         max_new_tokens=max_new_tokens, do_sample=False, num_beams=1, use_cache=True, eos_token_id=end_tokens or None,

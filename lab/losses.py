@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from lab.errors import LabError
 from lab.inputs import IGNORED, TargetInputs
 from lab.models import FrozenModel
 
@@ -32,5 +33,30 @@ def answer_nll(target: FrozenModel, inputs: TargetInputs) -> Tensor:
 
 
 def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
-    """The sum that is optimised: every term times its weight. A term without a weight is an error, not a zero."""
+    """The sum that is optimised: every term times its weight. A term without a weight is an error, not a zero.
+
+    While gradients are recorded, a weighted term outside the graph is refused: it would be logged and never trained.
+    """
+    if torch.is_grad_enabled():
+        for name, term in terms.items():
+            if weights.get(name) and not term.requires_grad:
+                raise LabError(f"loss term {name!r} is detached: no gradient reaches the translator; keep its graph.")
     return torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+
+
+def gradient_norms(translator: nn.Module, terms: Mapping[str, Tensor]) -> dict[str, float]:
+    """Norm of each term's own gradient over all parameters of `translator`; 0 for a term that never reaches them."""
+    parameters, norms = list(translator.parameters()), {}
+    for name, term in terms.items():
+        found = (
+            torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True) if term.requires_grad else ()
+        )
+        norms[name] = sum((g.float().square().sum().item() for g in found if g is not None), 0.0) ** 0.5
+    return norms
+
+
+def check_gradients(translator: nn.Module, terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> None:
+    """Raise LabError for a weighted term whose gradient does not reach `translator`."""
+    for name, norm in gradient_norms(translator, terms).items():
+        if weights.get(name) and norm == 0:
+            raise LabError(f"loss term {name!r} is detached: its gradient on the translator is zero; keep its graph.")

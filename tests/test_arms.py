@@ -249,8 +249,8 @@ def test_every_arm_says_what_it_was_shown(tiny_pair, translator, layout):
         assert tuple(arms) == EXTRA
         assert arms["token_budget"]["saw"] in arms["target"]["saw"] and arms["token_budget"]["prompt_tokens"] <= 3 + 1
         assert record["question"].startswith(arms["token_budget_question"]["handed"][0])
-        assert arms["cascade"]["handed"] == [arms["source"]["text"]]
-        assert arms["source"]["text"] in arms["cascade"]["saw"] and record["question"] in arms["cascade"]["saw"]
+        assert arms["cascade"]["handed"] == [arms["source"]["text"].strip()]
+        assert arms["source"]["text"].strip() in arms["cascade"]["saw"] and record["question"] in arms["cascade"]["saw"]
         spent = sum(len(text.encode()) for text in arms["same_bytes"]["handed"])
         assert spent <= 3 * 48 * 2
         assert ("it holds 7" in arms["text_hint"]["saw"]) == record["cell"].startswith("lore")

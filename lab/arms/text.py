@@ -109,7 +109,7 @@ def token_budget_question(pair: Pair, prompts: Prompts, tokens: int) -> list[Sho
 def cascade(prompts: Prompts, answers: Sequence[Answer], prompt: str) -> list[Shown]:
     """The source's whole text answer, handed to the target with the question."""
     return [
-        _with_text(prompts.context(index), prompts.context(index)["question"], answer.text, prompt)
+        _with_text(prompts.context(index), prompts.context(index)["question"], answer.text.strip(), prompt)
         for index, answer in enumerate(answers)
     ]
 
@@ -120,7 +120,7 @@ def same_bytes(prompts: Prompts, answers: Sequence[Answer], prompt: str, size: i
     for index, answer in enumerate(answers):
         context = prompts.context(index)
         question = cut_bytes(context["question"], size)
-        text = cut_bytes(answer.text, size - len(question.encode("utf-8")))
+        text = cut_bytes(answer.text.strip(), size - len(question.encode("utf-8")))
         item = _with_text(context, question, text, prompt)
         whole = question == context["question"]
         shown.append(Shown(item.layout, item.context, (text,) if whole else (question, text)))

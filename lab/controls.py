@@ -1,0 +1,96 @@
+"""Controls that are trained themselves: what a run left, as a bridge, once its budget is known to be the same.
+
+Each is an ordinary training run (`papermill_jobs/control_*.yaml`) that differs from the main one in what the translator
+reads: nothing (latent_constant), a source with random weights, one that was pretrained without lore, or the target's
+own states.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from lab.arms import RETRAINED, Bridge
+from lab.config import RunConfig
+from lab.errors import LabError
+from lab.models import MINI, RANDOM, Pair, load_pair
+from lab.translators import load_translator
+
+__all__ = ["EQUAL", "check_equal_budget", "control_config", "load_bridge", "load_controls", "trained_folder"]
+
+# What a control must share with the run that it is compared with: all that is budget, and where soft tokens go.
+EQUAL = (
+    "task", "data", "shots", "train_questions", "soft_tokens", "layout", "steps", "batch_size", "learning_rate",
+    "warmup_steps", "weight_decay", "gradient_clip", "start_from",
+)  # fmt: skip
+NO_LORE = "no_lore_source"  # the folder beside the embedded pair's models, once it is built
+
+
+def control_config(config: RunConfig, arm: str, no_lore: str | Path = MINI / NO_LORE) -> RunConfig:
+    """The config of the run that trains `arm` of `RETRAINED` at the budget of `config`.
+
+    `no_lore`: the folder of the source that was pretrained without lore. Raises LabError for another arm.
+    """
+    if arm == "latent_constant":
+        return config.replace(name=f"{config.name}_constant", translator="constant")
+    if config.pair.pair == "custom":
+        source, target = config.pair.source, config.pair.target
+    elif config.pair.pair == "mini":
+        source, target = str(MINI / "source"), str(MINI / "target")
+    else:
+        raise LabError(f"pair={config.pair.pair!r}: give pair='custom' with both models, so a control can swap one.")
+    sources = {
+        "latent_random_source": RANDOM + source.removeprefix(RANDOM),
+        "latent_no_lore_source": str(no_lore),
+        "latent_target_source": target,
+    }
+    if arm not in sources:
+        raise LabError(f"arm {arm!r} is no retrained control; choose one of {', '.join(RETRAINED)}.")
+    name = f"{config.name}_{arm.removeprefix('latent_')}"
+    return config.replace(name=name, pair="custom", source=sources[arm], target=target)
+
+
+def trained_folder(folder: str | Path) -> Path:
+    """Where the weights of a run, or of a bare translator folder, lie. Raises LabError if there are none."""
+    folder = Path(folder)
+    for place in (folder, folder / "checkpoints" / "best", folder / "checkpoints" / "last"):
+        if (place / "translator.json").is_file():
+            return place
+    raise LabError(f"{folder} holds no trained translator; give a run that was trained, or a translator's folder.")
+
+
+def check_equal_budget(config: RunConfig, control: RunConfig, arm: str) -> None:
+    """Raise LabError unless `control` was trained as `config` was, in all of `EQUAL`."""
+    ours, theirs = config.parameters(), control.parameters()
+    for name in EQUAL:
+        if ours[name] != theirs[name]:
+            raise LabError(
+                f"control {arm} was trained with {name}={theirs[name]!r}, the translator with {ours[name]!r}; "
+                "retrain it at equal budget."
+            )
+
+
+def load_bridge(folder: str | Path, pair: Pair, config: RunConfig | None = None) -> Bridge:
+    """The trained translator in `folder`, on the source that it was trained with.
+
+    `config`: of the run that left it; None or one with the pair's own source: that source.
+    """
+    translator, layers = load_translator(trained_folder(folder))
+    source = pair.source
+    if config is not None and config.pair.pair == "custom" and config.pair.source != source.name:
+        source = load_pair(replace(config.pair, device=str(pair.target.device))).source
+    return Bridge(source, translator.to(pair.target.device).eval(), layers)
+
+
+def load_controls(folders: dict[str, str], pair: Pair, config: RunConfig) -> dict[str, Bridge]:
+    """Bridges of the retrained arms from their runs' folders (arm -> folder, "" for none), each at equal budget."""
+    bridges = {}
+    for arm, folder in folders.items():
+        if not folder:
+            continue
+        if arm not in RETRAINED:
+            raise LabError(f"arm {arm!r} is no retrained control; choose one of {', '.join(RETRAINED)}.")
+        control = RunConfig.from_yaml(Path(folder) / "config.yaml")
+        check_equal_budget(config, control, arm)
+        bridges[arm] = load_bridge(folder, pair, control)
+    return bridges
