@@ -18,8 +18,8 @@ import numpy as np
 from lab.errors import LabError
 from lab.evidence import ALL, Evidence, Run, read_evidence, rows_of
 from lab.records import read_jsonl
-from lab.stats import ALPHA, Z95, holm, mean_interval, paired_difference
-from lab.summary import BOTH_SKILLS, ORACLE
+from lab.stats import ALPHA, Z95, holm, mean_interval, paired_difference, proportion
+from lab.summary import BOTH_SKILLS, LATENT, ORACLE, ordered_arms
 
 SUPPORTED, REFUTED, INCONCLUSIVE, NOT_RUN = "supported", "refuted", "inconclusive", "not run"
 WORTH = 0.01  # one point of accuracy: less is not worth a sentence
@@ -388,9 +388,10 @@ CLAIMS = (
 def judge(evidence: Evidence, alpha: float = ALPHA, claims: Sequence[Claim] = CLAIMS) -> dict:
     """Every claim's verdict on these runs, Holm-corrected over all of `claims`, those not run included.
 
-    Returns {"alpha", "family", "main" (runs and seeds), "n", "scenario", "unfinished", "claims": [{"key", "sentence",
-    "reported", "needs", "verdict", "refused", "reason", "p", "p_holm", "effect", "low", "high", "unit", "n",
-    "clusters", "seeds", "comparisons": [...]}]}. A claim of several comparisons shows the weakest one's effect.
+    Returns {"alpha", "family", "tested", "main" (run names), "seeds", "layout", "n", "scenario", "unfinished", "arms"
+    (see `arm_rows`), "claims": [{"key", "sentence", "reported", "needs", "verdict", "refused", "reason", "p",
+    "p_holm", "effect", "low", "high", "unit", "n", "clusters", "seeds", "comparisons": [...]}]}. A claim of several
+    comparisons shows the weakest one's effect.
     """
     found: dict[str, list[Comparison]] = {}
     reasons: dict[str, NotRun] = {}
@@ -429,7 +430,8 @@ def judge(evidence: Evidence, alpha: float = ALPHA, claims: Sequence[Claim] = CL
     return {
         "alpha": alpha, "family": len(claims), "tested": len(found), "main": [run.name for run in main],
         "seeds": [run.seed for run in main], "layout": main[0].settings["layout"], "n": len(main[0].records),
-        "scenario": scenario(evidence, alpha), "unfinished": list(evidence.unfinished), "claims": rows,
+        "scenario": scenario(evidence, alpha), "unfinished": list(evidence.unfinished), "arms": arm_rows(evidence),
+        "claims": rows,
     }  # fmt: skip
 
 
@@ -442,6 +444,34 @@ def _reason(verdict: str, decisive: Comparison, lone: bool) -> str:
         worse = "the other way round" if decisive.high < 0 else "below what is worth a sentence"
         return f"{decisive.label} is {worse}"
     return f"undecided: {decisive.label}"
+
+
+def arm_rows(evidence: Evidence) -> list[dict]:
+    """Every arm of the main recipe: accuracy over all seeds, and latent - arm overall and where both skills are needed.
+
+    Per arm {"arm", "accuracy", "low", "high", "n", "clusters", "seeds", "per_seed", "context_aware", "versus": {place:
+    {"effect", "low", "high", "p", "p_holm"}}}; Holm over all comparisons of this table.
+    """
+    runs = evidence.main
+    arms = ordered_arms(set.intersection(*(run.arms for run in runs)))
+    every = rows_of(runs)
+    places = {"all": (ALL,)} | ({"both_held_out": BOTH_HELD_OUT} if rows_of(runs, BOTH_HELD_OUT).records else {})
+    rows, p_values = [], {}
+    for arm in arms:
+        aware = None if arm == ORACLE else any(row["arms"][arm].get("context_aware") for row in runs[0].records)
+        versus = {}
+        for place, groups in places.items() if LATENT in arms and arm != LATENT else ():
+            found = compare_arms(runs, LATENT, arm, groups)
+            p = min(1.0, 2 * min(found.p_greater, 1 - found.p_greater))
+            versus[place] = {"effect": found.effect, "low": found.low, "high": found.high, "p": p}
+            p_values[f"{arm} {place}"] = p
+        accuracy = proportion(every.values(runs, arm), every.clusters)
+        rows.append({"arm": arm, **accuracy, "context_aware": aware, "versus": versus})
+    corrected = holm(p_values)
+    for row in rows:
+        for place, found in row["versus"].items():
+            found["p_holm"] = corrected[f"{row['arm']} {place}"]
+    return rows
 
 
 def scenario(evidence: Evidence, alpha: float = ALPHA) -> dict:

@@ -115,6 +115,11 @@ def check_prompts(records: Sequence[Mapping]) -> None:
             raise LabError(f"question {row['id']}: source and target read different prompts; evaluate them alike.")
 
 
+def paths_of(names: Sequence[str], runs: str | Path) -> list[Path]:
+    """Run folders by name under `runs`, or by path where that exists."""
+    return [Path(name) if Path(name).is_dir() else Path(runs) / name for name in names]
+
+
 def find_runs(paths: Sequence[str | Path]) -> tuple[list[Path], list[str]]:
     """The finished runs among `paths` (runs, or folders of runs), in order, and the names of the unfinished ones."""
     found, unfinished = [], []

@@ -230,6 +230,21 @@ def paired_difference(a_correct, b_correct, clusters: Sequence | None = None, le
     }  # fmt: skip
 
 
+def proportion(correct, clusters: Sequence | None = None, level: float = 0.95) -> dict:
+    """Accuracy of [n] or [seeds, n] truth values: Wilson's interval at the effective number of rows.
+
+    That is as many as make the simple interval as wide as `mean_interval`'s (Korn and Graubard, Survey Methodology
+    24:193, 1998). Returns {"accuracy", "low", "high", "n", "clusters", "seeds", "per_seed"}.
+    """
+    rows = _rows(correct)
+    found, n = mean_variance(rows, clusters), rows.shape[1]
+    half, z, p = _half_width(found, 1 - level), NormalDist().inv_cdf(0.5 + level / 2), found["mean"]
+    size = min(p * (1 - p) * (z / half) ** 2, n * found["seeds"]) if half > 0 else found["clusters"]
+    low, high = wilson(min(p * size, size), size, z)
+    return {"accuracy": p, "low": low, "high": high, "n": n, "clusters": found["clusters"], "seeds": found["seeds"],
+            "per_seed": rows.mean(axis=1).tolist()}  # fmt: skip
+
+
 def bootstrap_interval(
     values, clusters: Sequence | None = None, level: float = 0.95, resamples: int = 4000, seed: int = 0
 ) -> dict:
