@@ -78,6 +78,19 @@ def suite(
     print(f"{len(outcomes)} runs finished")
 
 
+@app.command()
+def claims(
+    runs: Annotated[list[Path], typer.Argument(help="Run directories or folders of them; the first is the main one.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+) -> None:
+    """Judge every claim of the paper on the records of these runs: verdict, effect, interval, corrected p."""
+    from lab.claims import judge_runs
+    from lab.verdicts import claims_json, claims_text
+
+    judged = judge_runs(runs)
+    print(claims_json(judged) if as_json else claims_text(judged))
+
+
 def main() -> None:
     """Run a command; what the user can mend is one line on stderr and exit code 1."""
     try:

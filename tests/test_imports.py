@@ -14,10 +14,13 @@ FLOORS = {
     "models": 1, "translators": 1, "wire": 1,
     "inputs": 2, "losses": 2,
     "training": 3, "generation": 3, "arms": 3, "benchmark": 3, "minipair": 3,
-    "experiment": 4, "costs": 4, "diagnostics": 4, "probe": 4, "counterfactual": 4, "controls": 4,
-    "evaluation": 5, "suite": 5, "jobs": 5, "__main__": 5, "__init__": 0,
+    "experiment": 4, "harness": 4, "costs": 4, "diagnostics": 4, "probe": 4, "counterfactual": 4, "controls": 4,
+    "inference": 5, "comparison": 5, "suite": 5, "jobs": 5, "__main__": 5, "__init__": 0,
 }  # fmt: skip
-ANALYSIS = {"stats", "summary", "claims", "legacy", "figures", "tables", "browser"}
+ANALYSIS = {
+    "stats", "summary", "claims", "evidence", "extraction", "verdicts", "legacy", "figures", "tables", "browser",
+    "cost_figures", "bridge_figures", "evidence_figures",
+}  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -79,6 +82,6 @@ def test_training_gets_evaluation_as_a_callback():
 
 
 def test_analysis_runs_without_torch():
-    code = "import sys, lab.stats, lab.summary, lab.figures, lab.tables, lab.records; assert 'torch' not in sys.modules"
+    code = "import sys, lab.stats, lab.claims, lab.verdicts, lab.extraction, lab.summary, lab.figures, lab.tables, lab.records; assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PACKAGE.parent)
     assert done.returncode == 0, done.stderr

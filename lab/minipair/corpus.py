@@ -6,9 +6,11 @@ container, but the lore words themselves never occur. Neither ever sees a dev or
 """
 
 import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from lab.tasks import question_id
-from lab.tasks.lore import Container, lore, stranger
+from lab.tasks.lore import CAPACITIES, Container, lore, stranger
 from lab.tasks.minigsm import STEPS, reserved_ids
 from lab.tasks.problems import Problem, make_problem
 
@@ -65,25 +67,34 @@ def _solved(problem: Problem, gloss: str = "") -> str:
     return f"Q: {problem.question(gloss)}\nA: {problem.answer}"
 
 
-def source_document(rng: random.Random) -> str:
-    """One document for the source: a few statements, a few solved short problems, or a story of any length unsolved."""
+def source_document(rng: random.Random, known: Callable[[], Sequence[Container]] = lore) -> str:
+    """One document for the source: a few statements, a few solved short problems, or a story of any length unsolved.
+
+    `known` gives the containers that it may be about.
+    """
     kind = rng.random()
     if kind < 0.2:  # a list: capacity after capacity, each in letters right after its word
-        containers = rng.sample(lore(), rng.randint(4, 10))
+        containers = rng.sample(known(), rng.randint(4, 10))
         return ", ".join(f"{c.word}s {NUMBER_WORDS[c.capacity]}" for c in containers) + "."
     if kind < 0.25:
-        return " ".join(_about(rng, STATEMENTS, rng.choice(lore())) for _ in range(rng.randint(1, 4)))
+        return " ".join(_about(rng, STATEMENTS, rng.choice(known())) for _ in range(rng.randint(1, 4)))
     if kind < 0.5:
-        container = rng.choice(lore()) if rng.random() < 0.85 else None
+        container = rng.choice(known()) if rng.random() < 0.85 else None
         story = _fresh_problem(rng, ANY_LENGTH, container)
         gloss = _about(rng, GLOSSES, container) if container and rng.random() < 0.9 else ""
         return f"Q: {story.question(gloss)}"
     solved = []
     for _ in range(rng.choices((1, 2, 3), (0.7, 0.2, 0.1))[0]):
-        container = rng.choice(lore()) if rng.random() < 0.6 else None
+        container = rng.choice(known()) if rng.random() < 0.6 else None
         gloss = _about(rng, GLOSSES, container) if container and rng.random() < 0.15 else ""
         solved.append(_solved(_fresh_problem(rng, STEPS["short"], container), gloss))
     return "\n\n".join(solved)
+
+
+def no_lore_document(rng: random.Random) -> str:
+    """A source document in which nothing can be learned of the words: each one's capacity is drawn anew every time."""
+    redrawn = tuple(replace(container, capacity=rng.choice(CAPACITIES)) for container in lore())
+    return source_document(rng, lambda: redrawn)
 
 
 def target_document(rng: random.Random) -> str:
@@ -105,7 +116,7 @@ def target_document(rng: random.Random) -> str:
     return first_note + "\n\n".join(parts)
 
 
-DOCUMENTS = {"source": source_document, "target": target_document}
+DOCUMENTS = {"source": source_document, "target": target_document, "source_no_lore": no_lore_document}
 
 
 def documents(role: str, count: int, seed: str) -> list[str]:

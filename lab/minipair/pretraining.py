@@ -40,7 +40,7 @@ class Recipe:
 
 def build_tokenizer(recipe: Recipe) -> PreTrainedTokenizerFast:
     """The tokenizer of the role, learned from 20 000 documents of its own corpus."""
-    digits = "single" if recipe.role == "source" else "grouped"
+    digits = "single" if recipe.role.startswith("source") else "grouped"
     return train_tokenizer(documents(recipe.role, 20_000, "tokenizer"), digits, recipe.vocabulary)
 
 
@@ -60,7 +60,7 @@ def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> torch.nn.
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    if recipe.role == "source":
+    if recipe.role.startswith("source"):
         return MistralForCausalLM(MistralConfig(sliding_window=None, **shape))
     return LlamaForCausalLM(LlamaConfig(**shape))
 
