@@ -1,0 +1,146 @@
+"""The costs of a trained bridge: one row per question, and their aggregate, as two files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, median, quantiles
+
+from lab.arms import Bridge, evaluate
+from lab.arms.text import DEFAULT_CASCADE
+from lab.config import RunConfig
+from lab.costs import TIMED_ARMS, question_costs, seconds_by_length, sizes, token_f1
+from lab.errors import LabError
+from lab.layout import get_layout
+from lab.models import Pair
+from lab.records import write_jsonl, write_text
+from lab.stats import paired_difference, proportion
+from lab.tasks import Question, Task, shots_text
+from lab.wire import WIRES
+
+__all__ = ["aggregate", "inference_rows", "time_by_length", "write_inference"]
+
+ARMS = ("source", "target", "latent", *(f"latent_{name}" for name in WIRES), "cascade", "token_budget")
+WARM_UP = 3  # questions timed and thrown away: the first passes pay for allocation and compilation
+
+
+def inference_rows(
+    config: RunConfig, pair: Pair, task: Task, bridge: Bridge, questions: Sequence[Question], timed: int,
+    cascade_prompt: str = DEFAULT_CASCADE, progress: bool = True,
+) -> list[dict]:  # fmt: skip
+    """One row per question: sizes, and per arm exact match, F1, tokens and costs.
+
+    The first `timed` questions are also answered one at a time, with a clock; of the others `cost` is None. Answers
+    come from `evaluate`, so the accuracy beside a cost is the one that every table shows.
+    """
+    layout = get_layout(config.layout.layout)
+    exemplars = task.exemplars(config.task.shots) if config.task.shots else []
+    shared = {"instruction": task.instruction, "shots": shots_text(exemplars)}
+    records = evaluate(config, pair, task, questions, bridge.translator, arms=ARMS, progress=progress,
+                       cascade_prompt=cascade_prompt)  # fmt: skip
+    limit = config.evaluation.max_new_tokens
+    for question in questions[: WARM_UP if timed else 0]:
+        question_costs(pair, bridge, layout, question.question, limit, cascade_prompt, shared)
+    rows = []
+    for number, (question, record) in enumerate(zip(questions, records, strict=True)):
+        soft = bridge.soft_tokens([question.question], pair.target.device)
+        costs = {}
+        if number < timed:
+            costs = question_costs(pair, bridge, layout, question.question, limit, cascade_prompt, shared)
+        rows.append(
+            {
+                "id": question.id,
+                "cell": question.cell,
+                "word": question.word,
+                "sizes": sizes(pair, layout, soft, {**shared, "question": question.question}),
+                "arms": {
+                    arm: {
+                        "em": answer["correct"],
+                        "f1": max(float(answer["correct"]), token_f1(answer["extracted"], record["gold"])),
+                        "context_aware": answer["context_aware"],
+                        "prompt_tokens": answer["prompt_tokens"],
+                        "soft_tokens": answer["soft_tokens"],
+                        "new_tokens": answer["new_tokens"],
+                        "cost": costs.get(arm),
+                    }
+                    for arm, answer in record["arms"].items()
+                },
+            }
+        )
+    return rows
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    """Median with the middle nine tenths: times have a tail, and a mean would tell of the machine."""
+    ends = quantiles(values, n=20) if len(values) > 1 else [values[0]] * 19
+    return {"median": median(values), "low": ends[0], "high": ends[-1], "n": len(values)}
+
+
+def aggregate(rows: Sequence[Mapping], by_length: Mapping | None = None) -> dict:
+    """Means and intervals over the rows of `inference_rows`; accuracy intervals know the clusters of a shared word.
+
+    `wire`: bytes per format, its accuracy, and the difference to bf16 with its interval. `by_length`: what
+    `seconds_by_length` gave.
+    """
+    if not rows:
+        raise LabError("aggregate: there are no rows; give what `inference_rows` returns.")
+    clusters = [row["word"] for row in rows]
+    right = {arm: [row["arms"][arm]["em"] for row in rows] for arm in rows[0]["arms"]}
+    arms = {}
+    for arm, flags in right.items():
+        costs = [row["arms"][arm]["cost"] for row in rows if row["arms"][arm]["cost"]]
+        peaks = [cost["peak_bytes"] for cost in costs if cost["peak_bytes"] is not None]
+        names = ("seconds", "seconds_to_first_token", "source_seconds", "tokens_per_second", "kv_bytes")
+        arms[arm] = {
+            "em": proportion(flags, clusters),
+            "f1": fmean(row["arms"][arm]["f1"] for row in rows),
+            "context_aware": rows[0]["arms"][arm]["context_aware"],
+            **{
+                name: fmean(row["arms"][arm][name] for row in rows)
+                for name in ("prompt_tokens", "soft_tokens", "new_tokens")
+            },
+            "cost": {name: _spread([cost[name] for cost in costs]) for name in names} if costs else None,
+            "peak_bytes": max(peaks) if peaks else None,
+        }
+    own = [row["sizes"] for row in rows]
+    known = [name for name, value in own[0].items() if isinstance(value, (int, float))]
+    wire = {
+        name: {
+            "bytes": fmean(size["wire_bytes"][name] for size in own),
+            "em": arms[f"latent_{name}"]["em"],
+            "difference_to_bf16": paired_difference(right[f"latent_{name}"], right["latent_bf16"], clusters),
+        }
+        for name in WIRES
+        if f"latent_{name}" in right
+    }
+    return {
+        "n": len(rows),
+        "timed": sum(bool(row["arms"][TIMED_ARMS[0]]["cost"]) for row in rows),
+        "arms": arms,
+        "sizes": {name: fmean(size[name] for size in own) for name in known},
+        "why_no_compression": own[0].get("why_no_compression", ""),
+        "wire": wire,
+        "seconds_by_length": {
+            arm: {str(length): _spread(values) for length, values in lengths.items() if values}
+            for arm, lengths in (by_length or {}).items()
+        },
+    }
+
+
+def time_by_length(
+    config: RunConfig, pair: Pair, bridge: Bridge, questions: Sequence[Question], lengths: Sequence[int]
+) -> dict:
+    """`seconds_by_length` in the layout of `config`, after a warm-up."""
+    layout = get_layout(config.layout.layout)
+    if questions:
+        seconds_by_length(pair, bridge, layout, questions[:1], lengths)
+    return seconds_by_length(pair, bridge, layout, questions, lengths)
+
+
+def write_inference(folder: str | Path, rows: Sequence[Mapping], summary: Mapping) -> tuple[Path, Path]:
+    """`inference_per_sample.jsonl` and `inference_aggregate.json` in `folder`; returns both paths."""
+    samples, totals = Path(folder) / "inference_per_sample.jsonl", Path(folder) / "inference_aggregate.json"
+    write_jsonl(samples, rows)
+    write_text(totals, json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    return samples, totals
