@@ -129,9 +129,10 @@ def check_same_prompt(records: Sequence[Mapping], instruction: str = "", shots: 
                     f"instruction {instruction[:60]!r}; give every arm the same one."
                 )
             rest = residue(row["saw"], instruction, shots, record["question"], handed)
-            if any(letter.isalnum() for letter in LABEL.sub("", rest)):
+            extra = " ".join(LABEL.sub("", rest).split())
+            if any(letter.isalnum() for letter in extra):
                 raise LabError(
-                    f"arm {arm} reads an extra instruction, {' '.join(rest.split())[:80]!r}, for question "
+                    f"arm {arm} reads an extra instruction, {extra[:80]!r}, for question "
                     f"{record['id']}; every arm gets the same instruction and nothing else."
                 )
             group = arm if handed else "arms with soft tokens" if row["soft_tokens"] else "arms of text"

@@ -6,21 +6,28 @@ What is compared comes from finished runs, or is trained here at equal budget. E
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tqdm.auto import tqdm
+
 from lab.arms import BASELINES, RETRAINED, UNTRAINED, WIRED, Bridge, evaluate
 from lab.config import RunConfig
 from lab.controls import control_config, load_bridge, load_controls
+from lab.counterfactual import choose_edits, edit_source, follow, follow_counts, two_world_questions
 from lab.errors import LabError
 from lab.experiment import start, train_constant, train_translator
 from lab.models import Pair, load_pair
-from lab.records import RunDirectory
+from lab.probe import probe
+from lab.records import RunDirectory, write_text
 from lab.summary import summarise
 from lab.tasks import Task, load_task
 
-__all__ = ["Candidate", "compare", "from_folders", "train_candidates"]
+__all__ = [
+    "Candidate", "compare", "from_folders", "probe_source", "run_counterfactual", "train_candidates", "write_evidence",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -116,3 +123,42 @@ def compare(
         run.finish()
         made.append(run.path)
     return made
+
+
+def probe_source(pair: Pair, task: Task, source_layers: str | Sequence[int], count: int, seed: int = 1) -> list[dict]:
+    """The source probe, fitted on `count` training questions and read on the test split; [] for another task or 0."""
+    if task.name != "minigsm" or not count:
+        return []
+    return probe(pair.source, task.train(count, seed), task.test(), source_layers)
+
+
+def run_counterfactual(
+    candidate: Candidate, pair: Pair, task: Task, words: int, steps: int, each: int
+) -> tuple[list[dict], dict]:
+    """Edit `words` words in a copy of the source and see what the answers do: (rows, counts); empty for 0 words.
+
+    `each`: long questions per word. Only of the task whose facts can be edited.
+    """
+    if task.name != "minigsm" or not words:
+        return [], {}
+    edits = choose_edits(words)
+    with tqdm(total=steps, desc="edit the source", unit="step") as bar:
+        edited = edit_source(candidate.bridge.source, edits, steps, progress=lambda *_: bar.update())
+    rows = follow(candidate.config, pair, task, candidate.bridge, edited, two_world_questions(edits, each))
+    return rows, follow_counts(rows)
+
+
+def write_evidence(
+    folder: str | Path, arms: Sequence[Mapping], cascade_prompt: str, cascade_accuracies: Mapping[str, float],
+    probed: Sequence[Mapping], followed: Sequence[Mapping], counts: Mapping,
+) -> Path:  # fmt: skip
+    """`evidence.json` in `folder`: the table of arms, the cascade's choice on dev, the probe, the counterfactual."""
+    path = Path(folder) / "evidence.json"
+    found = {
+        "arms": arms,
+        "cascade": {"prompt": cascade_prompt, "dev_accuracy": cascade_accuracies},
+        "probe": probed,
+        "counterfactual": {"counts": counts, "rows": followed},
+    }
+    write_text(path, json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    return path

@@ -6,7 +6,9 @@ of embeddings, the target's first prediction no longer depends on the question.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -18,11 +20,12 @@ from lab.inputs import build_inputs
 from lab.layout import TEXT, Layout, get_layout
 from lab.losses import gradient_norms
 from lab.models import FrozenModel, Pair
+from lab.records import write_text
 from lab.tasks import Question, Task, shots_text, source_text
 from lab.training import training_terms
 
 __all__ = [
-    "attention_over_source", "diagnose", "first_token", "gates", "nearest_tokens", "similarity", "soft_token_sizes",
+    "attention_over_source", "diagnose", "first_token", "gates", "nearest_tokens", "similarity", "soft_token_sizes", "write_diagnostics",
 ]  # fmt: skip
 
 NEAREST = 5
@@ -171,3 +174,10 @@ def diagnose(config: RunConfig, pair: Pair, task: Task, bridge: Bridge, question
             "attention": attention_over_source(bridge, questions[0].question),
         },
     }
+
+
+def write_diagnostics(folder: str | Path, found: Mapping) -> Path:
+    """`diagnostics.json` in `folder`."""
+    path = Path(folder) / "diagnostics.json"
+    write_text(path, json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    return path

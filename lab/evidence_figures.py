@@ -105,7 +105,7 @@ def probe_figure(rows: Sequence[Mapping]) -> go.Figure:
 def follow_figure(counts: Mapping[str, Mapping]) -> go.Figure:
     """Latent answers before and after the edit: how many are those of the old world and of the edited one."""
     figure = make_subplots(1, len(counts), subplot_titles=[f"{name} (n = {c['n']})" for name, c in counts.items()])
-    for column, (name, entry) in enumerate(counts.items(), start=1):
+    for column, entry in enumerate(counts.values(), start=1):
         for world, colour in (("before", COLOURS["target"]), ("after", COLOURS["latent"])):
             figure.add_bar(
                 x=["source as it was", "source edited"], name=f"answers of the world {world} the edit",

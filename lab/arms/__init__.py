@@ -104,6 +104,7 @@ def _text_answers(
         shown = text_hint(task, prompts)
     else:
         said = text_arm("source", pair.source, prompts, cache)
+        check_aligned("source", [answer.id for answer in said], [question.id for question in prompts.questions])
         size = WIRES["bf16"].bytes(soft_tokens, pair.target.hidden_size)
         shown = (
             cascade(prompts, said, cascade_prompt) if arm == "cascade"
@@ -155,6 +156,7 @@ def evaluate(
     layout, cache = get_layout(config.layout.layout), AnswerCache(cache_dir)
     replay_check(pair.target, [prompts.context(index) for index in range(min(REPLAY_QUESTIONS, len(questions)))])
     found: dict[str, list[Answer]] = {}
+    ids = [question.id for question in questions]
     with _evaluating(*(bridge.translator for bridge in bridges.values())):
         for arm in arms:
             if arm in ("source", "target", *BASELINES):
@@ -163,9 +165,7 @@ def evaluate(
             else:
                 bridge = bridges[arm if arm in RETRAINED else "latent"]
                 found[arm] = _latent_answers(arm, pair, bridge, layout, prompts)
-    ids = [question.id for question in questions]
-    for arm in arms:
-        check_aligned(arm, [answer.id for answer in found[arm]], ids)
+            check_aligned(arm, [answer.id for answer in found[arm]], ids)
     records = [
         {"id": question.id, "question": question.question, "gold": question.gold, "cell": question.cell,
          "word": question.word,
