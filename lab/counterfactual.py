@@ -29,7 +29,7 @@ __all__ = [
     "TwoWorlds", "choose_edits", "edit_source", "edited_lore", "follow", "follow_counts", "two_world_questions",
 ]  # fmt: skip
 
-EMPHASIS = 6  # an edited word stands so many times in the list that documents draw from
+EMPHASIS = 24  # an edited word stands so many times in the list that documents draw from
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def edited_lore(edits: Mapping[str, int]) -> tuple[Container, ...]:
 
 
 def edit_source(
-    source: FrozenModel, edits: Mapping[str, int], steps: int = 400, batch_size: int = 48, learning_rate: float = 5e-4,
+    source: FrozenModel, edits: Mapping[str, int], steps: int = 250, batch_size: int = 24, learning_rate: float = 5e-4,
     seed: int = 0, progress: Callable[[int, float], None] | None = None,
 ) -> FrozenModel:  # fmt: skip
     """A copy of `source` that was trained on documents of the edited world; `source` itself stays as it is.

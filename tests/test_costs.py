@@ -1,0 +1,119 @@
+"""Laws of the costs: sizes measured are sizes computed, the clocked loop says what generation says, sums add up."""
+
+import pytest
+import torch
+
+from lab.arms import Bridge
+from lab.config import RunConfig
+from lab.costs import (
+    TIMED_ARMS,
+    check_kv,
+    decode,
+    kv_bytes_computed,
+    kv_bytes_measured,
+    question_costs,
+    seconds_by_length,
+    sizes,
+    token_f1,
+)
+from lab.errors import LabError
+from lab.generation import AnswerCache, generate
+from lab.inference import aggregate, costs_table, inference_rows, write_inference
+from lab.inputs import build_inputs
+from lab.layout import LAYOUTS, TEXT
+from lab.records import read_jsonl
+from lab.tasks import Question, question_id
+from lab.translators import build_translator
+
+TEXTS = ["Tom has 3 apples and buys 12 more. How many?", "How many pens?", "Ann reads 40 pages a day for 7 days."]
+CONFIG = RunConfig.from_parameters(layout="soft_only", soft_tokens=3, width=16, depth=1, heads=2, max_new_tokens=12)
+
+
+@pytest.fixture
+def bridge(tiny_pair):
+    torch.manual_seed(0)
+    return Bridge(tiny_pair.source, build_translator(CONFIG.translator, tiny_pair, "all"))
+
+
+class Config:
+    def __init__(self, **fields):
+        vars(self).update(fields)
+
+
+def test_grouped_heads_count_once():
+    llama = Config(num_hidden_layers=32, num_attention_heads=32, num_key_value_heads=8, hidden_size=4096)
+    assert kv_bytes_computed(llama, 1, torch.bfloat16) == 128 * 1024
+    assert kv_bytes_computed(llama, 86, torch.bfloat16) == 10.75 * 2**20
+    ungrouped = Config(num_hidden_layers=2, num_attention_heads=4, hidden_size=64, num_key_value_heads=None)
+    assert kv_bytes_computed(ungrouped, 3, torch.float32) == 2 * 2 * 4 * 16 * 4 * 3
+
+
+def test_the_cache_takes_what_the_config_says(tiny_pair):
+    for model in (tiny_pair.source, tiny_pair.target):
+        inputs = build_inputs(model, TEXT, None, [{"question": TEXTS[0]}])
+        tokens = inputs.prompt_lengths[0]
+        measured = kv_bytes_measured(model, inputs)
+        assert check_kv(model, measured, tokens) == kv_bytes_computed(model.model.config, tokens, model.dtype)
+        with pytest.raises(LabError, match="do not all cache alike"):
+            check_kv(model, measured, tokens + 1)
+
+
+@pytest.mark.parametrize("limit", [1, 5, 30])
+def test_the_clocked_loop_answers_as_generation_does(tiny_pair, bridge, limit):
+    for text in TEXTS:
+        soft = bridge.soft_tokens([text], "cpu")
+        inputs = build_inputs(tiny_pair.target, LAYOUTS["soft_plus_text"], soft, [{"question": text}])
+        answer, moments, kv = decode(tiny_pair.target, inputs, limit)
+        assert answer == generate(tiny_pair.target, inputs, limit)[0]
+        assert len(moments) <= limit and moments == sorted(moments)
+        assert check_kv(tiny_pair.target, kv, inputs.prompt_lengths[0] + len(moments) - 1)
+
+
+def test_times_are_end_to_end(tiny_pair, bridge):
+    costs = question_costs(tiny_pair, bridge, LAYOUTS["soft_only"], TEXTS[0], 6, "note")
+    assert tuple(costs) == TIMED_ARMS
+    for arm, cost in costs.items():
+        assert 0 < cost["seconds_to_first_token"] <= cost["seconds"]
+        assert cost["source_seconds"] <= cost["seconds_to_first_token"] and cost["peak_bytes"] is None
+        assert (cost["source_seconds"] > 0) == (arm in ("latent", "cascade"))
+    assert costs["cascade"]["seconds"] > costs["source"]["seconds"]
+    questions = [Question(question_id(text), text, "#### 1", "1", "") for text in TEXTS]
+    times = seconds_by_length(tiny_pair, bridge, LAYOUTS["soft_only"], questions, [1, 4, 9])
+    for lengths in times.values():
+        for short, long in zip(lengths[1], lengths[9], strict=True):
+            assert 0 < short < long
+
+
+def test_compression_is_refused_where_the_target_reads_the_question(tiny_pair, bridge):
+    soft = bridge.soft_tokens(TEXTS[:1], "cpu")
+    context = {"instruction": "", "shots": "", "question": TEXTS[0]}
+    bare, aware = (sizes(tiny_pair, LAYOUTS[name], soft, context) for name in ("soft_only", "soft_plus_text"))
+    assert bare["compression_of_question"] == bare["question_tokens"] / 3
+    assert bare["compression_of_prompt"] == bare["prompt_tokens"] / bare["latent_tokens"]
+    assert aware["compression_of_question"] is None and "reads the question" in aware["why_no_compression"]
+    per_token = kv_bytes_computed(tiny_pair.target.model.config, 1, torch.float32)
+    assert bare["kv_bytes_latent"] == per_token * bare["latent_tokens"]
+
+
+def test_f1_by_hand():
+    assert token_f1("18", "18") == 1 and token_f1("18", "19") == 0 and token_f1("", "1") == 0
+    assert token_f1("the red house", "red house") == pytest.approx(0.8)
+
+
+def test_rows_and_aggregate_agree(tiny_pair, bridge, tmp_path, monkeypatch):
+    monkeypatch.setattr(AnswerCache, "_memory", {})
+    from lab.tasks.minigsm import MiniGSM
+
+    task = MiniGSM()
+    questions = task.test()[:5]
+    rows = inference_rows(CONFIG, tiny_pair, task, bridge, questions, 2, progress=False)
+    assert [row["id"] for row in rows] == [question.id for question in questions]
+    assert [row["arms"]["latent"]["cost"] is not None for row in rows] == [True, True, False, False, False]
+    summary = aggregate(rows, {"latent": {1: [0.1, 0.2], 4: [0.3, 0.5]}})
+    assert (summary["n"], summary["timed"]) == (5, 2)
+    assert summary["wire"]["int8"]["bytes"] == 3 * (48 + 2)
+    assert summary["seconds_by_length"]["latent"]["4"]["median"] == pytest.approx(0.4)
+    assert len(costs_table(summary)) == len(rows[0]["arms"])
+    samples, totals = write_inference(tmp_path, rows, summary)
+    assert samples.name == "inference_per_sample.jsonl" and totals.name == "inference_aggregate.json"
+    assert read_jsonl(samples) == rows
