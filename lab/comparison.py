@@ -52,6 +52,8 @@ def from_folders(
         own = config.replace(name=f"seed_{config.training.seed + number}", seed=config.training.seed + number)
         if (Path(folder) / "config.yaml").is_file():
             trained = RunConfig.from_yaml(Path(folder) / "config.yaml")
+            if any(getattr(trained.pair, part) != getattr(config.pair, part) for part in ("pair", "source", "target")):
+                raise LabError(f"{folder} was trained with pair={trained.pair.pair!r}, not {config.pair.pair!r}.")
             own = trained.replace(
                 name=f"seed_{trained.training.seed}", device=config.pair.device,
                 test_questions=config.task.test_questions, dev_questions=config.task.dev_questions,

@@ -25,8 +25,15 @@ from lab.tasks import Question, Task, shots_text, source_text
 from lab.training import training_terms
 
 __all__ = [
-    "attention_over_source", "diagnose", "first_token", "gates", "nearest_tokens", "similarity", "soft_token_sizes", "write_diagnostics",
-]  # fmt: skip
+    "attention_over_source",
+    "diagnose",
+    "first_token",
+    "gates",
+    "nearest_tokens",
+    "similarity",
+    "soft_token_sizes",
+    "write_diagnostics",
+]
 
 NEAREST = 5
 TOP = 5

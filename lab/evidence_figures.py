@@ -40,7 +40,7 @@ def evidence_table(rows: Sequence[Mapping]) -> pandas.DataFrame:
                 f"p (Holm), {PLACES[place]}": format_p(versus["p_holm"]),
             }
         table.append(shown)
-    return pandas.DataFrame(table).fillna("").set_index("arm")
+    return pandas.DataFrame(table, dtype=object).fillna("").set_index("arm")
 
 
 def text_transfer_sentence(rows: Sequence[Mapping]) -> str:

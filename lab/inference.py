@@ -175,4 +175,4 @@ def costs_table(summary: Mapping) -> pandas.DataFrame:
                 "peak, MiB": None if entry["peak_bytes"] is None else round(entry["peak_bytes"] / 2**20, 1),
             }
         rows.append(shown)
-    return pandas.DataFrame(rows).set_index("arm").fillna("")
+    return pandas.DataFrame(rows, dtype=object).set_index("arm").fillna("")

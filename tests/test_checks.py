@@ -16,9 +16,9 @@ def record(**arms):
 
 
 def test_residue_leaves_labels_only():
-    assert residue(
-        "Think.\n\nQ: 1?\nA: 2\n\nQ: How many figs?\nA:", "Think.\n\n", "Q: 1?\nA: 2\n\n", "How many figs?", []
-    ) == ("Q: \nA:")
+    shots = "Q: 1?\nA: 2\n\n"
+    saw = f"Think.\n\n{shots}Q: How many figs?\nA:"
+    assert residue(saw, "Think.\n\n", shots, "How many figs?", []) == "Q: \nA:"
     assert residue("<soft×16>\nA:", "", "", "How many figs?", []) == "\nA:"
     assert residue("Note: 12 each\nQ: How many figs?\nA:", "", "", "How many figs?", ["12 each"]) == "Note: \nQ: \nA:"
 
