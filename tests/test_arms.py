@@ -215,3 +215,18 @@ def test_replay_check_notices_other_inputs(tiny_pair, monkeypatch):
     monkeypatch.setattr(arms_module, "build_inputs", shifted)
     with pytest.raises(LabError, match="replay check"):
         replay_check(tiny_pair.target, contexts)
+
+
+def test_replay_check_in_half_precision_compares_what_enters(tiny_pair, monkeypatch):
+    """Two bfloat16 calls may round apart, which is no defect; other embeddings are."""
+    contexts = [dict(instruction="", shots="", question=text) for text in TEXTS[:3]]
+    half = replace(tiny_pair.target, dtype=torch.bfloat16)
+    monkeypatch.setattr(arms_module, "generate", lambda *given: pytest.fail("answers were compared"))
+    replay_check(half, contexts)
+    monkeypatch.setattr(
+        arms_module,
+        "build_inputs",
+        lambda *given: replace(made := build_inputs(*given), embeds=-made.embeds),
+    )
+    with pytest.raises(LabError, match="replay check"):
+        replay_check(half, contexts)
