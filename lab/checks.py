@@ -17,7 +17,7 @@ from lab.errors import LabError
 if TYPE_CHECKING:
     from lab.tasks import Question, Task
 
-SOFT_MARK = re.compile(r"<soft×\d+>")
+SOFT_MARK = re.compile(r"<\+?soft×\d+>")  # "<+soft×K>": added to the text before it
 LABEL = re.compile(r"[^\W\d_]+:")  # "Q:", "A:", "Note:": names a part of the prompt, asks nothing
 CUT_WHOLE_PROMPT = ("token_budget",)  # of these even the instruction may be cut
 TRAIN_SAMPLE = 256  # training questions looked at by `check_splits`

@@ -13,16 +13,18 @@ from pathlib import Path
 from lab.arms import RETRAINED, Bridge
 from lab.config import RunConfig
 from lab.errors import LabError
+from lab.experiment import constant_config
 from lab.models import MINI, RANDOM, Pair, load_pair
 from lab.translators import load_translator
 
-__all__ = ["EQUAL", "check_equal_budget", "control_config", "load_bridge", "load_controls", "trained_folder"]
+__all__ = ["MAY_DIFFER", "check_equal_budget", "control_config", "load_bridge", "load_controls", "trained_folder"]
 
-# What a control must share with the run that it is compared with: all that is budget, and where soft tokens go.
-EQUAL = (
-    "task", "data", "shots", "train_questions", "soft_tokens", "layout", "steps", "batch_size", "learning_rate",
-    "warmup_steps", "weight_decay", "gradient_clip", "start_from",
-)  # fmt: skip
+# What a control need not share with the run it is compared with: what it reads, where it ran, when it was looked at.
+MAY_DIFFER = {
+    "name", "device", "eval_batch_size", "pair", "source", "target", "source_layers", "seed", "dev_questions",
+    "test_questions", "max_new_tokens", "eval_every", "patience",
+}  # fmt: skip
+OF_THE_SOURCE = {"translator", "soft_tokens", "teacher", "duplicate_question", "flow_weight", "geometry_weight"}
 NO_LORE = "no_lore_source"  # the folder beside the embedded pair's models, once it is built
 
 
@@ -32,7 +34,7 @@ def control_config(config: RunConfig, arm: str, no_lore: str | Path = MINI / NO_
     `no_lore`: the folder of the source that was pretrained without lore. Raises LabError for another arm.
     """
     if arm == "latent_constant":
-        return config.replace(name=f"{config.name}_constant", translator="constant")
+        return constant_config(config).replace(name=f"{config.name}_constant")
     if config.pair.pair == "custom":
         source, target = config.pair.source, config.pair.target
     elif config.pair.pair == "mini":
@@ -60,10 +62,16 @@ def trained_folder(folder: str | Path) -> Path:
 
 
 def check_equal_budget(config: RunConfig, control: RunConfig, arm: str) -> None:
-    """Raise LabError unless `control` was trained as `config` was, in all of `EQUAL`."""
+    """Raise LabError unless `control` was trained as `config` was, in all that is not of `MAY_DIFFER`.
+
+    A constant prompt may lack what has no meaning without a source, but has as many soft tokens.
+    """
+    if arm == "latent_constant":
+        config = constant_config(config)
     ours, theirs = config.parameters(), control.parameters()
-    for name in EQUAL:
-        if ours[name] != theirs[name]:
+    ignored = MAY_DIFFER | (OF_THE_SOURCE - {"soft_tokens"} if arm == "latent_constant" else set())
+    for name in ours:
+        if name not in ignored and ours[name] != theirs[name]:
             raise LabError(
                 f"control {arm} was trained with {name}={theirs[name]!r}, the translator with {ours[name]!r}; "
                 "retrain it at equal budget."

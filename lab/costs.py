@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import torch
-from torch import Tensor
 
 from lab.arms import Bridge, count_tokens
 from lab.arms.text import CASCADE_PROMPTS
@@ -22,6 +21,7 @@ from lab.inputs import TargetInputs, build_inputs
 from lab.layout import TEXT, Layout
 from lab.models import FrozenModel, Pair
 from lab.tasks import Question
+from lab.translators import TranslatorOutput
 from lab.wire import WIRES
 
 __all__ = [
@@ -136,11 +136,11 @@ def _cost(model: FrozenModel, inputs: TargetInputs, began: float, source_seconds
 
 
 def question_costs(
-    pair: Pair, bridge: Bridge, layout: Layout, question: str, max_new_tokens: int, cascade_prompt: str,
+    pair: Pair, bridge: Bridge, layout: Layout, question: Question, max_new_tokens: int, cascade_prompt: str,
     shared: dict[str, str] | None = None,
 ) -> dict[str, dict]:  # fmt: skip
     """The costs of each of `TIMED_ARMS` for one question, alone: arm -> fields of `Cost`."""
-    context = {"instruction": "", "shots": "", **(shared or {}), "question": question}
+    context = {"instruction": "", "shots": "", **(shared or {}), "question": question.question}
     device = pair.target.device
     found = {}
 
@@ -159,15 +159,21 @@ def question_costs(
         pair.target, build_inputs(pair.target, TEXT, None, [context]), began, 0.0, max_new_tokens
     )
     began = begin()
-    soft = bridge.soft_tokens([question], device)
+    output = bridge.write([question])
     _synchronize(device)
     source_seconds = time.perf_counter() - began
     _, found["latent"] = _cost(
-        pair.target, build_inputs(pair.target, layout, soft, [context]), began, source_seconds, max_new_tokens
+        pair.target,
+        build_inputs(pair.target, layout, output.soft_tokens, [context], None, output.mask),
+        began,
+        source_seconds,
+        max_new_tokens,
     )
     # The source's answer was timed above; the cascade pays for it before its own first token.
-    before, after = (part.format(text=said.text, question=question) for part in CASCADE_PROMPTS[cascade_prompt])
-    handed = context | {"shots": context["shots"] + before, "question": question + after}
+    before, after = (
+        part.format(text=said.text.strip(), question=question.question) for part in CASCADE_PROMPTS[cascade_prompt]
+    )
+    handed = context | {"shots": context["shots"] + before, "question": question.question + after}
     waited = found["source"].seconds
     began = begin() - waited
     inputs = build_inputs(pair.target, TEXT, None, [handed])
@@ -189,25 +195,31 @@ def seconds_by_length(
             model = pair.source if arm == "source" else pair.target
             _synchronize(model.device)
             began = time.perf_counter()
-            soft = bridge.soft_tokens([question.question], model.device) if arm == "latent" else None
-            inputs = build_inputs(model, TEXT if soft is None else layout, soft, [context])
+            if arm == "latent":
+                output = bridge.write([question])
+                inputs = build_inputs(model, layout, output.soft_tokens, [context], None, output.mask)
+            else:
+                inputs = build_inputs(model, TEXT, None, [context])
             _, moments, _ = decode(model, inputs, max(lengths), forced=True)
             for length in lengths:
                 by_length[length].append(moments[length - 1] - began)
     return found
 
 
-def sizes(pair: Pair, layout: Layout, soft: Tensor, context: dict[str, str]) -> dict:
-    """Sizes for one question; soft [1, K, d]. Ratios are None, with the reason, where the target reads the question.
+def sizes(pair: Pair, layout: Layout, output: TranslatorOutput, context: dict[str, str]) -> dict:
+    """Sizes for one question and what the translator wrote for it.
 
+    Ratios are None, with the reason, where the target reads the question.
     `question_tokens` is the bare question in target tokens; `prompt_tokens` the whole plain prompt, BOS included;
     `latent_tokens` all that the target reads in the latent arm. KV bytes are for those prompts.
     """
-    count, size = soft.shape[1:]
+    (count,), size = output.counts(), output.soft_tokens.shape[2]
+    places = 0 if layout.adapter else count
     question = len(pair.target.tokens([context["question"]])[0])
-    plain, bridged = count_tokens(pair.target, TEXT, context), count_tokens(pair.target, layout, context) + count
+    plain, bridged = count_tokens(pair.target, TEXT, context), count_tokens(pair.target, layout, context) + places
     plain_kv = kv_bytes_measured(pair.target, build_inputs(pair.target, TEXT, None, [context]))
-    bridged_kv = kv_bytes_measured(pair.target, build_inputs(pair.target, layout, soft, [context]))
+    inputs = build_inputs(pair.target, layout, output.soft_tokens, [context], None, output.mask)
+    bridged_kv = kv_bytes_measured(pair.target, inputs)
     ratios = {"compression_of_question": question / count, "compression_of_prompt": plain / bridged}
     if layout.context_aware:
         ratios = dict.fromkeys(ratios) | {"why_no_compression": "the target reads the question as text as well"}

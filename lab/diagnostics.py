@@ -16,13 +16,14 @@ from torch import Tensor, nn
 
 from lab.arms import Bridge
 from lab.config import RunConfig
+from lab.generation import generate
 from lab.inputs import build_inputs
-from lab.layout import TEXT, Layout, get_layout
+from lab.layout import TEXT, Layout
 from lab.losses import gradient_norms
 from lab.models import FrozenModel, Pair
+from lab.objective import Batch, training_terms
 from lab.records import write_text
 from lab.tasks import Question, Task, shots_text, source_text
-from lab.training import training_terms
 
 __all__ = [
     "attention_over_source",
@@ -39,29 +40,37 @@ NEAREST = 5
 TOP = 5
 
 
-def soft_token_sizes(soft: Tensor, embedding_rms: float) -> dict[str, list[float] | float]:
-    """RMS of each soft-token slot over all questions, as multiples of the target's median embedding RMS."""
+def soft_token_sizes(soft: Tensor, embedding_rms: float, mask: Tensor | None = None) -> dict[str, list[float] | float]:
+    """RMS of each soft-token slot over all questions, as multiples of the target's median embedding RMS.
+
+    `mask` [B, K]: which soft tokens exist, None: all.
+    """
     rms = soft.float().square().mean(dim=-1).sqrt() / embedding_rms  # [B, K]
-    return {"per_slot": rms.mean(dim=0).tolist(), "mean": rms.mean().item(), "spread": rms.std().item()}
+    there = torch.ones_like(rms) if mask is None else mask.float()
+    all_of = rms[there.bool()]
+    per_slot = (rms * there).sum(dim=0) / there.sum(dim=0).clamp_min(1)
+    return {"per_slot": per_slot.tolist(), "mean": all_of.mean().item(), "spread": all_of.std().item()}
 
 
-def similarity(soft: Tensor) -> dict[str, object]:
+def similarity(soft: Tensor, mask: Tensor | None = None) -> dict[str, object]:
     """Mean cosine of different slots of one question (`within`), and of one slot in different questions (`between`).
 
     `slots` [K, K] is the within part slot by slot, `between_per_slot` [K] the other. Both near 1: the soft tokens have
-    collapsed to a constant. Needs two questions and two slots for either to be a number; else it is None.
+    collapsed to a constant. `mask` [B, K]: which soft tokens exist, None: all. Where there is no such pair: None.
     """
     unit = F.normalize(soft.float(), dim=-1)  # [B, K, d]
-    questions, slots = unit.shape[:2]
-    inside = torch.einsum("bkd,bld->kl", unit, unit) / questions
-    total = unit.sum(dim=0).square().sum(dim=-1)  # [K]: the sum of all pairs of questions, itself included
-    between = (total - questions) / max(questions * (questions - 1), 1)
-    off = inside.sum() - inside.diagonal().sum()
+    there = unit.new_ones(unit.shape[:2]) if mask is None else mask.float()
+    unit = unit * there[..., None]
+    pairs = torch.einsum("bk,bl->kl", there, there)
+    slots = torch.einsum("bkd,bld->kl", unit, unit)
+    apart = ~torch.eye(len(slots), dtype=torch.bool, device=slots.device)
+    rows = there.sum(dim=0)  # [K]: questions that have this slot
+    likeness = unit.sum(dim=0).square().sum(dim=-1) - rows  # all ordered pairs of questions
     return {
-        "within": (off / (slots * (slots - 1))).item() if slots > 1 else None,
-        "between": between.mean().item() if questions > 1 else None,
-        "between_per_slot": between.tolist(),
-        "slots": inside.tolist(),
+        "within": (slots[apart].sum() / pairs[apart].sum()).item() if pairs[apart].sum() else None,
+        "between": (likeness.sum() / (rows * (rows - 1)).sum()).item() if (rows > 1).any() else None,
+        "between_per_slot": (likeness / (rows * (rows - 1)).clamp_min(1)).tolist(),
+        "slots": (slots / pairs.clamp_min(1)).tolist(),
     }
 
 
@@ -71,9 +80,11 @@ def gates(translator: nn.Module) -> dict[str, float]:
 
 
 @torch.no_grad()
-def next_token(target: FrozenModel, layout: Layout, soft: Tensor | None, contexts: Sequence[Mapping]) -> Tensor:
+def next_token(
+    target: FrozenModel, layout: Layout, soft: Tensor | None, contexts: Sequence[Mapping], mask: Tensor | None = None
+) -> Tensor:
     """Log-probabilities [B, vocabulary] of the first answer token."""
-    inputs = build_inputs(target, layout, soft, contexts, None)
+    inputs = build_inputs(target, layout, soft, contexts, None, mask)
     hidden = target.base(
         inputs_embeds=inputs.embeds, attention_mask=inputs.attention_mask, position_ids=inputs.position_ids,
         use_cache=False,
@@ -122,12 +133,12 @@ def nearest_tokens(target: FrozenModel, soft: Tensor, count: int = NEAREST) -> l
 
 
 @torch.no_grad()
-def attention_over_source(bridge: Bridge, question: str) -> dict[str, object]:
+def attention_over_source(bridge: Bridge, question: Question) -> dict[str, object]:
     """How the soft tokens' queries attend to the source's tokens: mean over heads and blocks.
 
     {"tokens": [S], "weights": [K, S]}, rows sum to 1; no weights where the translator does not attend to the source.
     """
-    states = bridge.source.source_states([source_text(question)], bridge.source_layers)
+    states = bridge.source.source_states([source_text(question.question, question.evidence)], bridge.source_layers)
     found, hooks = [], []
 
     def record(module: nn.Module, given: tuple) -> None:
@@ -139,7 +150,7 @@ def attention_over_source(bridge: Bridge, question: str) -> dict[str, object]:
         found.append(scores.softmax(dim=-1).mean(dim=1)[0])
 
     for name, module in bridge.translator.named_modules():
-        if name.endswith("cross_attention") and hasattr(module, "key_value"):
+        if name.endswith(("cross_attention", "cross")) and hasattr(module, "key_value"):
             hooks.append(module.register_forward_pre_hook(record))
     try:
         bridge.translator(states)
@@ -155,30 +166,30 @@ def diagnose(config: RunConfig, pair: Pair, task: Task, bridge: Bridge, question
 
     Gradient norms are of one batch of these questions, without a step; the gold answers are used for nothing else.
     """
-    layout, target = get_layout(config.layout.layout), pair.target
+    layout, target = config.layout.at(), pair.target
     shared = {
         "instruction": task.instruction,
         "shots": shots_text(task.exemplars(config.task.shots)) if config.task.shots else "",
     }
-    contexts = [{**shared, "question": question.question} for question in questions]
-    soft = bridge.soft_tokens([question.question for question in questions], target.device)
-    own = Pair(bridge.source, target, pair.name)
-    terms = training_terms(bridge.translator, own, config, contexts, [question.answer for question in questions])
+    batch, output = Batch(questions, shared), bridge.write(questions)
+    contexts, soft = batch.contexts, output.soft_tokens
+    own, step = Pair(bridge.source, target, pair.name), config.training.steps
+    terms = training_terms(bridge.translator, own, config, batch, step, task, generate)
     return {
         "questions": len(questions),
-        "size": soft_token_sizes(soft, target.embedding_rms),
-        "similarity": similarity(soft),
+        "size": soft_token_sizes(soft, target.embedding_rms, output.mask),
+        "similarity": similarity(soft, output.mask),
         "gates": gates(bridge.translator),
         "gradient_norms": gradient_norms(bridge.translator, terms),
         "loss_terms": {name: term.item() for name, term in terms.items()},
         "first_token": first_token(
-            target, next_token(target, layout, soft, contexts), next_token(target, TEXT, None, contexts)
+            target, next_token(target, layout, soft, contexts, output.mask), next_token(target, TEXT, None, contexts)
         ),
         "example": {
             "id": questions[0].id,
             "question": questions[0].question,
-            "nearest_tokens": nearest_tokens(target, soft[0]),
-            "attention": attention_over_source(bridge, questions[0].question),
+            "nearest_tokens": nearest_tokens(target, soft[0] if output.mask is None else soft[0][output.mask[0]]),
+            "attention": attention_over_source(bridge, questions[0]),
         },
     }
 

@@ -9,12 +9,14 @@ from torch import nn
 from lab.arms import evaluate
 from lab.checks import check_not_test, check_splits
 from lab.config import RunConfig
+from lab.generation import generate
 from lab.losses import check_gradients
 from lab.models import Pair, load_pair
+from lab.objective import Batch, due_weights, training_terms
 from lab.records import RunDirectory
 from lab.summary import summarise
 from lab.tasks import Task, load_task
-from lab.training import LOSS_WEIGHTS, Evaluate, TrainResult, train, training_terms
+from lab.training import Evaluate, TrainResult, train
 from lab.translators import build_translator
 
 CONTROL = "control_constant"  # the sub-run that trains the constant prompt
@@ -36,6 +38,8 @@ def start(config: RunConfig, runs: str | Path = "runs", resume: bool = False) ->
     task.exemplars(config.task.shots)
     run = RunDirectory.create(Path(runs) / config.name, config, resume=resume)
     run.note(device=str(pair.target.device), gpus=int(pair.target.device.type == "cuda"))
+    if config.losses.duplicate_question:
+        run.note(duplicates_question="the soft tokens are taught to say the question that the prompt says already")
     return Experiment(config, run, pair, task)
 
 
@@ -44,14 +48,13 @@ def check_training(experiment: Experiment, config: RunConfig) -> None:
 
     Raises LabError naming the split or the term. Costs one batch of two questions.
     """
-    task, pair = experiment.task, experiment.pair
+    task, pair, step = experiment.task, experiment.pair, config.training.steps  # by then every term is due
     check_splits(task, config.training.seed)
     with torch.random.fork_rng():
         translator = build_translator(config.translator, pair, config.pair.source_layers)
-        questions = task.train(2, config.training.seed)[:2]
-        contexts = [{"instruction": task.instruction, "question": question.question} for question in questions]
-        terms = training_terms(translator, pair, config, contexts, [question.answer for question in questions])
-        check_gradients(translator, terms, LOSS_WEIGHTS)
+        batch = Batch(task.train(2, config.training.seed)[:2], {"instruction": task.instruction, "shots": ""})
+        terms = training_terms(translator, pair, config, batch, step, task, generate)
+        check_gradients(translator, terms, due_weights(config, step))
 
 
 def dev_accuracy(experiment: Experiment, config: RunConfig) -> Evaluate:
@@ -75,20 +78,31 @@ def train_translator(experiment: Experiment) -> TrainResult:
     """Train the translator of the config; evaluations, checkpoints and metrics go to the run."""
     config = experiment.config
     check_training(experiment, config)
-    return train(
-        config, experiment.pair, experiment.task, experiment.run, dev_accuracy(experiment, config), label="translator"
-    )
+    accuracy = dev_accuracy(experiment, config)
+    return train(config, experiment.pair, experiment.task, experiment.run, accuracy, "translator", generate)
+
+
+def constant_config(chosen: RunConfig) -> RunConfig:
+    """`chosen` with a constant prompt in the translator's place: same steps, batches, layout, losses, and soft tokens.
+
+    What has no meaning without a source goes: the flow, geometry, and a number of soft tokens that follows the source's
+    (the most there may be stands for it).
+    """
+    most = chosen.translator.soft_tokens or chosen.translator.soft_tokens_cap
+    without = {"translator": "constant", "soft_tokens": most, "flow_weight": 0.0, "geometry_weight": 0.0}
+    if not chosen.losses.token_alignment_weight:
+        without |= {"teacher": "none", "duplicate_question": False}
+    return chosen.replace(**without)
 
 
 def train_constant(experiment: Experiment) -> TrainResult:
-    """Train a constant prompt at equal budget (same steps, batches, layout, number of soft tokens), in a sub-run."""
-    config = experiment.config.replace(translator="constant")
+    """Train a constant prompt at equal budget, in a sub-run."""
+    config = constant_config(experiment.config)
     check_training(experiment, config)
     folder = experiment.run.path / CONTROL
     run = RunDirectory.create(folder, config, resume=folder.exists())
-    result = train(
-        config, experiment.pair, experiment.task, run, dev_accuracy(experiment, config), label="constant prompt"
-    )
+    accuracy = dev_accuracy(experiment, config)
+    result = train(config, experiment.pair, experiment.task, run, accuracy, "constant prompt", generate)
     run.finish()
     return result
 

@@ -13,7 +13,6 @@ from lab.arms.text import DEFAULT_CASCADE
 from lab.config import RunConfig
 from lab.costs import TIMED_ARMS, question_costs, seconds_by_length, sizes, token_f1
 from lab.errors import LabError
-from lab.layout import get_layout
 from lab.models import Pair
 from lab.records import write_jsonl, write_text
 from lab.stats import paired_difference, proportion
@@ -38,26 +37,25 @@ def inference_rows(
     The first `timed` questions are also answered one at a time, with a clock; of the others `cost` is None. Answers
     come from `evaluate`, so the accuracy beside a cost is the one that every table shows.
     """
-    layout = get_layout(config.layout.layout)
+    layout = config.layout.at()
     exemplars = task.exemplars(config.task.shots) if config.task.shots else []
     shared = {"instruction": task.instruction, "shots": shots_text(exemplars)}
     records = evaluate(config, pair, task, questions, bridge.translator, arms=ARMS, progress=progress,
                        cascade_prompt=cascade_prompt)  # fmt: skip
     limit = config.evaluation.max_new_tokens
     for question in questions[: WARM_UP if timed else 0]:
-        question_costs(pair, bridge, layout, question.question, limit, cascade_prompt, shared)
+        question_costs(pair, bridge, layout, question, limit, cascade_prompt, shared)
     rows = []
     for number, (question, record) in enumerate(zip(questions, records, strict=True)):
-        soft = bridge.soft_tokens([question.question], pair.target.device)
         costs = {}
         if number < timed:
-            costs = question_costs(pair, bridge, layout, question.question, limit, cascade_prompt, shared)
+            costs = question_costs(pair, bridge, layout, question, limit, cascade_prompt, shared)
         rows.append(
             {
                 "id": question.id,
                 "cell": question.cell,
                 "word": question.word,
-                "sizes": sizes(pair, layout, soft, {**shared, "question": question.question}),
+                "sizes": sizes(pair, layout, bridge.write([question]), {**shared, "question": question.question}),
                 "arms": {
                     arm: {
                         "em": answer["correct"],
@@ -136,7 +134,7 @@ def time_by_length(
     config: RunConfig, pair: Pair, bridge: Bridge, questions: Sequence[Question], lengths: Sequence[int]
 ) -> dict:
     """`seconds_by_length` in the layout of `config`, after a warm-up."""
-    layout = get_layout(config.layout.layout)
+    layout = config.layout.at()
     if questions:
         seconds_by_length(pair, bridge, layout, questions[:1], lengths)
     return seconds_by_length(pair, bridge, layout, questions, lengths)

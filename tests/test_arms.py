@@ -2,7 +2,6 @@
 
 from collections import Counter
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +12,7 @@ import lab.arms.text as text_module
 from lab.arms import ALL_ARMS, ARMS, RETRAINED, Bridge, check_token_counts, derangement, evaluate, replay_check
 from lab.arms.text import CASCADE_PROMPTS, cut_bytes, cut_text
 from lab.checks import check_complete, check_no_gold
-from lab.config import TranslatorConfig
+from lab.config import RunConfig, TranslatorConfig
 from lab.errors import LabError
 from lab.generation import AnswerCache
 from lab.inputs import build_inputs
@@ -50,11 +49,9 @@ class TinyTask(Task):
 
 def settings(layout="soft_plus_text", batch=4, shots=1, tokens=8):
     """The fields that an evaluation reads."""
-    return SimpleNamespace(
-        pair=SimpleNamespace(source_layers="all"), task=SimpleNamespace(shots=shots),
-        layout=SimpleNamespace(layout=layout),
-        evaluation=SimpleNamespace(eval_batch_size=batch, max_new_tokens=tokens),
-    )  # fmt: skip
+    return RunConfig.from_parameters(
+        layout=layout, eval_batch_size=batch, shots=shots, max_new_tokens=tokens, soft_tokens=3
+    )
 
 
 @pytest.fixture
@@ -129,14 +126,15 @@ def test_a_leak_is_refused(tiny_pair):
         with pytest.raises(LabError, match="gold answer stands"):
             check_no_gold(question, f"Q: {question.question}\nA: {leak}")
     contexts = [dict(instruction="", shots="", question=q.question) for q in questions_with()[:2]]
-    check_token_counts(tiny_pair.target, TEXT, build_inputs(tiny_pair.target, TEXT, None, contexts, None), contexts, 0)
+    inputs = build_inputs(tiny_pair.target, TEXT, None, contexts, None)
+    check_token_counts(tiny_pair.target, TEXT, inputs, contexts, [0] * len(contexts))
     answers = [q.answer for q in questions_with()[:2]]
     training = build_inputs(tiny_pair.target, TEXT, None, contexts, answers)
     with pytest.raises(LabError, match="labels"):
-        check_token_counts(tiny_pair.target, TEXT, training, contexts, 0)
+        check_token_counts(tiny_pair.target, TEXT, training, contexts, [0] * len(contexts))
     training.labels = None  # the earlier script's defect: training inputs at evaluation, gold and all
     with pytest.raises(LabError, match="something unseen"):
-        check_token_counts(tiny_pair.target, TEXT, training, contexts, 0)
+        check_token_counts(tiny_pair.target, TEXT, training, contexts, [0] * len(contexts))
 
 
 def test_an_exemplar_or_a_repeated_question_is_refused(tiny_pair):
@@ -191,8 +189,8 @@ def test_derangement_exchanges_questions_of_like_length():
 
 def test_shuffled_gets_the_donors_soft_tokens(tiny_pair, translator, monkeypatch):
     given = []
-    kept = Bridge.soft_tokens
-    monkeypatch.setattr(Bridge, "soft_tokens", lambda *a: given.append(list(a[1])) or kept(*a))
+    kept = Bridge.write
+    monkeypatch.setattr(Bridge, "write", lambda *a: given.append([q.question for q in a[1]]) or kept(*a))
     run(tiny_pair, translator=translator, arms=("latent", "latent_shuffled"), config=settings(batch=64))
     own, others = given
     assert sorted(own) == sorted(TEXTS)
@@ -226,6 +224,33 @@ def test_replay_check_notices_other_inputs(tiny_pair, monkeypatch):
     monkeypatch.setattr(common, "build_inputs", shifted)
     with pytest.raises(LabError, match="replay check"):
         replay_check(tiny_pair.target, contexts)
+
+
+def test_replay_check_in_half_precision_compares_what_enters(tiny_pair, monkeypatch):
+    """Two bfloat16 calls may round apart, which is no defect; other embeddings are."""
+    contexts = [dict(instruction="", shots="", question=text) for text in TEXTS[:3]]
+    half = replace(tiny_pair.target, dtype=torch.bfloat16)
+    monkeypatch.setattr(common, "generate", lambda *given: pytest.fail("answers were compared"))
+    replay_check(half, contexts)
+    monkeypatch.setattr(
+        common, "build_inputs", lambda *given: replace(made := build_inputs(*given), embeds=-made.embeds)
+    )
+    with pytest.raises(LabError, match="replay check"):
+        replay_check(half, contexts)
+
+
+@pytest.mark.parametrize("kind", ["linear", "resampler"])
+def test_as_many_soft_tokens_as_the_source_has(tiny_pair, kind):
+    """A translator that writes one soft token per source token goes through every control."""
+    config = TranslatorConfig(translator=kind, soft_tokens=0, soft_tokens_cap=20, width=16, depth=1, heads=2)
+    records = everything(tiny_pair, build_translator(config, tiny_pair, "all"))
+    assert len({record["arms"]["latent"]["soft_tokens"] for record in records}) > 1
+
+
+def test_an_adapter_goes_through_every_control(tiny_pair, translator):
+    config = settings().replace(injection="adapter", adapter_scale=0.5)
+    records = everything(tiny_pair, translator, config=config)
+    assert all(record["arms"]["latent"]["saw"].endswith("<+soft×3>") for record in records)
 
 
 class HintedTask(TinyTask):
@@ -263,15 +288,9 @@ def test_every_arm_says_what_it_was_shown(tiny_pair, translator, layout):
 @pytest.mark.parametrize("prompt", sorted(CASCADE_PROMPTS))
 def test_every_cascade_prompt_passes_the_checks(tiny_pair, prompt):
     arms = ("source", "target", "cascade", "same_bytes")
-    evaluated = evaluate(cascade_settings(), tiny_pair, TinyTask(), questions_with(), arms=arms, progress=False,
+    evaluated = evaluate(settings(), tiny_pair, TinyTask(), questions_with(), arms=arms, progress=False,
                          cascade_prompt=prompt)  # fmt: skip
     assert len({record["arms"]["cascade"]["saw"] for record in evaluated}) == len(TEXTS)
-
-
-def cascade_settings():
-    config = settings()
-    config.translator = SimpleNamespace(soft_tokens=3)
-    return config
 
 
 def test_batch_size_changes_no_control(tiny_pair, translator, monkeypatch):
@@ -288,8 +307,8 @@ def test_controls_of_the_soft_tokens_are_what_they_say(tiny_pair, translator):
     torch.testing.assert_close(noisy.norm(dim=-1), soft.norm(dim=-1))
     assert torch.equal(noisy[2:3], latent_module.noise(soft[2:3], questions[2:3]))
     prompts = common.Prompts(questions, "", "", 4, 8, progress=False)
-    own = bridge.soft_tokens(TEXTS, "cpu")
-    mean = latent_module.mean_of(tiny_pair.target, bridge, prompts)(own, questions)
+    own = bridge.write(questions).soft_tokens
+    mean = latent_module.mean_of(bridge, prompts)(own, questions)
     assert (mean == mean[0]).all()
     torch.testing.assert_close(mean[0].norm(dim=-1), own.norm(dim=-1).mean(dim=0), atol=1e-4, rtol=1e-4)
     assert torch.nn.functional.cosine_similarity(mean[0], own.mean(dim=0), dim=-1).min() > 0.999

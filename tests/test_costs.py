@@ -35,6 +35,10 @@ def bridge(tiny_pair):
     return Bridge(tiny_pair.source, build_translator(CONFIG.translator, tiny_pair, "all"))
 
 
+def asked(text):
+    return Question(question_id(text), text, "#### 1", "1", "")
+
+
 class Config:
     def __init__(self, **fields):
         vars(self).update(fields)
@@ -61,7 +65,7 @@ def test_the_cache_takes_what_the_config_says(tiny_pair):
 @pytest.mark.parametrize("limit", [1, 5, 30])
 def test_the_clocked_loop_answers_as_generation_does(tiny_pair, bridge, limit):
     for text in TEXTS:
-        soft = bridge.soft_tokens([text], "cpu")
+        soft = bridge.write([asked(text)]).soft_tokens
         inputs = build_inputs(tiny_pair.target, LAYOUTS["soft_plus_text"], soft, [{"question": text}])
         answer, moments, kv = decode(tiny_pair.target, inputs, limit)
         assert answer == generate(tiny_pair.target, inputs, limit)[0]
@@ -70,14 +74,14 @@ def test_the_clocked_loop_answers_as_generation_does(tiny_pair, bridge, limit):
 
 
 def test_times_are_end_to_end(tiny_pair, bridge):
-    costs = question_costs(tiny_pair, bridge, LAYOUTS["soft_only"], TEXTS[0], 6, "note")
+    costs = question_costs(tiny_pair, bridge, LAYOUTS["soft_only"], asked(TEXTS[0]), 6, "note")
     assert tuple(costs) == TIMED_ARMS
     for arm, cost in costs.items():
         assert 0 < cost["seconds_to_first_token"] <= cost["seconds"]
         assert cost["source_seconds"] <= cost["seconds_to_first_token"] and cost["peak_bytes"] is None
         assert (cost["source_seconds"] > 0) == (arm in ("latent", "cascade"))
     assert costs["cascade"]["seconds"] > costs["source"]["seconds"]
-    questions = [Question(question_id(text), text, "#### 1", "1", "") for text in TEXTS]
+    questions = [asked(text) for text in TEXTS]
     times = seconds_by_length(tiny_pair, bridge, LAYOUTS["soft_only"], questions, [1, 4, 9])
     for lengths in times.values():
         for short, long in zip(lengths[1], lengths[9], strict=True):
@@ -85,7 +89,7 @@ def test_times_are_end_to_end(tiny_pair, bridge):
 
 
 def test_compression_is_refused_where_the_target_reads_the_question(tiny_pair, bridge):
-    soft = bridge.soft_tokens(TEXTS[:1], "cpu")
+    soft = bridge.write([asked(TEXTS[0])])
     context = {"instruction": "", "shots": "", "question": TEXTS[0]}
     bare, aware = (sizes(tiny_pair, LAYOUTS[name], soft, context) for name in ("soft_only", "soft_plus_text"))
     assert bare["compression_of_question"] == bare["question_tokens"] / 3

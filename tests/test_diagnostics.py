@@ -20,6 +20,7 @@ from lab.diagnostics import (
 )
 from lab.errors import LabError
 from lab.losses import check_gradients, gradient_norms
+from lab.tasks import Question
 from lab.tasks.minigsm import MiniGSM
 from lab.translators import build_translator
 
@@ -72,14 +73,14 @@ def test_the_same_distribution_has_no_divergence(tiny_pair):
 
 def test_attention_is_the_translators_own(tiny_pair, bridge):
     """Weights that are rebuilt from the hooks give back what the cross-attention computed."""
-    question = "Tom has 3 apples. How many?"
+    question = Question("x", "Tom has 3 apples. How many?", "", "", "")
     found = attention_over_source(bridge, question)
     weights = torch.tensor(found["weights"])
     assert weights.shape == (3, len(found["tokens"]))
     torch.testing.assert_close(weights.sum(-1), torch.ones(3))
     block, given = bridge.translator.blocks[0], {}
     hook = block.cross_attention.register_forward_hook(lambda m, args, out: given.update(args=args, out=out))
-    bridge.soft_tokens([question], "cpu")
+    bridge.write([question])
     hook.remove()
     queries, context, mask = given["args"]
     attention = block.cross_attention

@@ -13,6 +13,7 @@ import lab.arms.common as common
 import lab.arms.latent as latent
 import lab.arms.text as text
 import lab.experiment as experiment
+import lab.objective as objective
 import lab.training as training
 from lab.arms import ALL_ARMS, RETRAINED, evaluate
 from lab.config import RunConfig, TranslatorConfig
@@ -91,7 +92,7 @@ def test_gold_text_in_the_inputs(run_evaluation, monkeypatch):
     """Training inputs at evaluation: `[soft | prompt | gold]`, generated after."""
     answers = {question.question: question.answer for question in QUESTIONS}
 
-    def leaking(target, layout, soft, contexts, given=None):
+    def leaking(target, layout, soft, contexts, given=None, mask=None):
         inputs = build_inputs(target, layout, soft, contexts, [answers[c["question"]] for c in contexts])
         inputs.labels = None
         return inputs
@@ -249,12 +250,12 @@ def test_a_detached_loss(run_training, monkeypatch):
 
 def test_a_loss_that_reaches_no_weight(run_training, monkeypatch):
     """Attached to a graph, but not to the translator: detached soft tokens with a gradient of their own."""
-    kept = training.build_inputs
+    kept = objective.build_inputs
 
     def planted(target, layout, soft, *given):
         return kept(target, layout, soft.detach().requires_grad_(), *given)
 
-    monkeypatch.setattr(training, "build_inputs", planted)
+    monkeypatch.setattr(objective, "build_inputs", planted)
     with pytest.raises(LabError, match="loss term 'answer_nll' is detached"):
         run_training()
 
@@ -265,13 +266,15 @@ def test_a_detached_auxiliary_loss(run_training, tiny_pair, monkeypatch):
     kind = type(build_translator(config, tiny_pair, "all"))
     kept = kind.forward
 
-    def planted(self, source):
+    def planted(self, source, teacher=None):
         soft = kept(self, source).soft_tokens
-        return TranslatorOutput(soft, {"flow": soft.detach().square().mean()})
+        return TranslatorOutput(soft, auxiliary={"flow": soft.detach().square().mean()})
 
     monkeypatch.setattr(kind, "forward", planted)
     for module in (training, experiment):
-        monkeypatch.setattr(module, "LOSS_WEIGHTS", {"answer_nll": 1.0, "flow": 0.1}, raising=False)
+        monkeypatch.setattr(module, "due_weights", lambda config, step: {"answer_nll": 1.0, "flow": 0.1})
+    monkeypatch.setattr(objective, "due_weights", lambda config, step: {"answer_nll": 1.0, "flow": 0.1})
+    monkeypatch.setattr(objective, "_teacher", lambda *given: None)
     with pytest.raises(LabError, match="loss term 'flow' is detached"):
         run_training()
 

@@ -28,8 +28,7 @@ from lab.arms.text import (
 )
 from lab.checks import check_aligned, check_derangement, check_distinct, check_no_gold, check_not_test, check_records
 from lab.errors import LabError
-from lab.generation import AnswerCache
-from lab.layout import get_layout
+from lab.generation import AnswerCache, Hygiene
 from lab.tasks import Question, Task, shots_text
 from lab.wire import WIRES
 
@@ -86,8 +85,10 @@ def _chosen_arms(arms: Sequence[str] | None, bridges: Mapping[str, Bridge]) -> t
 def _prompts(config: RunConfig, task: Task, questions: Sequence[Question], progress: bool) -> Prompts:
     exemplars = task.exemplars(config.task.shots) if config.task.shots else []
     check_distinct(questions, exemplars)
-    return Prompts(questions, task.instruction, shots_text(exemplars), config.evaluation.eval_batch_size,
-                   config.evaluation.max_new_tokens, progress)  # fmt: skip
+    chosen = config.evaluation
+    hygiene = Hygiene(chosen.repetition_penalty, chosen.no_repeat_ngram)
+    return Prompts(questions, task.instruction, shots_text(exemplars), chosen.eval_batch_size, chosen.max_new_tokens,
+                   hygiene, progress)  # fmt: skip
 
 
 def _text_answers(
@@ -121,7 +122,7 @@ def _latent_answers(arm: str, pair: Pair, bridge: Bridge, layout, prompts: Promp
         donors = derangement([q.cell for q in questions], SHUFFLE_SEED, [len(q.question) for q in questions])
         check_derangement(donors)  # here again, whoever made them
     elif arm in CHANGED:
-        change = change_of(arm, pair.target, bridge, prompts)
+        change = change_of(arm, bridge, prompts)
     return latent_arm(arm, pair.target, bridge, layout, prompts, donors, change)
 
 
@@ -153,7 +154,7 @@ def evaluate(
     bridges |= controls or {}
     arms = _chosen_arms(arms, bridges)
     prompts = _prompts(config, task, questions, progress)
-    layout, cache = get_layout(config.layout.layout), AnswerCache(cache_dir)
+    layout, cache = config.layout.at(), AnswerCache(cache_dir)
     replay_check(pair.target, [prompts.context(index) for index in range(min(REPLAY_QUESTIONS, len(questions)))])
     found: dict[str, list[Answer]] = {}
     ids = [question.id for question in questions]
@@ -183,8 +184,8 @@ def evaluate(
 def _budget(config: RunConfig, pair: Pair, bridges: Mapping[str, Bridge], prompts: Prompts) -> int:
     """How many soft tokens the latent arm has: counted, not believed. Without a translator, what the config says."""
     if "latent" not in bridges:
-        return config.translator.soft_tokens
-    return bridges["latent"].soft_tokens([prompts.questions[0].question], pair.target.device).shape[1]
+        return config.translator.soft_tokens or config.translator.soft_tokens_cap
+    return bridges["latent"].write(prompts.questions[:1]).counts()[0]
 
 
 def choose_cascade_prompt(

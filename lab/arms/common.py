@@ -6,12 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
 from tqdm.auto import tqdm
 
 from lab.errors import LabError
-from lab.generation import Generation, generate, generate_from_text
+from lab.generation import PURE, Generation, Hygiene, generate, generate_from_text
 from lab.inputs import build_inputs
 from lab.layout import SOFT, TEXT, Layout
+from lab.models import positions
 from lab.tasks import Question
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class Prompts:
     shots: str
     batch_size: int
     max_new_tokens: int
+    hygiene: Hygiene = PURE
     progress: bool = True
 
     def context(self, index: int) -> dict[str, str]:
@@ -85,13 +88,18 @@ def count_tokens(model: FrozenModel, layout: Layout, context: dict[str, str]) ->
     return tokens
 
 
-def check_token_counts(model, layout: Layout, inputs: TargetInputs, contexts: list[dict[str, str]], soft: int) -> None:
-    """Raise LabError if the inputs of an evaluation hold labels, or a token that the visible text does not explain."""
+def check_token_counts(
+    model, layout: Layout, inputs: TargetInputs, contexts: list[dict[str, str]], soft: Sequence[int]
+) -> None:
+    """Raise LabError if the inputs of an evaluation hold labels, or a token that the visible text does not explain.
+
+    `soft`: how many soft tokens each row has (an adapter's take no place).
+    """
     if inputs.labels is not None:
         raise LabError("evaluation inputs carry labels, so gold text; build them with answers=None.")
     real = inputs.attention_mask.sum(dim=1).tolist()
-    for count, context in zip(real, contexts, strict=True):
-        expected = count_tokens(model, layout, context) + soft
+    for count, context, added in zip(real, contexts, soft, strict=True):
+        expected = count_tokens(model, layout, context) + (0 if layout.adapter else added)
         if count != expected:
             raise LabError(
                 f"layout {layout.name}: {count} tokens enter {model.name} but its visible text explains {expected}; "
@@ -100,9 +108,24 @@ def check_token_counts(model, layout: Layout, inputs: TargetInputs, contexts: li
 
 
 def replay_check(model: FrozenModel, contexts: list[dict[str, str]], max_new_tokens: int = REPLAY_TOKENS) -> None:
-    """Raise LabError unless embeddings through `build_inputs` answer exactly as the same text as token ids does."""
-    through_embeddings = generate(model, build_inputs(model, TEXT, None, contexts, None), max_new_tokens)
-    through_ids = generate_from_text(model, [TEXT.visible_text(**context) for context in contexts], max_new_tokens)
+    """Raise LabError unless embeddings through `build_inputs` are those of the same text's token ids, and answer alike.
+
+    What enters has to be equal bit by bit. What comes out as well in float32; in half precision kernels may round
+    differently from call to call, so there the answers are not compared.
+    """
+    texts = [TEXT.visible_text(**context) for context in contexts]
+    inputs = build_inputs(model, TEXT, None, contexts, None)
+    ids, mask = model.encode(texts, bos=True, side="left")
+    same = torch.equal(inputs.attention_mask, mask) and torch.equal(inputs.embeds, model.embed(ids))
+    if not same or not torch.equal(inputs.position_ids, positions(mask)):
+        raise LabError(
+            f"replay check of {model.name}: what enters for the question {contexts[0]['question'][:60]!r} and those "
+            "beside it are not the embeddings of their text; its inputs are built wrongly."
+        )
+    if model.dtype != torch.float32:
+        return
+    through_embeddings = generate(model, inputs, max_new_tokens)
+    through_ids = generate_from_text(model, texts, max_new_tokens)
     for one, other, context in zip(through_embeddings, through_ids, contexts, strict=True):
         if one != other:
             raise LabError(

@@ -25,6 +25,7 @@ from lab.wire import WIRES
 
 if TYPE_CHECKING:
     from lab.models import FrozenModel
+    from lab.translators import TranslatorOutput
 
 SHUFFLE_SEED = 20  # fixed, so that two runs shuffle alike
 LENGTH_BLOCK = 6  # questions of like length among which soft tokens are exchanged
@@ -42,10 +43,10 @@ class Bridge:
     source_layers: str | Sequence[int] = "all"
 
     @torch.no_grad()
-    def soft_tokens(self, questions: Sequence[str], device: torch.device | str) -> Tensor:
-        """Soft tokens [B, K, d_target] for what the source reads of each question, on `device`."""
-        states = self.source.source_states([source_text(question) for question in questions], self.source_layers)
-        return self.translator(states).soft_tokens.to(device)
+    def write(self, questions: Sequence[Question]) -> TranslatorOutput:
+        """What the translator writes for what the source reads of each question: soft tokens [B, K, d_target]."""
+        texts = [source_text(question.question, question.evidence) for question in questions]
+        return self.translator(self.source.source_states(texts, self.source_layers))
 
 
 def latent_arm(
@@ -60,16 +61,15 @@ def latent_arm(
     answers: list[Answer | None] = [None] * len(prompts.questions)
     for batch in prompts.batches(range(len(prompts.questions)), label):
         contexts = [prompts.context(index) for index in batch]
-        soft = bridge.soft_tokens([prompts.questions[donors[index]].question for index in batch], target.device)
+        output = bridge.write([prompts.questions[donors[index]] for index in batch])
+        soft, counts = output.soft_tokens.to(target.device), output.counts()
         if change is not None:
             soft = change(soft, [prompts.questions[index] for index in batch])
-        count = soft.shape[1]
-        inputs = build_inputs(target, layout, soft, contexts, None)
-        check_token_counts(target, layout, inputs, contexts, count)
+        inputs = build_inputs(target, layout, soft, contexts, None, output.mask)
+        check_token_counts(target, layout, inputs, contexts, counts)
         knows = bridge.translator.needs_source and label not in ("latent_zero", "latent_noise", "latent_mean")
-        for index, context, generation in zip(
-            batch, contexts, generate(target, inputs, prompts.max_new_tokens), strict=True
-        ):
+        generations = generate(target, inputs, prompts.max_new_tokens, prompts.hygiene)
+        for index, context, generation, count in zip(batch, contexts, generations, counts, strict=True):
             donor = prompts.questions[donors[index]].id if knows else ""
             answers[index] = answer_of(prompts.questions[index], generation, target, layout, context, count, donor)
     return answers
@@ -134,20 +134,27 @@ def noise(soft: Tensor, questions: list[Question]) -> Tensor:
     return drawn * (soft.norm(dim=-1, keepdim=True) / drawn.norm(dim=-1, keepdim=True))
 
 
-def mean_of(target: FrozenModel, bridge: Bridge, prompts: Prompts) -> Change:
-    """The change to the average soft tokens of all questions, at the average norm: form without content."""
-    total, norms = 0.0, 0.0
+def mean_of(bridge: Bridge, prompts: Prompts) -> Change:
+    """The change to the average soft tokens of all questions, at the average norm: form without content.
+
+    Slot by slot; where questions have different numbers of soft tokens, one average over all of them.
+    """
+    total, norms, rows = 0.0, 0.0, 0
     for batch in prompts.batches(range(len(prompts.questions)), "mean soft tokens"):
-        soft = bridge.soft_tokens([prompts.questions[index].question for index in batch], target.device).double()
+        output = bridge.write([prompts.questions[index] for index in batch])
+        soft = output.soft_tokens.double()
+        if output.mask is not None:
+            soft = soft[output.mask][:, None]  # [tokens, 1, d]: every soft token for itself
         total, norms = total + soft.sum(dim=0), norms + soft.norm(dim=-1, keepdim=True).sum(dim=0)
-    mean = total * (norms / len(prompts.questions)) / total.norm(dim=-1, keepdim=True)
+        rows += len(soft)
+    mean = total * (norms / rows) / total.norm(dim=-1, keepdim=True)
     return lambda soft, questions: mean.to(soft).expand_as(soft)
 
 
-def change_of(arm: str, target: FrozenModel, bridge: Bridge, prompts: Prompts) -> Change:
+def change_of(arm: str, bridge: Bridge, prompts: Prompts) -> Change:
     """What an arm of `CHANGED` does to the soft tokens."""
     if arm == "latent_mean":
-        return mean_of(target, bridge, prompts)
+        return mean_of(bridge, prompts)
     if arm in ("latent_zero", "latent_noise"):
         return zero if arm == "latent_zero" else noise
     wire = WIRES[arm.removeprefix("latent_")]
