@@ -256,8 +256,8 @@ def bootstrap_interval(
     row = _rows(values).mean(axis=0)
     codes, groups = _codes(clusters, len(row))
     totals, sizes = np.bincount(codes, weights=row, minlength=groups), np.bincount(codes, minlength=groups)
-    drawn = np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), size=resamples)
-    means = (drawn @ totals) / (drawn @ sizes)
+    drawn = np.random.default_rng(seed).integers(0, groups, size=(resamples, groups))
+    means = totals[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
     wider = sqrt(groups / max(groups - 1, 1)) * float(t.ppf(0.5 + level / 2, max(groups - 1, 1)))
     tail = NormalDist().cdf(-wider)
     low, high = np.quantile(means, [tail, 1 - tail])
@@ -341,14 +341,14 @@ def best_of_looks(
     means = totals.sum(axis=1) / n
     best = int(means.argmax())
     rng = np.random.default_rng(seed)
-    flips = rng.integers(0, 2, size=(resamples, groups)) * 2 - 1
+    flips = rng.integers(0, 2, size=(resamples, groups)) * 2.0 - 1
     scale = np.sqrt((totals**2).sum(axis=1))
     scale[scale == 0] = 1.0
     largest = (np.abs(flips @ totals.T) / scale).max(axis=1)
     reached = abs(totals[best].sum()) / scale[best]
     p = (1 + int((largest >= reached - 1e-9).sum())) / (resamples + 1)
-    drawn = rng.multinomial(groups, np.full(groups, 1 / groups), size=resamples)
-    there = (drawn @ totals.T) / (drawn @ sizes)[:, None]
+    drawn = rng.integers(0, groups, size=(resamples, groups))
+    there = np.stack([row[drawn].sum(axis=1) for row in totals], axis=1) / sizes[drawn].sum(axis=1)[:, None]
     picked = there.argmax(axis=1)
     optimism = float((there[np.arange(resamples), picked] - means[picked]).mean())
     centred = totals - np.outer(means, sizes)
