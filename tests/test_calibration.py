@@ -106,10 +106,8 @@ def best_error(repetitions, looks=8, words=72, per_word=4):
         shared = BASE + rng.normal(0, WORD, words)[word] + rng.normal(0, QUESTION, word.size)
         target = shared + rng.normal(size=word.size) > 0
         carried = effect + rng.normal(0, WORD, words)  # what the looks have in common
-        gaps = np.stack([
-            (shared + (carried + rng.normal(0, 0.5, words))[word] + rng.normal(size=word.size) > 0).astype(float) - target
-            for _ in range(looks)
-        ])  # fmt: skip
+        own = [(carried + rng.normal(0, 0.5, words))[word] for _ in range(looks)]
+        gaps = np.stack([(shared + one + rng.normal(size=word.size) > 0).astype(float) - target for one in own])
         found = best_of_looks(gaps, word, resamples=500, seed=repetition)
         wrong += found["p"] <= 0.05 and found["difference"] > 0
         naive += mean_interval(gaps[found["best"]], word)["p"] <= 0.05 and found["difference"] > 0
