@@ -69,7 +69,7 @@ class LabModel(LM):
         if not run:
             raise LabError("harness: no run was given; use --model_args run=runs/NAME.")
         config = RunConfig.from_yaml(Path(run) / "config.yaml")
-        if device:  # the harness says `cuda:0` or `cpu`, as lab does
+        if device and (torch.cuda.is_available() or not device.startswith("cuda")):  # its default is cuda:0 everywhere
             config = config.replace(device=device)
         self.arm, self.config, self.pair = arm, config, load_pair(config.pair)
         self.layout = get_layout(config.layout.layout) if arm == "latent" else TEXT

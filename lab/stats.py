@@ -206,8 +206,8 @@ def paired_difference(a_correct, b_correct, clusters: Sequence | None = None, le
     for one proportion). It keeps within [-1, 1] and does not shrink to a point at 0 % or 100 %.
     p: the exact sign-flip test over clusters (McNemar's where every row is its own cluster); with several seeds the
     larger of it, on the totals over seeds, and the t test in which seeds are a level of their own.
-    Returns {"difference", "low", "high", "p", "n", "clusters", "seeds", "only_a", "only_b", "per_seed"}; the
-    discordant counts are averages over seeds.
+    Returns {"difference", "low", "high", "p", "n", "clusters", "seeds", "only_a", "only_b", "per_seed", "pairs"};
+    the discordant counts are averages over seeds, `pairs` is the effective number of pairs.
     """
     a, b = _rows(a_correct), _rows(b_correct)
     if a.shape != b.shape:
@@ -226,7 +226,7 @@ def paired_difference(a_correct, b_correct, clusters: Sequence | None = None, le
     return {
         "difference": found["mean"], "low": low, "high": high, "p": max(p, _p_of(found)) if seeds > 1 else p,
         "n": n, "clusters": found["clusters"], "seeds": seeds, "only_a": float(only_a), "only_b": float(only_b),
-        "per_seed": gap.mean(axis=1).tolist(),
+        "per_seed": gap.mean(axis=1).tolist(), "pairs": float(pairs),
     }  # fmt: skip
 
 

@@ -58,7 +58,7 @@ def make_run(runs: Path, name: str, seed: int = 1, accuracies=None, looks=(), **
     folder.mkdir(parents=True)
     config.to_yaml(folder / "config.yaml")
     write_jsonl(folder / "eval_samples_step_final.jsonl", rows)
-    log = [{"kind": "evaluation", "step": 100 * i, "accuracy": value, "n": 200} for i, value in enumerate(looks)]
+    log = [{"kind": "evaluation", "step": 100 * i, "accuracy": value, "n": 1319} for i, value in enumerate(looks)]
     if log:
         write_jsonl(folder / "metrics.jsonl", log)
     return folder

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from synthetic_runs import ACCURACY, add_settings, make_run
 
-from lab.claims import CLAIMS, NotRun, cache_bytes_per_token, judge, judge_runs
+from lab.claims import CLAIMS, judge, judge_runs
 from lab.errors import LabError
 from lab.evidence import read_evidence
+from lab.hypotheses import cache_bytes_per_token
 from lab.verdicts import arms_evidence_table, claims_figure, claims_json, claims_table, claims_text, seeds_table
 
 
@@ -127,7 +128,7 @@ def test_a_loss_of_a_later_version_is_understood_by_its_name(tmp_path):
 
 
 def test_degradation_is_read_from_the_log(tmp_path):
-    steady = judge_runs(seeds(tmp_path, "steady", looks=(0.3, 0.80, 0.79, 0.80)))
+    steady = judge_runs(seeds(tmp_path, "steady", looks=(0.3, 0.80, 0.81, 0.79)))
     fallen = judge_runs(seeds(tmp_path, "fallen", looks=(0.3, 0.815, 0.6, 0.36)))
     assert verdicts(steady)["degradation_below_10"] == "supported"
     row = row_of(fallen, "degradation_below_10")
@@ -199,4 +200,30 @@ def test_the_command_prints_and_gives_json(tmp_path):
 def test_no_run_is_an_error_and_not_a_verdict():
     with pytest.raises(LabError, match="no run was given"):
         judge_runs([])
-    assert issubclass(NotRun, Exception)
+
+
+def test_collapse_is_judged_at_the_end_of_training(tmp_path):
+    falls, holds = [], []
+    for weight, looks, kept in ((0.0, (0.3, 0.8, 0.36), falls), (0.05, (0.3, 0.7, 0.69), holds)):
+        for run in seeds(tmp_path, f"w{weight}-", looks=looks, count=4):
+            add_settings(run, kl_weight=weight)
+            kept.append(run)
+    row = row_of(judge_runs([*holds, *falls]), "fixes_prevent_collapse")
+    assert row["verdict"] == "supported" and row["effect"] == pytest.approx(0.33)
+
+
+def test_a_setting_may_be_a_word(tmp_path):
+    runs = []
+    for word, accuracy in (("prepend", 0.5), ("adapter", 0.9)):
+        for run in seeds(tmp_path, f"{word}-", ACCURACY | {"latent": accuracy}, 4):
+            add_settings(run, injection=word)
+            runs.append(run)
+    judged = judge_runs(runs)
+    assert verdicts(judged)["adapters"] == "supported"
+    assert row_of(judged, "adapters")["comparisons"][0]["label"] == "latent: injection=adapter - injection=prepend"
+
+
+def test_an_undecided_claim_says_what_it_could_have_shown(tmp_path):
+    accuracies = {"source": 0.3, "target": 0.5, "latent": 0.52, "latent_shuffled": 0.5}
+    row = row_of(judge_runs(seeds(tmp_path, "null", accuracies, count=1)), "depends_on_this_input")
+    assert row["verdict"] == "inconclusive" and "80 % power" in row["reason"]
