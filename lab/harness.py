@@ -75,7 +75,9 @@ class LabModel(LM):
         self.layout = get_layout(config.layout.layout) if arm == "latent" else TEXT
         self.model = self.pair.source if arm == "source" else self.pair.target
         self.instruction = load_task(config.task).instruction
-        self.size = int(batch_size) if str(batch_size or "").isdigit() else config.evaluation.eval_batch_size
+        # 1 is the harness's default and would only be slow: batches do not change answers here
+        given = int(batch_size) if str(batch_size or "").isdigit() else 1
+        self.size = given if given > 1 else config.evaluation.eval_batch_size
         if arm == "latent":
             translator, self.source_layers = load_translator(Path(run) / "checkpoints" / "best")
             self.translator = translator.to(self.pair.target.device).eval()
