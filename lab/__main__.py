@@ -91,6 +91,23 @@ def claims(
     print(claims_json(judged) if as_json else claims_text(judged))
 
 
+@app.command()
+def figure(
+    run: Annotated[Path, typer.Argument(help="A run directory with a summary.json.")],
+    file: Annotated[Path, typer.Argument(help="What to write: .svg, .png, .pdf or .html.")],
+) -> None:
+    """Draw a run's accuracy by arm, with intervals, into a file."""
+    from lab.figures import accuracy_figure, write_figure
+
+    path = run / "summary.json"
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise LabError(f"{path} cannot be read ({error}): give the directory of a finished run") from None
+    write_figure(accuracy_figure(summary), file)
+    print(file)
+
+
 def main() -> None:
     """Run a command; what the user can mend is one line on stderr and exit code 1."""
     try:

@@ -18,9 +18,10 @@ import torch
 from tqdm.auto import tqdm
 
 from lab.errors import LabError
-from lab.generation import AnswerCache, Generation, answer_key, fingerprint, generate, generate_from_text
+from lab.generation import PURE, AnswerCache, Generation, Hygiene, answer_key, fingerprint, generate, generate_from_text
 from lab.inputs import build_inputs
-from lab.layout import SOFT, TEXT, Layout, get_layout
+from lab.layout import SOFT, TEXT, Layout
+from lab.models import positions
 from lab.tasks import Question, Task, question_id, shots_text, source_text
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from lab.inputs import TargetInputs
     from lab.models import FrozenModel, Pair
     from lab.records import RunDirectory
+    from lab.translators import TranslatorOutput
 
 ARMS = ("source", "target", "latent", "latent_shuffled", "latent_constant")
 SHUFFLE_SEED = 20  # fixed, so that two runs shuffle alike
@@ -56,6 +58,7 @@ class Prompts:
     shots: str
     batch_size: int
     max_new_tokens: int
+    hygiene: Hygiene = PURE
     progress: bool = True
 
     def context(self, index: int) -> dict[str, str]:
@@ -77,12 +80,12 @@ def text_arm(label: str, model: FrozenModel, prompts: Prompts, cache: AnswerCach
     weights = fingerprint(model)
     contexts = [prompts.context(index) for index in range(len(prompts.questions))]
     saw = [TEXT.visible_text(**context) for context in contexts]
-    keys = [answer_key(model.name, weights, text, prompts.max_new_tokens) for text in saw]
+    keys = [answer_key(model.name, weights, text, prompts.max_new_tokens, prompts.hygiene) for text in saw]
     missing = [index for index, key in enumerate(keys) if cache.get(key) is None]
     for batch in prompts.batches(missing, label):
         inputs = build_inputs(model, TEXT, None, [contexts[index] for index in batch], None)
-        check_token_counts(model, TEXT, inputs, [contexts[index] for index in batch], 0)
-        answers = generate(model, inputs, prompts.max_new_tokens)
+        check_token_counts(model, TEXT, inputs, [contexts[index] for index in batch], [0] * len(batch))
+        answers = generate(model, inputs, prompts.max_new_tokens, prompts.hygiene)
         cache.put({keys[index]: answer for index, answer in zip(batch, answers, strict=True)})
     lengths = [count_tokens(model, TEXT, context) for context in contexts]
     return [
@@ -107,13 +110,12 @@ def latent_arm(
     answers: list[Answer | None] = [None] * len(prompts.questions)
     for batch in prompts.batches(range(len(prompts.questions)), label):
         contexts = [prompts.context(index) for index in batch]
-        soft = soft_tokens(pair, translator, source_layers, [prompts.context(donors[index]) for index in batch])
-        inputs = build_inputs(pair.target, layout, soft, contexts, None)
-        count = soft.shape[1]
-        check_token_counts(pair.target, layout, inputs, contexts, count)
-        for index, context, generation in zip(
-            batch, contexts, generate(pair.target, inputs, prompts.max_new_tokens), strict=True
-        ):
+        output = soft_tokens(pair, translator, source_layers, [prompts.questions[donors[index]] for index in batch])
+        soft, counts = output.soft_tokens, output.counts()
+        inputs = build_inputs(pair.target, layout, soft, contexts, None, output.mask)
+        check_token_counts(pair.target, layout, inputs, contexts, counts)
+        generations = generate(pair.target, inputs, prompts.max_new_tokens, prompts.hygiene)
+        for index, context, generation, count in zip(batch, contexts, generations, counts, strict=True):
             saw = layout.visible_text(**context, soft_tokens=count)
             tokens = count_tokens(pair.target, layout, context)
             answers[index] = _answer(generation, saw, layout.context_aware, tokens, count)
@@ -121,10 +123,10 @@ def latent_arm(
 
 
 @torch.no_grad()
-def soft_tokens(pair: Pair, translator, source_layers, contexts: list[dict[str, str]]) -> torch.Tensor:
-    """Soft tokens [B, K, d_target] for what the source reads of each context, on the target's device."""
-    states = pair.source.source_states([source_text(context["question"]) for context in contexts], source_layers)
-    return translator(states).soft_tokens.to(pair.target.device)
+def soft_tokens(pair: Pair, translator, source_layers, questions: Sequence[Question]) -> TranslatorOutput:
+    """What the translator writes for what the source reads of each question: soft tokens [B, K, d_target]."""
+    texts = [source_text(question.question, question.evidence) for question in questions]
+    return translator(pair.source.source_states(texts, source_layers))
 
 
 def _answer(generation: Generation, saw: str, context_aware: bool, prompt_tokens: int, soft: int) -> Answer:
@@ -168,13 +170,18 @@ def count_tokens(model: FrozenModel, layout: Layout, context: dict[str, str]) ->
     return tokens
 
 
-def check_token_counts(model, layout: Layout, inputs: TargetInputs, contexts: list[dict[str, str]], soft: int) -> None:
-    """Raise LabError if the inputs of an evaluation hold labels, or a token that the visible text does not explain."""
+def check_token_counts(
+    model, layout: Layout, inputs: TargetInputs, contexts: list[dict[str, str]], soft: Sequence[int]
+) -> None:
+    """Raise LabError if the inputs of an evaluation hold labels, or a token that the visible text does not explain.
+
+    `soft`: how many soft tokens each row has (an adapter's take no place).
+    """
     if inputs.labels is not None:
         raise LabError("evaluation inputs carry labels; build them with answers=None.")
     real = inputs.attention_mask.sum(dim=1).tolist()
-    for count, context in zip(real, contexts, strict=True):
-        expected = count_tokens(model, layout, context) + soft
+    for count, context, added in zip(real, contexts, soft, strict=True):
+        expected = count_tokens(model, layout, context) + (0 if layout.adapter else added)
         if count != expected:
             raise LabError(
                 f"layout {layout.name}: {count} tokens enter {model.name} but its visible text explains {expected}; "
@@ -194,9 +201,24 @@ def check_no_gold(question: Question, seen_text: str, shots: str = "") -> None:
 
 
 def replay_check(model: FrozenModel, contexts: list[dict[str, str]], max_new_tokens: int = REPLAY_TOKENS) -> None:
-    """Raise LabError unless embeddings through `build_inputs` answer exactly as the same text as token ids does."""
-    through_embeddings = generate(model, build_inputs(model, TEXT, None, contexts, None), max_new_tokens)
-    through_ids = generate_from_text(model, [TEXT.visible_text(**context) for context in contexts], max_new_tokens)
+    """Raise LabError unless embeddings through `build_inputs` are those of the same text's token ids, and answer alike.
+
+    What enters has to be equal bit by bit. What comes out as well in float32; in half precision kernels may round
+    differently from call to call, so there the answers are not compared.
+    """
+    texts = [TEXT.visible_text(**context) for context in contexts]
+    inputs = build_inputs(model, TEXT, None, contexts, None)
+    ids, mask = model.encode(texts, bos=True, side="left")
+    same = torch.equal(inputs.attention_mask, mask) and torch.equal(inputs.embeds, model.embed(ids))
+    if not same or not torch.equal(inputs.position_ids, positions(mask)):
+        raise LabError(
+            f"replay check of {model.name}: what enters for the question {contexts[0]['question'][:60]!r} and those "
+            "beside it are not the embeddings of their text; its inputs are built wrongly."
+        )
+    if model.dtype != torch.float32:
+        return
+    through_embeddings = generate(model, inputs, max_new_tokens)
+    through_ids = generate_from_text(model, texts, max_new_tokens)
     for one, other, context in zip(through_embeddings, through_ids, contexts, strict=True):
         if one != other:
             raise LabError(
@@ -267,8 +289,9 @@ def evaluate(
         raise LabError(f"question {min(shown)} is also an exemplar, whose answer every arm sees; leave it out.")
     evaluation = config.evaluation
     prompts = Prompts(questions, task.instruction, shots_text(exemplars), evaluation.eval_batch_size,
-                      evaluation.max_new_tokens, progress)  # fmt: skip
-    layout, layers, cache = get_layout(config.layout.layout), config.pair.source_layers, AnswerCache(cache_dir)
+                      evaluation.max_new_tokens, Hygiene(evaluation.repetition_penalty, evaluation.no_repeat_ngram),
+                      progress)  # fmt: skip
+    layout, layers, cache = config.layout.at(), config.pair.source_layers, AnswerCache(cache_dir)
     own = list(range(len(questions)))
     replay_check(pair.target, [prompts.context(index) for index in own[:REPLAY_QUESTIONS]])
     found: dict[str, list[Answer]] = {}

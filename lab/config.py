@@ -21,11 +21,12 @@ from typing import Any
 import yaml
 
 from lab.errors import LabError
-from lab.layout import get_layout
+from lab.layout import Layout, get_layout
 from lab.tasks import TASKS
 
 __all__ = [
-    "EvalConfig", "LayoutConfig", "PairConfig", "RunConfig", "TaskConfig", "TrainConfig", "TranslatorConfig",
+    "EvalConfig", "LayoutConfig", "LossConfig", "PairConfig", "RunConfig", "TaskConfig", "TrainConfig",
+    "TranslatorConfig",
 ]  # fmt: skip
 
 PAIRS = ("mini", "mistral-llama", "llama-mistral", "custom")
@@ -55,7 +56,7 @@ class _Section:
 
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
-            if item.type in ("int", "float", "str"):
+            if item.type in ("int", "float", "str", "bool"):
                 object.__setattr__(self, item.name, _typed(item.name, item.type, getattr(self, item.name)))
         self.check()
 
@@ -65,7 +66,7 @@ class _Section:
 
 def _typed(name: str, kind: str, value: Any) -> Any:
     """`value` as `kind`, without guessing. YAML reads 1e-3 as a text, so a float may be written as one."""
-    if kind == "str" and isinstance(value, str):
+    if kind in ("str", "bool") and type(value).__name__ == kind:
         return value
     if kind == "int" and isinstance(value, int) and not isinstance(value, bool):
         return value
@@ -76,7 +77,7 @@ def _typed(name: str, kind: str, value: Any) -> Any:
             number = math.nan
         if math.isfinite(number):
             return number
-    expected = {"str": "a text", "int": "a whole number", "float": "a finite number"}[kind]
+    expected = {"str": "a text", "bool": "true or false", "int": "a whole number", "float": "a finite number"}[kind]
     raise LabError(f"{name}={value!r} is not {expected}.")
 
 
@@ -115,10 +116,14 @@ class PairConfig(_Section):
 
 @dataclass(frozen=True)
 class TaskConfig(_Section):
-    """Which questions, how many of each split (0: all), after how many worked examples. `data`: the task's folder."""
+    """Which questions, how many of each split (0: all), after how many worked examples. `data`: the task's folder.
+
+    `evidence`: who reads hotpotqa's paragraphs, the source alone or both models.
+    """
 
     task: str = "minigsm"
     data: str = ""
+    evidence: str = "source"
     shots: int = 0
     train_questions: int = 0
     dev_questions: int = 0
@@ -126,40 +131,131 @@ class TaskConfig(_Section):
 
     def check(self) -> None:
         _one_of(self, "task", TASKS)
+        _one_of(self, "evidence", ("source", "both"))
         _at_least(self, 0, "shots", "train_questions", "dev_questions", "test_questions")
 
 
 @dataclass(frozen=True)
 class TranslatorConfig(_Section):
-    """Source states to `soft_tokens` soft tokens; `constant` is the control that never looks at the source."""
+    """Source states to `soft_tokens` soft tokens; 0: one per source token, at most `soft_tokens_cap` of them.
+
+    `constant` is the control that never looks at the source. `conditioning` and the names with `flow` are the DiT's:
+    how it reads the source, Euler steps in training and evaluation, through how many of the last training steps the
+    gradient runs, how often the condition is dropped, and how far evaluation goes beyond it (1: not).
+    """
 
     translator: str = "resampler"
     soft_tokens: int = 8
+    soft_tokens_cap: int = 128
     width: int = 128
     depth: int = 2
     heads: int = 4
     dropout: float = 0.0
     source_mix: str = "concat"
     gate_init: float = 0.5
+    conditioning: str = "cross"
+    flow_train_steps: int = 3
+    flow_eval_steps: int = 6
+    flow_backprop_steps: int = 3
+    flow_condition_dropout: float = 0.1
+    flow_guidance: float = 1.0
 
     def check(self) -> None:
-        _one_of(self, "translator", ("resampler", "constant"))
+        _one_of(self, "translator", ("resampler", "dit", "linear", "constant"))
         _one_of(self, "source_mix", ("concat", "weighted"))
-        _at_least(self, 1, "soft_tokens", "width", "depth", "heads")
+        _one_of(self, "conditioning", ("mean", "attention", "cross"))
+        _at_least(self, 0, "soft_tokens", "flow_backprop_steps", "flow_guidance")
+        _at_least(self, 1, "soft_tokens_cap", "width", "depth", "heads", "flow_train_steps", "flow_eval_steps")
         if self.width % self.heads:
             raise LabError(f"heads={self.heads} does not divide width={self.width}; choose heads that do.")
-        if not 0 <= self.dropout < 1:
-            raise LabError(f"dropout={self.dropout} must be at least 0 and below 1.")
+        for name in ("dropout", "flow_condition_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise LabError(f"{name}={getattr(self, name)} must be at least 0 and below 1.")
+        if self.translator == "dit" and self.flow_backprop_steps > self.flow_train_steps:
+            raise LabError(
+                f"flow_backprop_steps={self.flow_backprop_steps} is more than "
+                f"flow_train_steps={self.flow_train_steps}; lower it."
+            )
+        if self.translator == "linear" and self.soft_tokens:
+            raise LabError(
+                f"translator='linear' writes one soft token per source token: soft_tokens must be 0, not "
+                f"{self.soft_tokens}."
+            )
+        if self.translator == "constant" and not self.soft_tokens:
+            raise LabError("soft_tokens=0 is as many as the source has tokens; translator='constant' needs at least 1.")
 
 
 @dataclass(frozen=True)
 class LayoutConfig(_Section):
-    """What the target reads: soft_only, soft_in_context, soft_plus_text, or a template with exactly one `{soft}`."""
+    """What the target reads: soft_only, soft_in_context, soft_plus_text, or a template with exactly one `{soft}`.
+
+    `injection`: prepend (soft tokens stand where `{soft}` is) or adapter (added to the prompt's last embeddings, times
+    `adapter_scale`). `question_until`: a curriculum whose first so many steps train on soft_plus_text.
+    """
 
     layout: str = "soft_plus_text"
+    injection: str = "prepend"
+    adapter_scale: float = 1.0
+    question_until: int = 0
 
     def check(self) -> None:
-        get_layout(self.layout)
+        _one_of(self, "injection", ("prepend", "adapter"))
+        _above_zero(self, "adapter_scale")
+        _at_least(self, 0, "question_until")
+        if self.at().context_aware and self.question_until:
+            raise LabError(
+                f"question_until={self.question_until} takes the question away in training, but "
+                f"layout={self.layout!r} keeps it in evaluation; choose soft_only or soft_in_context."
+            )
+
+    def at(self, step: int | None = None) -> Layout:
+        """The layout of training step `step` (from 1), or that of evaluation."""
+        if step is not None and step <= self.question_until:
+            return get_layout("soft_plus_text")
+        return get_layout(self.layout, self.adapter_scale if self.injection == "adapter" else None)
+
+
+@dataclass(frozen=True)
+class LossConfig(_Section):
+    """The weight of each loss term (0: the term is not computed) and what shapes it; see `lab.losses`.
+
+    `teacher`: the text whose target embeddings the flow and token alignment aim at. With a prompt teacher, soft tokens
+    say what a context-aware prompt says already; `duplicate_question` has to allow that.
+    """
+
+    answer_nll_weight: float = 1.0
+    teacher: str = "none"
+    duplicate_question: bool = False
+    flow_weight: float = 0.0
+    token_alignment_weight: float = 0.0
+    prompt_alignment_weight: float = 0.0
+    geometry_weight: float = 0.0
+    kl_weight: float = 0.0
+    kl_tokens: int = 0
+    contrast_weight: float = 0.0
+    contrast_start: int = -1
+    format_weight: float = 0.0
+    probe_weight: float = 0.0
+    decode_weight: float = 0.0
+    decode_every: int = 100
+    decode_samples: int = 2
+    decode_tokens: int = 48
+
+    def check(self) -> None:
+        _one_of(self, "teacher", ("none", "prompt", "answer"))
+        weights = [item.name for item in dataclasses.fields(self) if item.name.endswith("_weight")]
+        _at_least(self, 0, *weights, "kl_tokens")
+        _at_least(self, -1, "contrast_start")
+        _at_least(self, 1, "decode_every", "decode_samples", "decode_tokens")
+        if not any(getattr(self, name) for name in weights):
+            raise LabError(f"no loss term has a weight; set one of {', '.join(weights)} above 0.")
+        taught = self.flow_weight or self.token_alignment_weight
+        if taught and self.teacher == "none":
+            raise LabError("flow_weight and token_alignment_weight need a teacher; choose teacher=prompt or answer.")
+        if self.teacher != "none" and not taught:
+            raise LabError(
+                f"teacher={self.teacher!r} teaches nothing; set flow_weight or token_alignment_weight above 0."
+            )
 
 
 @dataclass(frozen=True)
@@ -193,13 +289,16 @@ class TrainConfig(_Section):
 
 @dataclass(frozen=True)
 class EvalConfig(_Section):
-    """Generation while evaluating."""
+    """Generation while evaluating: greedy; `repetition_penalty` 1 and `no_repeat_ngram` 0 leave it so."""
 
     eval_batch_size: int = 64
     max_new_tokens: int = 160
+    repetition_penalty: float = 1.0
+    no_repeat_ngram: int = 0
 
     def check(self) -> None:
-        _at_least(self, 1, "eval_batch_size", "max_new_tokens")
+        _at_least(self, 1, "eval_batch_size", "max_new_tokens", "repetition_penalty")
+        _at_least(self, 0, "no_repeat_ngram")
 
 
 @dataclass(frozen=True)
@@ -211,6 +310,7 @@ class RunConfig(_Section):
     task: TaskConfig = field(default_factory=TaskConfig)
     translator: TranslatorConfig = field(default_factory=TranslatorConfig)
     layout: LayoutConfig = field(default_factory=LayoutConfig)
+    losses: LossConfig = field(default_factory=LossConfig)
     training: TrainConfig = field(default_factory=TrainConfig)
     evaluation: EvalConfig = field(default_factory=EvalConfig)
 
@@ -220,10 +320,36 @@ class RunConfig(_Section):
         for section, kind in SECTIONS.items():
             if not isinstance(getattr(self, section), kind):
                 raise LabError(f"RunConfig's {section} takes a {kind.__name__}; flat names go to from_parameters.")
+        kind, losses = self.translator.translator, self.losses
+        if (losses.flow_weight > 0) and kind != "dit":
+            raise LabError(f"flow_weight={losses.flow_weight} needs translator='dit', not {kind!r}.")
+        if losses.geometry_weight and self.translator.soft_tokens:
+            raise LabError(
+                f"geometry_weight={losses.geometry_weight} compares soft tokens with the source tokens they stand for; "
+                f"that needs soft_tokens=0, not {self.translator.soft_tokens}."
+            )
+        beside_text = self.layout.at().context_aware and self.layout.injection == "prepend"
+        if losses.teacher == "prompt" and beside_text and not losses.duplicate_question:
+            raise LabError(
+                f"teacher='prompt' with layout={self.layout.layout!r} writes the question twice, which hurt the target "
+                "in earlier runs; choose soft_only, or allow it with duplicate_question=true."
+            )
+        if losses.duplicate_question and not (losses.teacher == "prompt" and beside_text):
+            raise LabError("duplicate_question=true allows nothing here: it is for teacher='prompt' beside text.")
+        if self.layout.question_until >= self.training.steps:
+            raise LabError(
+                f"question_until={self.layout.question_until} leaves no step of steps={self.training.steps} without "
+                "the question; lower it."
+            )
 
     @classmethod
     def from_parameters(cls, **flat: Any) -> RunConfig:
-        """Route each flat name to its section. Raises LabError, with the nearest match, for an unknown name."""
+        """Route each flat name to its section. Raises LabError, with the nearest match, for an unknown name.
+
+        task="auto" is the pair's own: minigsm for the embedded pair, gsm8k for any other.
+        """
+        if flat.get("task") == "auto":
+            flat["task"] = "minigsm" if flat.get("pair", PairConfig.pair) == "mini" else "gsm8k"
         for name in flat:
             if name != "name" and name not in SECTION_OF:
                 near = difflib.get_close_matches(str(name), ["name", *SECTION_OF], n=1, cutoff=0.5)
@@ -244,7 +370,7 @@ class RunConfig(_Section):
         """
         flat = {name: namespace[name] for name in ["name", *SECTION_OF] if name in namespace}
         for name, value in flat.items():
-            if not isinstance(value, (str, int, float, list, tuple)):
+            if not isinstance(value, (str, bool, int, float, list, tuple)):
                 raise LabError(
                     f"parameter {name!r} holds a {type(value).__name__} in this notebook; "
                     "give that object another name and run the parameters cell again."
@@ -298,6 +424,7 @@ SECTIONS: dict[str, type] = {
     "task": TaskConfig,
     "translator": TranslatorConfig,
     "layout": LayoutConfig,
+    "losses": LossConfig,
     "training": TrainConfig,
     "evaluation": EvalConfig,
 }

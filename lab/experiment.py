@@ -7,6 +7,7 @@ from torch import nn
 
 from lab.arms import evaluate
 from lab.config import RunConfig
+from lab.generation import generate
 from lab.models import Pair, load_pair
 from lab.records import RunDirectory
 from lab.summary import summarise
@@ -32,6 +33,8 @@ def start(config: RunConfig, runs: str | Path = "runs", resume: bool = False) ->
     task.exemplars(config.task.shots)
     run = RunDirectory.create(Path(runs) / config.name, config, resume=resume)
     run.note(device=str(pair.target.device), gpus=int(pair.target.device.type == "cuda"))
+    if config.losses.duplicate_question:
+        run.note(duplicates_question="the soft tokens are taught to say the question that the prompt says already")
     return Experiment(config, run, pair, task)
 
 
@@ -54,19 +57,26 @@ def dev_accuracy(experiment: Experiment, config: RunConfig) -> Evaluate:
 def train_translator(experiment: Experiment) -> TrainResult:
     """Train the translator of the config; evaluations, checkpoints and metrics go to the run."""
     config = experiment.config
-    return train(
-        config, experiment.pair, experiment.task, experiment.run, dev_accuracy(experiment, config), label="translator"
-    )
+    accuracy = dev_accuracy(experiment, config)
+    return train(config, experiment.pair, experiment.task, experiment.run, accuracy, "translator", generate)
 
 
 def train_constant(experiment: Experiment) -> TrainResult:
-    """Train a constant prompt at equal budget (same steps, batches, layout, number of soft tokens), in a sub-run."""
-    config = experiment.config.replace(translator="constant")
+    """Train a constant prompt at equal budget, in a sub-run: same steps, batches, layout, losses, and soft tokens.
+
+    What has no meaning without a source goes: the flow, geometry, and a number of soft tokens that follows the source's
+    (the most there may be stands for it).
+    """
+    chosen = experiment.config
+    most = chosen.translator.soft_tokens or chosen.translator.soft_tokens_cap
+    without = {"translator": "constant", "soft_tokens": most, "flow_weight": 0.0, "geometry_weight": 0.0}
+    if not chosen.losses.token_alignment_weight:
+        without |= {"teacher": "none", "duplicate_question": False}
+    config = chosen.replace(**without)
     folder = experiment.run.path / CONTROL
     run = RunDirectory.create(folder, config, resume=folder.exists())
-    result = train(
-        config, experiment.pair, experiment.task, run, dev_accuracy(experiment, config), label="constant prompt"
-    )
+    accuracy = dev_accuracy(experiment, config)
+    result = train(config, experiment.pair, experiment.task, run, accuracy, "constant prompt", generate)
     run.finish()
     return result
 

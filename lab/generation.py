@@ -100,31 +100,47 @@ def cut_generation(tokenizer, ids: list[int], end_tokens: list[int]) -> Generati
     return Generation(text[: answer_end(text)], low)
 
 
+@dataclass(frozen=True)
+class Hygiene:
+    """What decoding may forbid: repeated tokens made less likely, n-grams not said twice. Both off: pure greedy."""
+
+    repetition_penalty: float = 1.0
+    no_repeat_ngram: int = 0
+
+
+PURE = Hygiene()
+
+
 @torch.no_grad()
-def _generate(target: FrozenModel, max_new_tokens: int, prompt_length: int = 0, **prompt) -> list[Generation]:
+def _generate(
+    target: FrozenModel, max_new_tokens: int, hygiene: Hygiene, prompt_length: int = 0, **prompt
+) -> list[Generation]:
     end_tokens = _end_tokens(target)
     pad = target.tokenizer.pad_token_id
     settings = GenerationConfig(
         max_new_tokens=max_new_tokens, do_sample=False, num_beams=1, use_cache=True, eos_token_id=end_tokens or None,
         pad_token_id=pad if pad is not None else (end_tokens or [0])[0],
         # The model's own sampling settings (some hub models ship them) must not leak into greedy decoding.
-        temperature=1.0, top_p=1.0, top_k=50, repetition_penalty=1.0, no_repeat_ngram_size=0,
+        temperature=1.0, top_p=1.0, top_k=50,
+        repetition_penalty=hygiene.repetition_penalty, no_repeat_ngram_size=hygiene.no_repeat_ngram,
     )  # fmt: skip
     criteria = StoppingCriteriaList([AnswerDone(target.tokenizer, prompt_length)])
     ids = target.model.generate(**prompt, generation_config=settings, stopping_criteria=criteria)
     return [cut_generation(target.tokenizer, row, end_tokens) for row in ids[:, prompt_length:].tolist()]
 
 
-def generate(target: FrozenModel, inputs: TargetInputs, max_new_tokens: int) -> list[Generation]:
-    """Greedy answers to `inputs` (embeds [B, T, d], left-padded), in their order."""
+def generate(
+    target: FrozenModel, inputs: TargetInputs, max_new_tokens: int, hygiene: Hygiene = PURE
+) -> list[Generation]:
+    """Greedy answers to `inputs` (embeds [B, T, d], left-padded), in their order. `hygiene` sees new tokens alone."""
     embeds = inputs.embeds.to(next(target.model.parameters()).dtype)
-    return _generate(target, max_new_tokens, inputs_embeds=embeds, attention_mask=inputs.attention_mask)
+    return _generate(target, max_new_tokens, hygiene, inputs_embeds=embeds, attention_mask=inputs.attention_mask)
 
 
 def generate_from_text(target: FrozenModel, texts: list[str], max_new_tokens: int) -> list[Generation]:
     """The plain way, through token ids: the reference that the way through embeddings is held to."""
     ids, mask = target.encode(texts, bos=True, side="left")
-    return _generate(target, max_new_tokens, ids.shape[1], input_ids=ids, attention_mask=mask)
+    return _generate(target, max_new_tokens, PURE, ids.shape[1], input_ids=ids, attention_mask=mask)
 
 
 class AnswerCache:
@@ -179,7 +195,7 @@ def fingerprint(model: FrozenModel) -> str:
     return digest.hexdigest()[:16]
 
 
-def answer_key(name: str, weights: str, prompt: str, max_new_tokens: int) -> str:
+def answer_key(name: str, weights: str, prompt: str, max_new_tokens: int, hygiene: Hygiene = PURE) -> str:
     """The content hash under which an answer is kept."""
-    content = json.dumps([name, weights, prompt, max_new_tokens, STOP], ensure_ascii=False)
+    content = json.dumps([name, weights, prompt, max_new_tokens, STOP, *asdict(hygiene).values()], ensure_ascii=False)
     return hashlib.sha256(content.encode("utf-8")).hexdigest()

@@ -45,15 +45,17 @@ def build_inputs(
     soft: Tensor | None,
     contexts: Sequence[Mapping[str, str]],
     answers: Sequence[str] | None = None,
+    soft_mask: Tensor | None = None,
 ) -> TargetInputs:
     """Fill `layout` for each context (instruction, shots, question), with soft [B, K, d] where it says `{soft}`.
 
-    `answers`, for training only, follow the prompt after a space and end in EOS. Gradients reach `soft`, which is cast
-    to the target's dtype only where it enters. Raises LabError if batch sizes, `soft` and the layout, or the length
-    that the target can read do not agree.
+    `soft_mask` [B, K] bool: which soft tokens exist, None: all. An adapter layout adds them, scaled, to the prompt's
+    last embeddings instead. `answers`, for training only, follow the prompt after a space and end in EOS. Gradients
+    reach `soft`, which is cast to the target's dtype only where it enters. Raises LabError if batch sizes, `soft` and
+    the layout, the length of an adapted prompt, or the length that the target can read do not agree.
     """
-    soft_count = _check(target, layout, soft, contexts, answers)
-    prompts, soft_starts = _prompt_rows(target, layout, contexts, soft_count)
+    counts = _check(target, layout, soft, contexts, answers, soft_mask)
+    prompts, soft_starts = _prompt_rows(target, layout, contexts, counts)
     endings = [[] for _ in prompts] if answers is None else _answer_rows(target, answers)
     rows = [prompt + ending for prompt, ending in zip(prompts, endings, strict=True)]
     _check_length(target, rows)
@@ -63,24 +65,28 @@ def build_inputs(
     embeds = target.embed(ids)
     if soft is not None:
         # Out of place, so that the frozen table's output stays as it is and the gradient has one path: to `soft`.
-        first = torch.tensor(
-            [width - len(row) + start for row, start in zip(rows, soft_starts, strict=True)], device=target.device
-        )
-        columns = first[:, None] + torch.arange(soft_count, device=target.device)
-        lines = torch.arange(len(rows), device=target.device)[:, None].expand_as(columns)
-        embeds = embeds.index_put((lines, columns), soft.to(embeds))
+        first = [width - len(row) + start for row, start in zip(rows, soft_starts, strict=True)]
+        lines = [line for line, count in enumerate(counts) for _ in range(count)]
+        columns = [start + place for start, count in zip(first, counts, strict=True) for place in range(count)]
+        where = (torch.tensor(lines, device=target.device), torch.tensor(columns, device=target.device))
+        values = (soft.flatten(0, 1) if soft_mask is None else soft[soft_mask]).to(embeds)
+        scale = layout.adapter_scale if layout.adapter else 1.0
+        embeds = embeds.index_put(where, values * scale, accumulate=layout.adapter)
 
     labels = None
     if answers is not None:
         labels = torch.tensor([[IGNORED] * (width - len(ending)) + ending for ending in endings], device=target.device)
     lengths = [len(prompt) for prompt in prompts]
-    return TargetInputs(embeds, mask, positions(mask), labels, lengths, [length - soft_count for length in lengths])
+    taken = [0 if layout.adapter else count for count in counts]
+    text = [length - count for length, count in zip(lengths, taken, strict=True)]
+    return TargetInputs(embeds, mask, positions(mask), labels, lengths, text)
 
 
 def _prompt_rows(
-    target: FrozenModel, layout: Layout, contexts: Sequence[Mapping[str, str]], soft_count: int
+    target: FrozenModel, layout: Layout, contexts: Sequence[Mapping[str, str]], counts: Sequence[int]
 ) -> tuple[list[list[int]], list[int]]:
-    """Token rows, BOS first, with padding tokens where soft tokens go, and the column where those start in each."""
+    """Token rows, BOS first, and the column where each one's soft tokens start: padding tokens hold their places, or,
+    in an adapter layout, the prompt's last tokens are those that they are added to."""
     filled = [layout.segments(**{part: context.get(part, "") for part in PARTS}) for context in contexts]
     # Text at the start is tokenised as in a plain prompt, text after soft tokens as one that goes on. Each text once:
     # the exemplars of a batch are the same in every row.
@@ -91,14 +97,21 @@ def _prompt_rows(
 
     bos = target.tokenizer.bos_token_id
     rows, starts = [], []
-    for segments in filled:
+    for segments, count in zip(filled, counts, strict=True):
         row, start = ([] if bos is None else [bos]), 0
         for place, segment in enumerate(segments):
             if isinstance(segment, Soft):
                 start = len(row)
-                row += [target.tokenizer.pad_token_id] * soft_count
+                row += [target.tokenizer.pad_token_id] * count
             else:
                 row += head_tokens[segment] if place == 0 else tail_tokens[segment]
+        if layout.adapter:
+            start = len(row) - count
+            if start < 0:
+                raise LabError(
+                    f"soft_tokens={count} is more than the {len(row)} tokens of the prompt that they are added to; "
+                    "with injection='adapter' choose at most that many."
+                )
         rows.append(row)
         starts.append(start)
     return rows, starts
@@ -118,8 +131,9 @@ def _check(
     soft: Tensor | None,
     contexts: Sequence[Mapping[str, str]],
     answers: Sequence[str] | None,
-) -> int:
-    """The number K of soft tokens per row (0 without); raises LabError where the arguments disagree."""
+    soft_mask: Tensor | None,
+) -> list[int]:
+    """How many soft tokens each row has (0 without); raises LabError where the arguments disagree."""
     if not contexts:
         raise LabError("build_inputs got an empty batch; give at least one context.")
     for context in contexts:
@@ -132,11 +146,11 @@ def _check(
         need = "needs soft tokens, but none were given" if soft is None else "has no place for the soft tokens given"
         raise LabError(f"layout {layout.name!r} {need}.")
     if soft is None:
-        return 0
+        return [0] * len(contexts)
     if soft.dim() != 3 or soft.shape[0] != len(contexts) or soft.shape[2] != target.hidden_size:
         expected = f"[{len(contexts)}, K, {target.hidden_size}]"
         raise LabError(f"soft tokens have shape {list(soft.shape)}; {target.name} and this batch take {expected}.")
-    return soft.shape[1]
+    return [soft.shape[1]] * len(contexts) if soft_mask is None else soft_mask.sum(dim=1).tolist()
 
 
 def _check_length(target: FrozenModel, rows: list[list[int]]) -> None:

@@ -195,8 +195,8 @@ def execute(job: Job, root: Path = ROOT) -> Path:
     except OSError as error:
         raise LabError(f"cannot make the folder {job.run.parent} for runs: {error.strerror}") from error
     before = job.run.exists()
-    # Beside the run, as the notebook itself makes the run directory. The kernel's file lock on it ends with this process,
-    # however that dies.
+    # Beside the run, as the notebook itself makes the run directory. The file lock on it ends with this process,
+    # in whatever way that dies.
     working = job.run.parent / f".{job.run.name}.executing.ipynb"
     try:
         lock = working.open("a")

@@ -8,7 +8,7 @@ arm is context-aware, and so whether compression may be claimed for it.
 from __future__ import annotations
 
 import string
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lab.errors import LabError
 
@@ -31,11 +31,14 @@ SOFT = Soft()
 class Layout:
     """A template over `{instruction}`, `{shots}`, `{question}` and at most one `{soft}`; all else is literal text.
 
-    Raises LabError for a template that cannot be read, an unknown placeholder, or a second `{soft}`.
+    With an `adapter_scale` the soft tokens take no place of their own: they are added, so scaled, to the embeddings of
+    the prompt's last tokens. Raises LabError for a template that cannot be read, an unknown placeholder, or a second
+    `{soft}`.
     """
 
     name: str
     template: str
+    adapter_scale: float | None = None
 
     def __post_init__(self) -> None:
         names = [name for _, name in self._parts() if name is not None]
@@ -63,6 +66,11 @@ class Layout:
         return any(name == "soft" for _, name in self._parts())
 
     @property
+    def adapter(self) -> bool:
+        """Whether soft tokens are added to text embeddings instead of standing among them."""
+        return self.adapter_scale is not None
+
+    @property
     def context_aware(self) -> bool:
         """Whether the target also reads the question as text. If so, its soft tokens compress nothing."""
         return any(name == "question" for _, name in self._parts())
@@ -81,14 +89,15 @@ class Layout:
                 segments.append(text)
             else:
                 segments[-1] += text
-            if name == "soft":
+            if name == "soft" and not self.adapter:
                 segments.append(SOFT)
         return [segment for segment in segments if segment != ""]
 
     def visible_text(self, instruction: str, shots: str, question: str, soft_tokens: int = 0) -> str:
         """The same as one readable text, the soft tokens shown as `<soft×K>`: what a record says that an arm saw."""
         segments = self.segments(instruction, shots, question)
-        return "".join(f"<soft×{soft_tokens}>" if isinstance(segment, Soft) else segment for segment in segments)
+        text = "".join(f"<soft×{soft_tokens}>" if isinstance(segment, Soft) else segment for segment in segments)
+        return text + f"<+soft×{soft_tokens}>" if self.adapter and soft_tokens else text
 
 
 LAYOUTS = {
@@ -103,8 +112,23 @@ TEXT = Layout("text", "{instruction}{shots}Q: {question}\nA:")
 """The plain prompt, without soft tokens, that the source and target arms read."""
 
 
-def get_layout(name_or_template: str) -> Layout:
-    """A layout of `LAYOUTS` by name, or one made from a template with exactly one `{soft}`. Raises LabError."""
+def get_layout(name_or_template: str, adapter_scale: float | None = None) -> Layout:
+    """A layout of `LAYOUTS` by name, or one made from a template with exactly one `{soft}`.
+
+    `adapter_scale` makes it an adapter. Raises LabError, also for an adapter that has no question to be added to.
+    """
+    layout = _named(name_or_template)
+    if adapter_scale is None:
+        return layout
+    if not layout.context_aware:
+        raise LabError(
+            f"injection='adapter' adds soft tokens to the question's text, but layout={name_or_template!r} has no "
+            "{question}; choose soft_plus_text."
+        )
+    return replace(layout, adapter_scale=adapter_scale)
+
+
+def _named(name_or_template: str) -> Layout:
     if not isinstance(name_or_template, str):
         raise LabError(f"layout={name_or_template!r} is not a text; give a name or a template with {{soft}}.")
     if name_or_template in LAYOUTS:

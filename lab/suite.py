@@ -66,7 +66,7 @@ def is_finished(run: Path) -> bool:
 def run_suite(suite: Sequence[Member], parallel: int) -> list[Outcome]:
     """Run what is not finished, `parallel` at a time. A failed run does not stop the others.
 
-    Each process gets its share of the cores: without that, every one of them starts a thread per core.
+    Each process gets its share of the cores (torch's threads and the tokenizers'): else each starts one per core.
     """
     outcomes = [Outcome(m.job.run.name, "skipped") for m in suite if is_finished(m.job.run)]
     todo = [member for member in suite if not is_finished(member.job.run)]
@@ -86,7 +86,7 @@ def _execute(member: Member, threads: int) -> Outcome:
     words = [sys.executable, "-m", "lab", "run", str(member.file.resolve()), "--runs", str(folder)]
     for key, value in member.overrides:
         words += ["-p", f"{key}={value}"]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "RAYON_NUM_THREADS": str(threads)}
     log = folder / f"{name}.log"
     with log.open("a") as file:
         done = subprocess.run(words, stdout=file, stderr=subprocess.STDOUT, cwd=ROOT, env=environment)

@@ -11,29 +11,28 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 from tqdm.auto import tqdm
 
 from lab.config import RunConfig, TrainConfig
 from lab.errors import LabError
-from lab.inputs import build_inputs
-from lab.layout import get_layout
-from lab.losses import answer_nll, weighted_sum
-from lab.models import Pair, SourceStates
+from lab.losses import weighted_sum
+from lab.models import Pair
+from lab.objective import Batch, Decode, due_weights, training_terms
 from lab.records import RunDirectory, write_jsonl, write_text
-from lab.tasks import Question, Task, shots_text, source_text
+from lab.tasks import Task, shots_text
 from lab.translators import build_translator, load_translator, save_translator
 
 Evaluate = Callable[[nn.Module, int], dict]  # (translator, step) -> {"accuracy", "n", ...} on dev
 LOG_EVERY = 20
 WINDOW = 8  # batches that are sorted by length together
 CHECKPOINT_SECONDS = 300  # what a killed job may lose, however rarely it evaluates
-LOSS_WEIGHTS = {"answer_nll": 1.0}
 
 
 @dataclass
@@ -113,20 +112,6 @@ def build_optimizer(translator: nn.Module, config: TrainConfig) -> torch.optim.A
     ]
     groups = [group | {"peak_lr": group["lr"]} for group in groups if group["params"]]
     return torch.optim.AdamW(groups, fused=next(translator.parameters()).is_cuda)
-
-
-def training_terms(
-    translator: nn.Module, pair: Pair, config: RunConfig, contexts: list[dict], answers: list[str]
-) -> dict[str, Tensor]:
-    """Every loss term of one batch, attached to the graph."""
-    if translator.needs_source:
-        states = pair.source.source_states([source_text(c["question"]) for c in contexts], config.pair.source_layers)
-    else:  # the constant prompt: no source pass is spent on it
-        blank = torch.zeros(len(contexts), 0, device=pair.target.device)
-        states = SourceStates(blank, blank, blank)
-    output = translator(states)
-    inputs = build_inputs(pair.target, get_layout(config.layout.layout), output.soft_tokens, contexts, answers)
-    return {"answer_nll": answer_nll(pair.target, inputs), **output.auxiliary}
 
 
 def save_checkpoint(
@@ -214,7 +199,13 @@ def _evaluate(
 
 
 def train(
-    config: RunConfig, pair: Pair, task: Task, run: RunDirectory, evaluate: Evaluate | None = None, label: str = "train"
+    config: RunConfig,
+    pair: Pair,
+    task: Task,
+    run: RunDirectory,
+    evaluate: Evaluate | None = None,
+    label: str = "train",
+    decode: Decode | None = None,
 ) -> TrainResult:
     """Train the translator of `config` and return the best one; resume from `run`'s last checkpoint if it has one.
 
@@ -249,8 +240,9 @@ def train(
     bar = tqdm(initial=progress.step, total=settings.steps, desc=label, unit="step", mininterval=1)
     while progress.step < settings.steps and not progress.stopped_early:
         # --- one training step
-        batch = [questions[i] for i in batches.indices(progress.step)]
-        row = _step(translator, optimizer, pair, config, batch, shared, schedule(progress.step, settings))
+        batch = Batch([questions[i] for i in batches.indices(progress.step)], shared)
+        terms_at = partial(training_terms, translator, pair, config, batch, progress.step + 1, task, decode)
+        row = _step(translator, optimizer, config, progress.step, terms_at)
         progress.step += 1
         bar.update()
         # --- log
@@ -283,24 +275,29 @@ def train(
 
 
 def _step(
-    translator: nn.Module, optimizer: torch.optim.Optimizer, pair: Pair, config: RunConfig, batch: Sequence[Question],
-    shared: dict, factor: float,
-) -> dict:  # fmt: skip
-    """One optimiser step; returns its row of `metrics.jsonl`: loss, terms, learning rate, gradient norm, seconds."""
-    began = time.monotonic()
+    translator: nn.Module, optimizer: torch.optim.Optimizer, config: RunConfig, step: int, terms_at: Callable[[], dict]
+) -> dict:
+    """One optimiser step, the one after `step` others; returns its row of `metrics.jsonl`.
+
+    The row holds the loss that is optimised, its terms and their weights, learning rate, gradient norm and seconds.
+    """
+    began, factor = time.monotonic(), schedule(step, config.training)
+    # TF32 in training alone (a GPU's fast products of float32, with 10 bits of mantissa); answers stay plain float32.
+    torch.set_float32_matmul_precision("high")
     translator.train()
     for group in optimizer.param_groups:
         group["lr"] = group["peak_lr"] * factor
-    contexts = [{**shared, "question": question.question} for question in batch]
-    terms = training_terms(translator, pair, config, contexts, [question.answer for question in batch])
-    loss = weighted_sum(terms, LOSS_WEIGHTS)
+    terms, weights = terms_at(), due_weights(config, step + 1)
+    loss = weighted_sum(terms, weights)
     loss.backward()
     norm = torch.nn.utils.clip_grad_norm_(translator.parameters(), config.training.gradient_clip)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
+    torch.set_float32_matmul_precision("highest")
     return {
         "loss": loss.item(),
         "terms": {name: term.item() for name, term in terms.items()},
+        "weights": weights,
         "lr": config.training.learning_rate * factor,
         "grad_norm": norm.item(),
         "seconds": time.monotonic() - began,

@@ -2,14 +2,13 @@
 
 from collections import Counter
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 import lab.arms as arms_module
 from lab.arms import ARMS, check_complete, check_no_gold, check_token_counts, derangement, evaluate, replay_check
-from lab.config import TranslatorConfig
+from lab.config import RunConfig, TranslatorConfig
 from lab.errors import LabError
 from lab.generation import AnswerCache
 from lab.inputs import build_inputs
@@ -46,11 +45,7 @@ class TinyTask(Task):
 
 def settings(layout="soft_plus_text", batch=4, shots=1, tokens=8):
     """The fields that an evaluation reads."""
-    return SimpleNamespace(
-        pair=SimpleNamespace(source_layers="all"), task=SimpleNamespace(shots=shots),
-        layout=SimpleNamespace(layout=layout),
-        evaluation=SimpleNamespace(eval_batch_size=batch, max_new_tokens=tokens),
-    )  # fmt: skip
+    return RunConfig.from_parameters(layout=layout, eval_batch_size=batch, shots=shots, max_new_tokens=tokens)
 
 
 @pytest.fixture
@@ -124,14 +119,15 @@ def test_a_leak_is_refused(tiny_pair):
         with pytest.raises(LabError, match="gold answer stands"):
             check_no_gold(question, f"Q: {question.question}\nA: {leak}")
     contexts = [dict(instruction="", shots="", question=q.question) for q in questions_with()[:2]]
-    check_token_counts(tiny_pair.target, TEXT, build_inputs(tiny_pair.target, TEXT, None, contexts, None), contexts, 0)
+    inputs = build_inputs(tiny_pair.target, TEXT, None, contexts, None)
+    check_token_counts(tiny_pair.target, TEXT, inputs, contexts, [0] * len(contexts))
     answers = [q.answer for q in questions_with()[:2]]
     training = build_inputs(tiny_pair.target, TEXT, None, contexts, answers)
     with pytest.raises(LabError, match="labels"):
-        check_token_counts(tiny_pair.target, TEXT, training, contexts, 0)
+        check_token_counts(tiny_pair.target, TEXT, training, contexts, [0] * len(contexts))
     training.labels = None  # the earlier script's defect: training inputs at evaluation, gold and all
     with pytest.raises(LabError, match="something unseen"):
-        check_token_counts(tiny_pair.target, TEXT, training, contexts, 0)
+        check_token_counts(tiny_pair.target, TEXT, training, contexts, [0] * len(contexts))
 
 
 def test_an_exemplar_or_a_repeated_question_is_refused(tiny_pair):
@@ -180,7 +176,7 @@ def test_derangement_stays_in_the_cell_and_has_no_fixed_point():
 def test_shuffled_gets_the_donors_soft_tokens(tiny_pair, translator, monkeypatch):
     given = []
     kept = arms_module.soft_tokens
-    monkeypatch.setattr(arms_module, "soft_tokens", lambda *a: given.append([c["question"] for c in a[3]]) or kept(*a))
+    monkeypatch.setattr(arms_module, "soft_tokens", lambda *a: given.append([q.question for q in a[3]]) or kept(*a))
     run(tiny_pair, translator=translator, arms=("latent", "latent_shuffled"), config=settings(batch=64))
     own, others = given
     assert sorted(own) == sorted(TEXTS)
@@ -215,3 +211,18 @@ def test_replay_check_notices_other_inputs(tiny_pair, monkeypatch):
     monkeypatch.setattr(arms_module, "build_inputs", shifted)
     with pytest.raises(LabError, match="replay check"):
         replay_check(tiny_pair.target, contexts)
+
+
+def test_replay_check_in_half_precision_compares_what_enters(tiny_pair, monkeypatch):
+    """Two bfloat16 calls may round apart, which is no defect; other embeddings are."""
+    contexts = [dict(instruction="", shots="", question=text) for text in TEXTS[:3]]
+    half = replace(tiny_pair.target, dtype=torch.bfloat16)
+    monkeypatch.setattr(arms_module, "generate", lambda *given: pytest.fail("answers were compared"))
+    replay_check(half, contexts)
+    monkeypatch.setattr(
+        arms_module,
+        "build_inputs",
+        lambda *given: replace(made := build_inputs(*given), embeds=-made.embeds),
+    )
+    with pytest.raises(LabError, match="replay check"):
+        replay_check(half, contexts)

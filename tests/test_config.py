@@ -17,13 +17,30 @@ CHANGES = {
     "source_mix": "weighted", "gate_init": 0.0, "layout": "soft_only", "steps": 11, "batch_size": 3,
     "learning_rate": 2e-3, "gate_learning_rate_scale": 1.0, "warmup_steps": 1, "weight_decay": 0.0,
     "gradient_clip": 2.0, "seed": 1, "eval_every": 5, "patience": 1, "start_from": "folder", "max_new_tokens": 9,
+    "evidence": "both", "soft_tokens_cap": 64, "conditioning": "mean", "flow_train_steps": 4, "flow_eval_steps": 8,
+    "flow_backprop_steps": 1, "flow_condition_dropout": 0.2, "flow_guidance": 2.0, "injection": "adapter",
+    "adapter_scale": 0.5, "question_until": 3, "answer_nll_weight": 0.5, "teacher": "answer",
+    "duplicate_question": True, "flow_weight": 0.1, "token_alignment_weight": 0.1, "prompt_alignment_weight": 0.05,
+    "geometry_weight": 0.1, "kl_weight": 0.1, "kl_tokens": 4, "contrast_weight": 0.05, "contrast_start": 7,
+    "format_weight": 0.1, "probe_weight": 0.1, "decode_weight": 0.02, "decode_every": 10, "decode_samples": 4,
+    "decode_tokens": 24, "repetition_penalty": 1.1, "no_repeat_ngram": 3,
+}  # fmt: skip
+
+
+NEEDS = {  # what has to stand in a config so that the field may be changed
+    "patience": {"eval_every": 2}, "question_until": {"layout": "soft_only"},
+    "teacher": {"token_alignment_weight": 0.1, "teacher": "prompt", "layout": "soft_only"},
+    "token_alignment_weight": {"token_alignment_weight": 0.2, "teacher": "answer"},
+    "flow_weight": {"flow_weight": 0.2, "teacher": "answer", "translator": "dit"},
+    "duplicate_question": {"token_alignment_weight": 0.1, "teacher": "prompt", "injection": "adapter"},
+    "geometry_weight": {"soft_tokens": 0},
 }  # fmt: skip
 
 
 def base_for(name):
     if name in ("source", "target"):
         return RunConfig.from_parameters(pair="custom", source="a/a", target="a/b")
-    return RunConfig.from_parameters(eval_every=2) if name == "patience" else RunConfig()
+    return RunConfig.from_parameters(**NEEDS.get(name, {}))
 
 
 def test_field_names_are_unique_over_the_sections():
@@ -34,7 +51,8 @@ def test_field_names_are_unique_over_the_sections():
 @pytest.mark.parametrize("name", ["name", *SECTION_OF])
 def test_every_scientific_field_changes_the_hash_and_no_other_does(name):
     base = base_for(name)
-    changed = base.replace(**{name: CHANGES[name]})
+    also = {"injection": "prepend"} if name == "duplicate_question" else {}
+    changed = base.replace(**{name: CHANGES[name]}, **also)
     assert changed.parameters()[name] == CHANGES[name] != base.parameters()[name]
     assert (changed.hash() == base.hash()) == (name in NOT_SCIENTIFIC)
     assert len(base.hash()) == 12
@@ -93,9 +111,9 @@ def test_a_missing_file_is_told():
         ({"task": "trivia"}, "minigsm, gsm8k"),
         ({"shots": -1}, "at least 0"),
         ({"test_questions": True}, "whole number"),
-        ({"soft_tokens": 0}, "at least 1"),
+        ({"soft_tokens": -1}, "at least 0"),
         ({"soft_tokens": 8.0}, "whole number"),
-        ({"translator": "mlp"}, "resampler, constant"),
+        ({"translator": "mlp"}, "resampler, dit, linear, constant"),
         ({"source_mix": "sum"}, "concat, weighted"),
         ({"heads": 5}, "heads=5 does not divide width=128"),
         ({"dropout": 1.0}, "below 1"),
@@ -105,6 +123,22 @@ def test_a_missing_file_is_told():
         ({"steps": 0}, "at least 1"),
         ({"learning_rate": 0}, "above 0"),
         ({"learning_rate": float("nan")}, "finite number"),
+        ({"kl_weight": -1}, "kl_weight=-1.0 is too small"),
+        ({"teacher": "oracle"}, "teacher='oracle' is not known; choose one of none, prompt, answer"),
+        ({"teacher": "prompt"}, "teaches nothing"),
+        ({"token_alignment_weight": 0.1}, "need a teacher"),
+        ({"teacher": "prompt", "token_alignment_weight": 0.1}, "duplicate_question=true"),
+        ({"duplicate_question": True}, "allows nothing here"),
+        ({"duplicate_question": 1}, "true or false"),
+        ({"flow_weight": 0.1, "teacher": "answer"}, "needs translator='dit'"),
+        ({"geometry_weight": 0.1}, "needs soft_tokens=0"),
+        ({"injection": "adapter", "layout": "soft_only"}, "has no {question}"),
+        ({"question_until": 5}, "takes the question away"),
+        ({"question_until": 1000, "layout": "soft_only"}, "leaves no step"),
+        ({"translator": "linear"}, "soft_tokens must be 0"),
+        ({"translator": "constant", "soft_tokens": 0}, "at least 1"),
+        ({"translator": "dit", "flow_backprop_steps": 4}, "more than flow_train_steps=3"),
+        ({"answer_nll_weight": 0.0}, "no loss term has a weight"),
         ({"weight_decay": -0.1}, "at least 0"),
         ({"gradient_clip": 0}, "above 0"),
         ({"steps": 3, "warmup_steps": 4}, "more than steps=3"),

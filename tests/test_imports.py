@@ -12,12 +12,13 @@ PACKAGE = Path(__file__).parents[1] / "lab"
 FLOORS = {
     "errors": 0, "config": 0, "tasks": 0, "layout": 0, "records": 0,
     "models": 1, "translators": 1,
-    "inputs": 2, "losses": 2,
+    "inputs": 2, "alignment": 2, "losses": 2, "objective": 2,
     "training": 3, "generation": 3, "arms": 3, "benchmark": 3, "minipair": 3,
-    "experiment": 4, "harness": 4, "jobs": 5, "__main__": 5, "__init__": 0,
+    "experiment": 4, "harness": 4, "jobs": 5, "suite": 5, "__main__": 5, "__init__": 0,
 }  # fmt: skip
 ANALYSIS = {
-    "stats", "summary", "claims", "evidence", "extraction", "hypotheses", "verdicts", "legacy", "figures", "tables", "browser",
+    "stats", "summary", "claims", "evidence", "extraction", "hypotheses", "verdicts", "legacy", "figures", "tables",
+    "browser",
 }  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

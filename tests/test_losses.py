@@ -21,6 +21,10 @@ def soft(tiny_pair):
     return (torch.randn(2, 3, tiny_pair.target.hidden_size) * tiny_pair.target.embedding_rms).requires_grad_()
 
 
+def fast_nll(target, inputs):
+    return answer_nll(*answer_logits(target, inputs))
+
+
 def plain_nll(target, inputs):
     """The textbook way: logits everywhere, shifted labels, ignored positions left out."""
     logits = target.model(inputs_embeds=inputs.embeds, attention_mask=inputs.attention_mask,
@@ -29,7 +33,7 @@ def plain_nll(target, inputs):
 
 
 def test_logits_only_at_labels_equal_the_full_logits(tiny_pair, soft):
-    fast, plain = (loss(tiny_pair.target, inputs_with(tiny_pair, soft)) for loss in (answer_nll, plain_nll))
+    fast, plain = (loss(tiny_pair.target, inputs_with(tiny_pair, soft)) for loss in (fast_nll, plain_nll))
     torch.testing.assert_close(fast, plain)
     fast_grad, plain_grad = (torch.autograd.grad(loss, soft)[0] for loss in (fast, plain))
     torch.testing.assert_close(fast_grad, plain_grad, atol=1e-6, rtol=1e-4)
@@ -43,16 +47,16 @@ def test_logits_are_made_for_the_answers_alone(tiny_pair, soft):
 
 
 def test_gradients_reach_every_soft_token_and_no_frozen_weight(tiny_pair, soft):
-    answer_nll(tiny_pair.target, inputs_with(tiny_pair, soft)).backward()
+    fast_nll(tiny_pair.target, inputs_with(tiny_pair, soft)).backward()
     assert soft.grad.isfinite().all() and (soft.grad.abs().sum(dim=-1) > 0).all()
     assert all(parameter.grad is None for parameter in tiny_pair.target.model.parameters())
 
 
 def test_the_loss_falls_along_its_gradient(tiny_pair, soft):
-    before = answer_nll(tiny_pair.target, inputs_with(tiny_pair, soft))
+    before = fast_nll(tiny_pair.target, inputs_with(tiny_pair, soft))
     (direction,) = torch.autograd.grad(before, soft)
     step = 1e-3 * soft.norm() / direction.norm()
-    after = answer_nll(tiny_pair.target, inputs_with(tiny_pair, soft - step * direction))
+    after = fast_nll(tiny_pair.target, inputs_with(tiny_pair, soft - step * direction))
     assert after < before
 
 

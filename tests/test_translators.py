@@ -9,8 +9,9 @@ import torch
 from lab.config import TranslatorConfig
 from lab.errors import LabError
 from lab.models import SourceStates
-from lab.translators import ConstantPrompt, Resampler, build_translator, load_translator, save_translator
+from lab.translators import ConstantPrompt, Resampler, Teacher, build_translator, load_translator, save_translator
 from lab.translators.contract import match_rms
+from lab.translators.dit import question_noise
 
 TEXTS = ["Q: Tom has 3 apples.\nA:", "Q: A box holds 24 pens and Mia fills 5 boxes. How many pens?\nA:"]
 SMALL = TranslatorConfig(soft_tokens=3, width=16, depth=2, heads=2)
@@ -24,6 +25,10 @@ def states(tiny_pair) -> SourceStates:
 def made(pair, seed: int = 0, **changes):
     torch.manual_seed(seed)
     return build_translator(replace(SMALL, **changes), pair, "all")
+
+
+DITS = [{"translator": "dit", "conditioning": kind} for kind in ("mean", "attention", "cross")]
+LONG = [{"soft_tokens": 0}, {"translator": "linear", "soft_tokens": 0}, {"translator": "dit", "soft_tokens": 0}]
 
 
 @pytest.mark.parametrize("changes", [{}, {"source_mix": "weighted"}, {"dropout": 0.2}, {"translator": "constant"}])
@@ -71,7 +76,7 @@ def test_initialisation_alone_is_near_that_size(tiny_pair, states, monkeypatch):
     """Else the clamp of the scale would hide a factor, and the first steps would be spent on it."""
     import lab.translators.resampler as module
 
-    monkeypatch.setattr(module, "match_rms", lambda soft, rms: soft)
+    monkeypatch.setattr(module, "match_rms", lambda soft, rms, mask=None: soft)
     ratio = made(tiny_pair)(states).soft_tokens.square().mean().sqrt() / tiny_pair.target.embedding_rms
     assert 0.7 < ratio < 1.4
 
@@ -138,3 +143,102 @@ def test_a_damaged_folder_is_told_in_one_sentence(tiny_pair, tmp_path, damage):
         (tmp_path / "config.json").write_text(json.dumps(config | {"soft_tokens": 7}))
     with pytest.raises(LabError, match="holds no translator"):
         load_translator(tmp_path)
+
+
+def opened(translator, seed: int = 1):
+    """With its zero-initialised layers filled, so that what they hide shows."""
+    torch.manual_seed(seed)
+    for parameter in translator.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.2)
+    return translator
+
+
+def teacher_for(pair, places: int = 3) -> Teacher:
+    embeds = torch.randn(2, places, pair.target.hidden_size) * pair.target.embedding_rms
+    return Teacher(embeds, torch.tensor([[True] * places, [True] * (places - 1) + [False]]))
+
+
+@pytest.mark.parametrize("changes", DITS)
+def test_the_flow_loss_reaches_every_parameter_of_the_dit(tiny_pair, states, changes):
+    translator = opened(made(tiny_pair, **changes, flow_condition_dropout=0.5)).train()
+    torch.manual_seed(3)
+    losses = [translator(states, teacher_for(tiny_pair)).auxiliary["flow"] for _ in range(4)]  # both with and without
+    torch.stack(losses).sum().backward()
+    for name, parameter in translator.named_parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all() and parameter.grad.any(), name
+
+
+def test_a_fresh_dit_learns_from_either_loss(tiny_pair, states):
+    """Its last layer begins at zero, as AdaLN-zero has it: that layer has a gradient at once, the rest follows."""
+    translator = made(tiny_pair, translator="dit").train()
+    output = translator(states, teacher_for(tiny_pair))
+    for loss in (output.auxiliary["flow"], output.soft_tokens.square().sum()):
+        (gradient,) = torch.autograd.grad(loss, translator.output.weight, retain_graph=True)
+        assert gradient.any()
+
+
+@pytest.mark.parametrize("changes", DITS)
+def test_what_the_dit_writes_does_not_depend_on_the_teacher(tiny_pair, states, changes):
+    """The earlier script mixed the answer's embeddings into the soft tokens while training."""
+    translator = opened(made(tiny_pair, **changes)).train()
+    written = []
+    for teacher in (None, teacher_for(tiny_pair), teacher_for(tiny_pair)):
+        torch.manual_seed(5)
+        written.append(translator(states, teacher).soft_tokens)
+    assert torch.equal(written[0], written[1]) and torch.equal(written[0], written[2])
+
+
+@pytest.mark.parametrize("changes", [*DITS, *LONG])
+def test_what_is_written_depends_on_the_question_alone(tiny_pair, states, changes):
+    """Not on the batch, its padding, or whoever drew random numbers before: two evaluations are the same."""
+    translator = opened(made(tiny_pair, **changes)).eval()
+    together = translator(states)
+    torch.manual_seed(99)
+    again = translator(states)
+    assert torch.equal(together.soft_tokens, again.soft_tokens)
+    for row, text in enumerate(TEXTS):
+        alone = translator(tiny_pair.source.source_states([text], "all")).soft_tokens[0]
+        inside = together.soft_tokens[row] if together.mask is None else together.soft_tokens[row][together.mask[row]]
+        torch.testing.assert_close(inside, alone, atol=1e-5, rtol=1e-4)
+
+
+def test_the_dit_has_other_noise_for_another_question(tiny_pair, states):
+    noise = question_noise(states, 3, 8)
+    assert not torch.allclose(noise[0], noise[1])
+    assert abs(question_noise(states, 500, 40).std().item() - 1) < 0.02
+
+
+@pytest.mark.parametrize("field, value", [
+    ("conditioning", "attention"), ("flow_eval_steps", 8), ("flow_guidance", 2.0), ("source_mix", "weighted"),
+])  # fmt: skip
+def test_every_field_of_the_dit_changes_what_it_writes(tiny_pair, states, field, value):
+    one, other = (opened(made(tiny_pair, translator="dit", **extra)).eval() for extra in ({}, {field: value}))
+    assert not torch.allclose(one(states).soft_tokens, other(states).soft_tokens)
+
+
+def test_the_gradient_runs_through_the_last_steps_alone(tiny_pair, states):
+    gradients = []
+    for steps in (0, 1, 3):
+        translator = opened(made(tiny_pair, translator="dit", flow_backprop_steps=steps)).train()
+        torch.manual_seed(4)
+        soft = translator(states).soft_tokens
+        assert soft.requires_grad == (steps > 0)
+        if steps:
+            gradients.append(torch.autograd.grad(soft.square().sum() + soft.sum(), translator.noisy_in.weight)[0])
+    assert not torch.allclose(*gradients)
+
+
+@pytest.mark.parametrize("changes", LONG)
+def test_one_soft_token_per_source_token_up_to_the_cap(tiny_pair, states, changes):
+    lengths = states.mask.sum(dim=1).tolist()
+    assert made(tiny_pair, **changes)(states).counts() == lengths
+    assert made(tiny_pair, **changes, soft_tokens_cap=12)(states).counts() == [min(length, 12) for length in lengths]
+
+
+@pytest.mark.parametrize("changes", [*DITS, *LONG])
+def test_the_new_ones_survive_their_files(tiny_pair, states, tmp_path, changes):
+    translator = opened(made(tiny_pair, **changes)).eval()
+    save_translator(translator, tmp_path, "all")
+    loaded = load_translator(tmp_path)[0].eval()
+    assert torch.equal(loaded(states).soft_tokens, translator(states).soft_tokens)

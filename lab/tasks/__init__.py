@@ -19,7 +19,7 @@ __all__ = [
     "source_text",
 ]  # fmt: skip
 
-TASKS = ("minigsm", "gsm8k")
+TASKS = ("minigsm", "gsm8k", "hotpotqa")
 
 
 def groups_of(cell: str) -> list[str]:
@@ -40,6 +40,7 @@ class Question:
     `answer` is the full gold text, ending in ``#### n``; `gold` is n as `extract` reads it.
     `cell` is a path such as ``lore/long/held_out``; each prefix of it is a group of the summary.
     `word` names the cluster a question belongs to (the made-up word it uses), empty if none.
+    `evidence` is text that the source alone reads, before the question.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Question:
     gold: str
     cell: str
     word: str = ""
+    evidence: str = ""
 
 
 def shots_text(exemplars: Sequence[Question]) -> str:
@@ -55,13 +57,13 @@ def shots_text(exemplars: Sequence[Question]) -> str:
     return "".join(f"Q: {question.question}\nA: {question.answer}\n\n" for question in exemplars)
 
 
-def source_text(question: str) -> str:
+def source_text(question: str, evidence: str = "") -> str:
     """What the source reads before its states are translated, in training and evaluation alike.
 
     The question in the form in which the source answers it, without instruction and shots: the soft tokens are to
     carry the question, and exemplars would be most of the states.
     """
-    return f"Q: {question}\nA:"
+    return f"{evidence}Q: {question}\nA:"
 
 
 class Task(ABC):
@@ -137,6 +139,10 @@ def load_task(config: TaskConfig) -> Task:
         from lab.tasks.gsm8k import GSM8K
 
         task = GSM8K(config.data)
+    elif config.task == "hotpotqa":
+        from lab.tasks.hotpotqa import HotpotQA
+
+        task = HotpotQA(config.data, config.evidence)
     else:
         raise LabError(f"task={config.task!r} is not known; choose one of {', '.join(TASKS)}.")
     limits = (config.train_questions, config.dev_questions, config.test_questions)

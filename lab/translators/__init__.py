@@ -14,34 +14,48 @@ from lab.config import TranslatorConfig
 from lab.errors import LabError
 from lab.models import Pair, layer_indices
 from lab.translators.constant import ConstantPrompt
-from lab.translators.contract import TranslatorOutput
+from lab.translators.contract import Teacher, TranslatorOutput
+from lab.translators.dit import DiT
+from lab.translators.linear import Linear
 from lab.translators.resampler import Resampler
 
-__all__ = ["ConstantPrompt", "Resampler", "TranslatorOutput", "build_translator", "load_translator", "save_translator"]
+__all__ = [
+    "ConstantPrompt", "DiT", "Linear", "Resampler", "Teacher", "TranslatorOutput", "build_translator",
+    "load_translator", "save_translator",
+]  # fmt: skip
 
-KINDS = {"resampler": Resampler, "constant": ConstantPrompt}
+KINDS = {"resampler": Resampler, "dit": DiT, "linear": Linear, "constant": ConstantPrompt}
 KIND_FILE = "translator.json"
 
 
 def build_translator(config: TranslatorConfig, pair: Pair, source_layers: str | Sequence[int]) -> nn.Module:
     """The untrained translator of `config`, sized for `pair`, on the target's device, in float32."""
     target = {"target_dim": pair.target.hidden_size, "target_rms": pair.target.embedding_rms}
+    source = {
+        "source_dim": pair.source.hidden_size,
+        "source_layers": len(layer_indices(source_layers, pair.source.num_layers)),
+    }
+    body = {name: getattr(config, name) for name in ("soft_tokens", "width", "depth", "heads", "dropout", "source_mix")}
+    cap = config.soft_tokens_cap
     if config.translator == "constant":
         translator = ConstantPrompt(soft_tokens=config.soft_tokens, **target)
-    else:
-        layers = len(layer_indices(source_layers, pair.source.num_layers))
-        translator = Resampler(
-            soft_tokens=config.soft_tokens,
-            width=config.width,
-            depth=config.depth,
-            heads=config.heads,
-            dropout=config.dropout,
-            source_mix=config.source_mix,
-            gate_init=config.gate_init,
-            source_dim=pair.source.hidden_size,
-            source_layers=layers,
+    elif config.translator == "linear":
+        translator = Linear(cap=cap, **source, **target)
+    elif config.translator == "dit":
+        translator = DiT(
+            cap=cap,
+            conditioning=config.conditioning,
+            train_steps=config.flow_train_steps,
+            eval_steps=config.flow_eval_steps,
+            backprop_steps=config.flow_backprop_steps,
+            condition_dropout=config.flow_condition_dropout,
+            guidance=config.flow_guidance,
+            **body,
+            **source,
             **target,
         )
+    else:
+        translator = Resampler(cap=cap, gate_init=config.gate_init, **body, **source, **target)
     return translator.to(pair.target.device)
 
 

@@ -18,6 +18,6 @@ class ConstantPrompt(nn.Module, PyTorchModelHubMixin):
         self.target_rms = target_rms
         self.soft_tokens = nn.Parameter(torch.randn(soft_tokens, target_dim) * target_rms)
 
-    def forward(self, source: SourceStates) -> TranslatorOutput:
+    def forward(self, source: SourceStates, teacher=None) -> TranslatorOutput:
         """Of the source only the number of questions is used."""
         return TranslatorOutput(match_rms(self.soft_tokens.expand(len(source.mask), -1, -1), self.target_rms))

@@ -11,7 +11,7 @@ from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from lab.models import SourceStates
-from lab.translators.contract import TranslatorOutput, match_rms
+from lab.translators.contract import TranslatorOutput, as_long_as_source, match_rms
 
 
 class Attention(nn.Module):
@@ -58,20 +58,39 @@ class Block(nn.Module):
         self.self_gate, self.cross_gate, self.ffn_gate = (nn.Parameter(torch.full((), gate_init)) for _ in range(3))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, latents: Tensor, source: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, latents: Tensor, source: Tensor, mask: Tensor, places: Tensor | None = None) -> Tensor:
         normed = self.self_norm(latents)
-        latents = latents + self.self_gate.tanh() * self.dropout(self.self_attention(normed, normed))
+        latents = latents + self.self_gate.tanh() * self.dropout(self.self_attention(normed, normed, places))
         latents = latents + self.cross_gate.tanh() * self.dropout(
             self.cross_attention(self.cross_norm(latents), source, mask)
         )
         return latents + self.ffn_gate.tanh() * self.dropout(self.ffn(self.ffn_norm(latents)))
 
 
-class Resampler(nn.Module, PyTorchModelHubMixin):
-    """Source states `[B, S, L, source_dim]` to soft tokens `[B, K, target_dim]`.
+class LayerMix(nn.Module):
+    """Source states of several layers `[B, S, L, source_dim]` to `[B, S, width]`.
 
     The layers are normed one by one and then concatenated (`source_mix="concat"`) or averaged with learned weights
-    (`"weighted"`). The output's size is matched to the target's embeddings by `match_rms`.
+    (`"weighted"`).
+    """
+
+    def __init__(self, source_dim: int, source_layers: int, width: int, source_mix: str):
+        super().__init__()
+        self.layer_norms = nn.ModuleList(nn.RMSNorm(source_dim) for _ in range(source_layers))
+        self.layer_weights = nn.Parameter(torch.zeros(source_layers)) if source_mix == "weighted" else None
+        self.source_in = nn.Linear(source_dim * (source_layers if source_mix == "concat" else 1), width)
+
+    def forward(self, states: Tensor) -> Tensor:
+        normed = [norm(layer) for norm, layer in zip(self.layer_norms, states.unbind(dim=2), strict=True)]
+        if self.layer_weights is None:
+            return self.source_in(torch.cat(normed, dim=-1))
+        weights = self.layer_weights.softmax(dim=0)
+        return self.source_in(sum(weight * layer for weight, layer in zip(weights, normed, strict=True)))
+
+
+class Resampler(nn.Module, PyTorchModelHubMixin):
+    """Source states `[B, S, L, source_dim]` to soft tokens `[B, K, target_dim]`; `soft_tokens` 0: one query per source
+    token, at most `cap`. The output's size is matched to the target's embeddings by `match_rms`.
     """
 
     needs_source = True
@@ -80,6 +99,7 @@ class Resampler(nn.Module, PyTorchModelHubMixin):
         self,
         *,
         soft_tokens: int,
+        cap: int = 0,
         width: int,
         depth: int,
         heads: int,
@@ -92,11 +112,9 @@ class Resampler(nn.Module, PyTorchModelHubMixin):
         target_rms: float,
     ):
         super().__init__()
-        self.source_mix, self.target_rms = source_mix, target_rms
-        self.layer_norms = nn.ModuleList(nn.RMSNorm(source_dim) for _ in range(source_layers))
-        self.layer_weights = nn.Parameter(torch.zeros(source_layers)) if source_mix == "weighted" else None
-        self.source_in = nn.Linear(source_dim * (source_layers if source_mix == "concat" else 1), width)
-        self.queries = nn.Parameter(torch.empty(soft_tokens, width))
+        self.soft_tokens, self.cap, self.target_rms = soft_tokens, cap, target_rms
+        self.mix = LayerMix(source_dim, source_layers, width, source_mix)
+        self.queries = nn.Parameter(torch.empty(soft_tokens or cap, width))
         self.blocks = nn.ModuleList(Block(width, heads, dropout, gate_init) for _ in range(depth))
         self.output_norm = nn.RMSNorm(width)
         self.output = nn.Linear(width, target_dim)
@@ -113,17 +131,13 @@ class Resampler(nn.Module, PyTorchModelHubMixin):
         with torch.no_grad():
             self.output.weight.mul_(self.target_rms)
 
-    def mix_layers(self, states: Tensor) -> Tensor:
-        """`[B, S, L, source_dim]` -> `[B, S, width]`."""
-        normed = [norm(layer) for norm, layer in zip(self.layer_norms, states.unbind(dim=2), strict=True)]
-        if self.layer_weights is None:
-            return self.source_in(torch.cat(normed, dim=-1))
-        weights = self.layer_weights.softmax(dim=0)
-        return self.source_in(sum(weight * layer for weight, layer in zip(weights, normed, strict=True)))
-
-    def forward(self, source: SourceStates) -> TranslatorOutput:
-        context = self.mix_layers(source.states.to(self.queries.dtype))
-        latents = self.queries.expand(len(context), -1, -1)
+    def forward(self, source: SourceStates, teacher=None) -> TranslatorOutput:
+        context = self.mix(source.states.to(self.queries.dtype))
+        places = None if self.soft_tokens else as_long_as_source(source, self.cap)[1]
+        # Counted from the end, because padding is on the left: a text gets the same queries in any batch.
+        queries = self.queries if places is None else self.queries[-places.shape[1] :]
+        latents = queries.expand(len(context), -1, -1)
         for block in self.blocks:
-            latents = block(latents, context, source.mask)
-        return TranslatorOutput(match_rms(self.output(self.output_norm(latents)), self.target_rms))
+            latents = block(latents, context, source.mask, places)
+        soft = self.output(self.output_norm(latents))
+        return TranslatorOutput(match_rms(soft, self.target_rms, places), places)

@@ -1,0 +1,178 @@
+"""HotpotQA, distractor setting (Yang et al., 2018): questions over ten paragraphs, from the Hub or a local folder.
+
+The paragraphs go to the source alone or to both models (`evidence`). Answers are compared after the official
+normalisation (hotpot_evaluate_v1.py): lower case, no punctuation, no articles, single spaces; F1 is over words.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import string
+from collections import Counter
+from functools import cached_property
+from pathlib import Path
+
+from lab.errors import LabError
+from lab.tasks import INVALID, Question, Task, question_id
+from lab.tasks.scoring import cut_at_stop
+
+HUB_NAME = "hotpotqa/hotpot_qa"
+DEV_SEED, EXEMPLAR_SEED = 8472, 42
+EXEMPLARS = 8
+DEV_ROWS = 500
+YES_NO = ("yes", "no", "noanswer")
+
+
+def normalised(answer: str) -> str:
+    """The official normalisation of an answer."""
+    kept = "".join(character for character in answer.lower() if character not in string.punctuation)
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", kept).split())
+
+
+def f1(prediction: str, gold: str) -> float:
+    """Word F1 of the official script: yes and no answers score only when both say the same."""
+    if prediction == INVALID:
+        return 0.0
+    prediction, gold = normalised(prediction), normalised(gold)
+    if prediction != gold and (prediction in YES_NO or gold in YES_NO):
+        return 0.0
+    ours, theirs = prediction.split(), gold.split()
+    shared = sum((Counter(ours) & Counter(theirs)).values())
+    return 2 * shared / (len(ours) + len(theirs)) if shared else 0.0
+
+
+class HotpotQA(Task):
+    """`data`: "" for the Hub, else a folder whose ``*.json`` files hold lists of rows in the official format.
+
+    Local rows are split by question id: a sixth dev, a third test, eight exemplars, the rest train. Of the Hub's, test
+    is the validation split and dev `DEV_ROWS` fixed training rows. `evidence`: "source" or "both" read the paragraphs.
+    """
+
+    name = "hotpotqa"
+    instruction = "Answer the question with a short phrase after '####'.\n\n"
+    max_new_tokens = 48
+
+    def __init__(self, data: str = "", evidence: str = "source") -> None:
+        self.data, self.evidence = data, evidence
+
+    def train(self, count: int = 0, seed: int = 0) -> list[Question]:
+        pool = list(self._parts["train"])
+        random.Random(seed).shuffle(pool)
+        return pool[:count] if count else pool
+
+    def dev(self) -> list[Question]:
+        return list(self._parts["dev"])
+
+    def test(self) -> list[Question]:
+        return list(self._parts["test"])
+
+    def exemplars(self, shots: int) -> list[Question]:
+        pool = self._parts["exemplars"]
+        if not 0 <= shots <= len(pool):
+            raise LabError(f"shots={shots} is out of range: hotpotqa has {len(pool)} fixed exemplars.")
+        return pool[:shots]
+
+    def extract(self, text: str) -> str:
+        """The rest of the line after the first ``####`` before the next ``Q:``, or ``[invalid]``."""
+        _, found, rest = cut_at_stop(text).partition("####")
+        answer = rest.strip().split("\n", 1)[0].strip()
+        return answer if found and answer else INVALID
+
+    def correct(self, extracted: str, gold: str) -> bool:
+        """Exact match after the official normalisation; ``[invalid]`` never is, not even with itself."""
+        return INVALID not in (extracted, gold) and normalised(extracted) == normalised(gold)
+
+    def f1(self, extracted: str, gold: str) -> float:
+        """Word F1 of an extracted answer."""
+        return f1(extracted, gold)
+
+    @cached_property
+    def _parts(self) -> dict[str, list[Question]]:
+        if self.data:
+            return self._local_parts()
+        rows = {split: self._questions(_hub_rows(split)) for split in ("train", "validation")}
+        order = list(range(len(rows["train"])))
+        random.Random(DEV_SEED).shuffle(order)
+        dev, shown = order[:DEV_ROWS], order[DEV_ROWS : DEV_ROWS + EXEMPLARS]
+        train = [rows["train"][index] for index in sorted(order[DEV_ROWS + EXEMPLARS :])]
+        return {
+            "train": train,
+            "dev": [rows["train"][index] for index in dev],
+            "exemplars": [rows["train"][index] for index in shown],
+            "test": rows["validation"],
+        }
+
+    def _local_parts(self) -> dict[str, list[Question]]:
+        questions = sorted(self._questions(_local_rows(Path(self.data))), key=lambda question: question.id)
+        if len({question.id for question in questions}) < len(questions):
+            raise LabError(f"hotpotqa: {self.data} holds a question twice; remove one of the two rows.")
+        if len(questions) < EXEMPLARS + 4:
+            raise LabError(f"hotpotqa: {len(questions)} rows are too few; give at least {EXEMPLARS + 4}.")
+        random.Random(EXEMPLAR_SEED).shuffle(questions)
+        dev, test = max(1, len(questions) // 6), max(1, len(questions) // 3)
+        return {
+            "exemplars": questions[:EXEMPLARS],
+            "dev": questions[EXEMPLARS : EXEMPLARS + dev],
+            "test": questions[EXEMPLARS + dev : EXEMPLARS + dev + test],
+            "train": questions[EXEMPLARS + dev + test :],
+        }
+
+    def _questions(self, rows: list[tuple[str, object]]) -> list[Question]:
+        return [self._question(row, where) for where, row in rows]
+
+    def _question(self, row: object, where: str) -> Question:
+        if not isinstance(row, dict):
+            raise LabError(f"{where}: a row must be a JSON object.")
+        texts = [row.get(key) for key in ("question", "answer")]
+        if not all(isinstance(text, str) and text.strip() for text in texts):
+            raise LabError(f'{where}: a row needs texts "question" and "answer".')
+        question, gold = (text.strip() for text in texts)
+        evidence = paragraphs(row.get("context"), where)
+        cell = row.get("type") or "hotpotqa"
+        identity = question_id(question)
+        if self.evidence == "both":
+            return Question(identity, f"{evidence}\n{question}", f"#### {gold}", gold, cell)
+        return Question(identity, question, f"#### {gold}", gold, cell, evidence=f"{evidence}\n")
+
+
+def paragraphs(context: object, where: str) -> str:
+    """The paragraphs as text, one a line: `Title: sentences`. Reads the official lists and the Hub's columns."""
+    try:
+        if isinstance(context, dict):
+            context = list(zip(context["title"], context["sentences"], strict=True))
+        lines = [f"{title}: {''.join(sentences).strip()}" for title, sentences in context]
+    except (TypeError, ValueError, KeyError):
+        raise LabError(f"{where}: context must be a list of [title, [sentences]].") from None
+    return "\n".join(lines)
+
+
+def _local_rows(folder: Path) -> list[tuple[str, object]]:
+    files = sorted(folder.glob("*.json"))
+    if not files:
+        raise LabError(f"{folder} holds no .json file; data= must be a folder with HotpotQA rows.")
+    rows = []
+    for path in files:
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise LabError(f"{path}: not JSON ({error}); repair or remove it.") from error
+        if not isinstance(found, list):
+            raise LabError(f"{path}: a list of rows is expected.")
+        rows += [(f"{path} row {number}", row) for number, row in enumerate(found, start=1)]
+    return rows
+
+
+def _hub_rows(split: str) -> list[tuple[str, object]]:
+    advice = "pass data= a local folder with the rows as .json"
+    try:
+        import datasets
+    except ImportError as error:
+        raise LabError(f"hotpotqa from the Hub needs the package 'datasets'; install it, or {advice}.") from error
+    try:
+        rows = datasets.load_dataset(HUB_NAME, "distractor", split=split)
+    except Exception as error:  # the Hub client raises a dozen kinds; each means that the data did not come
+        reason = str(error).split("\n", 1)[0] or type(error).__name__
+        raise LabError(f"hotpotqa: {HUB_NAME} could not be loaded from the Hub ({reason}); {advice}.") from error
+    return [(f"{HUB_NAME} {split}[{index}]", dict(row)) for index, row in enumerate(rows)]
