@@ -67,7 +67,8 @@ CLAIMS = (
     Claim("beats_token_budget", "Soft tokens beat a text prompt cut to as many tokens.", "4-6 % for cut text",
           Arms("latent", ("token_budget",))),
     Claim("fixes_prevent_collapse", "The stability fixes prevent collapse.", "64.5 % at the end against 36.0 %",
-          Collapse(Setting(("infonce_weight", "info_nce_weight", "kl_weight", "prompt_alignment_weight", "patience")))),
+          Collapse(Setting(("contrast_weight", "kl_weight", "prompt_alignment_weight", "geometry_weight", "patience"),
+                           alongside=("contrast_start", "kl_tokens")))),
     Claim("degradation_below_10", "Accuracy falls by less than 10 points from its peak.", "68.0 % to 64.5 %",
           Degradation()),
     Claim("compression_quality", "More soft tokens answer better: compression is traded for quality.",
@@ -78,17 +79,18 @@ CLAIMS = (
           "planned", Arms("latent", ("target",), task="hotpotqa")),
     Claim("direction_matters", "Direction matters: weak to strong works better than strong to weak.",
           "-12.5 against -15.5 points to the target", Direction()),
-    Claim("kl_slice", "The KL slice matters.", "62.5 % against 36 %", Setting(("kl_weight", "kl_slice_weight"))),
+    Claim("kl_slice", "The KL slice matters.", "62.5 % against 36 %",
+          Setting(("kl_weight",), alongside=("kl_tokens",))),
     Claim("prompt_alignment", "Prompt alignment matters.", "65.5 % against 62.5 %",
           Setting(("prompt_alignment_weight",))),
     Claim("answer_supervision", "Answer supervision matters.", "36 % against 2.5 %",
-          Setting(("answer_weight", "teacher", "supervision"), words=("answer",))),
+          Setting(("answer_nll_weight",))),
     Claim("bottleneck_size", "A wider bottleneck matters.", "74.5 % at 96 soft tokens against 68 % at 64",
           Setting(("soft_tokens",), by="size")),
     Claim("adapters", "Adapter injection matters.", "45.5 % against 37.5 %",
-          Setting(("injection", "soft_injection"), words=("adapter",))),
+          Setting(("injection",), words=("adapter",), alongside=("adapter_scale",))),
     Claim("decode_loss", "The decode loss matters.", "73.0 % at the end against 71.5 %",
-          Setting(("decode_weight", "decode_loss_weight"))),
+          Setting(("decode_weight",), alongside=("decode_every", "decode_samples", "decode_tokens"))),
 )  # fmt: skip
 """The family, declared before any run was looked at."""
 
@@ -138,8 +140,8 @@ def judge(evidence: Evidence, alpha: float = ALPHA, claims: Sequence[Claim] = CL
     return {
         "alpha": alpha, "family": len(claims), "tested": len(found), "main": [run.name for run in main],
         "seeds": [run.seed for run in main], "layout": main[0].settings["layout"], "n": len(main[0].records),
-        "scenario": scenario(evidence, alpha), "unfinished": list(evidence.unfinished), "arms": arm_rows(evidence),
-        "claims": rows,
+        "scenario": scenario(evidence, alpha), "unfinished": [path.name for path in evidence.unfinished],
+        "arms": arm_rows(evidence), "claims": rows,
     }  # fmt: skip
 
 

@@ -20,9 +20,9 @@ from tqdm.auto import tqdm
 
 from lab.config import RunConfig
 from lab.errors import LabError
-from lab.generation import generate
+from lab.generation import Hygiene, generate
 from lab.inputs import build_inputs
-from lab.layout import TEXT, get_layout
+from lab.layout import TEXT
 from lab.models import load_pair
 from lab.tasks import load_task, source_text
 from lab.translators import load_translator
@@ -72,7 +72,8 @@ class LabModel(LM):
         if device and (torch.cuda.is_available() or not device.startswith("cuda")):  # its default is cuda:0 everywhere
             config = config.replace(device=device)
         self.arm, self.config, self.pair = arm, config, load_pair(config.pair)
-        self.layout = get_layout(config.layout.layout) if arm == "latent" else TEXT
+        self.layout = config.layout.at() if arm == "latent" else TEXT
+        self.hygiene = Hygiene(config.evaluation.repetition_penalty, config.evaluation.no_repeat_ngram)
         self.model = self.pair.source if arm == "source" else self.pair.target
         self.instruction = load_task(config.task).instruction
         # 1 is the harness's default and would only be slow: batches do not change answers here
@@ -115,13 +116,14 @@ class LabModel(LM):
 
     @torch.no_grad()
     def _answers(self, contexts: list[dict[str, str]], limit: int) -> list[str]:
-        soft = None
+        soft = mask = None
         if self.arm == "latent":
             read = [source_text(context["question"]) for context in contexts]
             states = self.pair.source.source_states(read, self.source_layers)
-            soft = self.translator(states).soft_tokens.to(self.pair.target.device)
-        inputs = build_inputs(self.model, self.layout, soft, contexts, None)
-        return [answer.text for answer in generate(self.model, inputs, limit)]
+            output = self.translator(states)
+            soft, mask = output.soft_tokens, output.mask
+        inputs = build_inputs(self.model, self.layout, soft, contexts, None, mask)
+        return [answer.text for answer in generate(self.model, inputs, limit, self.hygiene)]
 
     def loglikelihood(self, requests: Sequence) -> list[tuple[float, bool]]:
         """Not offered: multiple-choice tasks score given continuations, which no arm of lab does."""

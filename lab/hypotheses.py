@@ -125,13 +125,14 @@ class Setting:
     """The latent arm of runs *with* something beats that of runs *without*, all else equal, seed against seed.
 
     `fields`: settings that may differ. `by` "on": any of them above 0, or one of the `words`, against none; `by`
-    "size": the largest value against the smallest. Runs that differ in anything else are never compared, nor is a lone
-    seed enough: two seeds of one recipe differ as well.
+    "size": the largest value against the smallest. `alongside`: what shapes it and means nothing without it. Runs that
+    differ in anything else are never compared, nor is a lone seed enough: two seeds of one recipe differ as well.
     """
 
     fields: tuple[str, ...]
     by: str = "on"
     words: tuple[str, ...] = ()
+    alongside: tuple[str, ...] = ()
     soft_only: bool = False
 
     @property
@@ -161,7 +162,7 @@ class Setting:
             raise NotRun(f"no run has a setting {' or '.join(self.fields)}")
         families: dict[tuple, list[Run]] = {}
         for run in evidence.runs:  # the main recipe's family comes first
-            families.setdefault(run.recipe(self.fields), []).append(run)
+            families.setdefault(run.recipe((*self.fields, *self.alongside)), []).append(run)
         for family in families.values():
             sizes = sorted({self._size(run) for run in family})
             if len(sizes) > 1:
@@ -241,10 +242,10 @@ def _of_numbers(
     )  # fmt: skip
 
 
-def looks_of(run: Run) -> dict[int, tuple[float, int]]:
-    """step -> (accuracy on dev, questions), as training logged it."""
-    path = run.path / "metrics.jsonl"
-    rows = [row for row in read_jsonl(path) if row.get("kind") == "evaluation"] if path.is_file() else []
+def looks_of(evidence: Evidence, run: Run) -> dict[int, tuple[float, int]]:
+    """step -> (accuracy on dev, questions), as training logged it in the run or in the training that it came from."""
+    path = evidence.log_of(run)
+    rows = [row for row in read_jsonl(path) if row.get("kind") == "evaluation"] if path else []
     looks = {row["step"]: (row["accuracy"], row["n"]) for row in rows if row.get("accuracy") is not None}
     if len(looks) < 3:
         raise NotRun(f"run {run.name} logged {len(looks)} evaluations on dev; a fall needs three at least")
@@ -287,7 +288,7 @@ class Degradation:
     def compare(self, evidence: Evidence) -> list[Comparison]:
         pairs, picked = [], []
         for run in evidence.main:
-            looks = looks_of(run)
+            looks = looks_of(evidence, run)
             best, n = max(looks.values())
             pairs.append((looks[max(looks)][0], best))
             picked.append(expected_best_of(len(looks)) * float(np.sqrt(best * (1 - best) / n)))
@@ -308,7 +309,7 @@ class Collapse:
 
     def compare(self, evidence: Evidence) -> list[Comparison]:
         sides = self.setting.sides(evidence)
-        looks = [[looks_of(run) for run in side] for side in sides]
+        looks = [[looks_of(evidence, run) for run in side] for side in sides]
         last = [[found[max(found)] for found in side] for side in looks]
         pairs = [(kept[0], fallen[0]) for kept, fallen in zip(*last, strict=True)]
         return [_of_shares(f"last on dev: {self.setting.contrast(sides)}", pairs, last[0][0][1], 0.0, {})]

@@ -116,15 +116,18 @@ def test_runs_that_differ_in_more_than_the_setting_are_never_compared(tmp_path):
     assert row["verdict"] == "not run" and "alone" in row["reason"]
 
 
-def test_a_loss_of_a_later_version_is_understood_by_its_name(tmp_path):
-    runs = []
-    for weight, accuracy in ((0.0, 0.5), (0.05, 0.8)):
-        for run in seeds(tmp_path, f"kl{weight}-", ACCURACY | {"latent": accuracy}, 4):
-            add_settings(run, kl_weight=weight)
-            runs.append(run)
-    judged = judge_runs(runs)
+def test_a_loss_term_matters_or_was_never_varied(tmp_path):
+    without = seeds(tmp_path, "without", ACCURACY | {"latent": 0.5}, 4)
+    judged = judge_runs([*seeds(tmp_path, "kl", ACCURACY | {"latent": 0.8}, 4, kl_weight=0.05, kl_tokens=8), *without])
     assert verdicts(judged)["kl_slice"] == "supported"
-    assert row_of(judged, "prompt_alignment")["reason"] == "no run has a setting prompt_alignment_weight"
+    assert row_of(judged, "prompt_alignment")["reason"] == "no two runs given differ in prompt_alignment_weight alone"
+
+
+def test_a_setting_of_a_later_version_is_kept_and_keeps_recipes_apart(tmp_path):
+    runs = seeds(tmp_path, "a", count=2)
+    add_settings(runs[1], warp_weight=0.5)
+    judged = judge_runs(runs)
+    assert judged["main"] == ["a1"]
 
 
 def test_degradation_is_read_from_the_log(tmp_path):
@@ -203,21 +206,19 @@ def test_no_run_is_an_error_and_not_a_verdict():
 
 
 def test_collapse_is_judged_at_the_end_of_training(tmp_path):
-    falls, holds = [], []
-    for weight, looks, kept in ((0.0, (0.3, 0.8, 0.36), falls), (0.05, (0.3, 0.7, 0.69), holds)):
-        for run in seeds(tmp_path, f"w{weight}-", looks=looks, count=4):
-            add_settings(run, kl_weight=weight)
-            kept.append(run)
+    holds = seeds(tmp_path, "holds", looks=(0.3, 0.7, 0.69), count=4, contrast_weight=0.05, contrast_start=10)
+    falls = seeds(tmp_path, "falls", looks=(0.3, 0.8, 0.36), count=4)
     row = row_of(judge_runs([*holds, *falls]), "fixes_prevent_collapse")
     assert row["verdict"] == "supported" and row["effect"] == pytest.approx(0.33)
 
 
 def test_a_setting_may_be_a_word(tmp_path):
-    runs = []
-    for word, accuracy in (("prepend", 0.5), ("adapter", 0.9)):
-        for run in seeds(tmp_path, f"{word}-", ACCURACY | {"latent": accuracy}, 4):
-            add_settings(run, injection=word)
-            runs.append(run)
+    chosen = {"prepend": 0.5, "adapter": 0.9}
+    runs = [
+        run
+        for word, accuracy in chosen.items()
+        for run in seeds(tmp_path, word, ACCURACY | {"latent": accuracy}, 4, injection=word, layout="soft_plus_text")
+    ]
     judged = judge_runs(runs)
     assert verdicts(judged)["adapters"] == "supported"
     assert row_of(judged, "adapters")["comparisons"][0]["label"] == "latent: injection=adapter - injection=prepend"
