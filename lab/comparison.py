@@ -102,7 +102,7 @@ def train_candidates(
 
 def compare(
     folder: str | Path, pair: Pair, task: Task, candidates: Sequence[Candidate], cascade_prompt: str,
-    arms: Sequence[str] = (*BASELINES, *UNTRAINED, *WIRED),
+    arms: Sequence[str] = (*BASELINES, *UNTRAINED, *WIRED), resume: bool = False,
 ) -> list[Path]:  # fmt: skip
     """Evaluate every candidate on the test split, once: source, target, latent, `arms` and all its retrained controls.
 
@@ -113,7 +113,7 @@ def compare(
     made = []
     for candidate in candidates:
         config = candidate.config
-        run = RunDirectory.create(Path(folder) / config.name, config)
+        run = RunDirectory.create(Path(folder) / config.name, config, resume)
         retrained = [arm for arm in RETRAINED if arm in candidate.controls]
         records = evaluate(
             config, pair, task, task.test(), candidate.bridge.translator, run=run, controls=candidate.controls,

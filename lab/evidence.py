@@ -22,6 +22,8 @@ from lab.tasks.scoring import final_answer, same_answer
 FINAL = "eval_samples_step_final.jsonl"
 SCORED_BY_NUMBER = ("minigsm", "gsm8k")  # tasks of lab.tasks.scoring
 ALL = ""  # the group of all questions
+LOG = "metrics.jsonl"
+EVALUATION = ("dev_questions", "test_questions", "max_new_tokens")  # they do not change what is trained
 
 
 @dataclass(frozen=True)
@@ -120,8 +122,8 @@ def paths_of(names: Sequence[str], runs: str | Path) -> list[Path]:
     return [Path(name) if Path(name).is_dir() else Path(runs) / name for name in names]
 
 
-def find_runs(paths: Sequence[str | Path]) -> tuple[list[Path], list[str]]:
-    """The finished runs among `paths` (runs, or folders of runs), in order, and the names of the unfinished ones."""
+def find_runs(paths: Sequence[str | Path]) -> tuple[list[Path], list[Path]]:
+    """The finished runs among `paths` (runs, or folders of runs), in order, and the unfinished ones."""
     found, unfinished = [], []
     for given in map(Path, paths):
         if not given.is_dir():
@@ -129,13 +131,16 @@ def find_runs(paths: Sequence[str | Path]) -> tuple[list[Path], list[str]]:
         if (given / FINAL).is_file() and (given / "config.yaml").is_file():
             found.append(given)
             continue
-        inner = sorted(child for child in given.iterdir() if child.is_dir() and (child / "config.yaml").is_file())
+        inside = [given] if (given / "config.yaml").is_file() else given.iterdir()
+        inner = sorted(child for child in inside if child.is_dir() and (child / "config.yaml").is_file())
         if not inner:
             raise LabError(f"{given} holds no finished run: a run has config.yaml and {FINAL}.")
         found += [child for child in inner if (child / FINAL).is_file()]
-        unfinished += [child.name for child in inner if not (child / FINAL).is_file()]
+        unfinished += [child for child in inner if not (child / FINAL).is_file()]
     if not found:
-        raise LabError(f"none of these runs is finished ({', '.join(unfinished)}): {FINAL} comes at the end.")
+        raise LabError(
+            f"none of these runs is finished ({', '.join(path.name for path in unfinished)}): {FINAL} comes at the end."
+        )
     return list(dict.fromkeys(path.resolve() for path in found)), unfinished
 
 
@@ -144,7 +149,7 @@ class Evidence:
     """All runs given. The recipe of the first is the main one; its other seeds are its replicates."""
 
     runs: tuple[Run, ...]
-    unfinished: tuple[str, ...] = ()
+    unfinished: tuple[Path, ...] = ()
 
     @property
     def main(self) -> list[Run]:
@@ -154,6 +159,17 @@ class Evidence:
     def replicates(self, run: Run) -> list[Run]:
         """The runs that differ from `run` by their seed alone, itself among them, in the order of seeds."""
         return sorted((other for other in self.runs if other.recipe() == run.recipe()), key=lambda other: other.seed)
+
+    def log_of(self, run: Run) -> Path | None:
+        """metrics.jsonl of `run`, or of a given folder without test records that trained the same recipe and seed."""
+        if (run.path / LOG).is_file():
+            return run.path / LOG
+        for path in self.unfinished:
+            if (path / LOG).is_file():
+                trained = Run(path, read_settings(path), ())
+                if trained.recipe(EVALUATION) == run.recipe(EVALUATION) and trained.seed == run.seed:
+                    return path / LOG
+        return None
 
     def recipes(self) -> list[list[Run]]:
         """All runs, as lists of replicates, in the order given."""

@@ -43,6 +43,20 @@ def evidence_table(rows: Sequence[Mapping]) -> pandas.DataFrame:
     return pandas.DataFrame(table, dtype=object).fillna("").set_index("arm")
 
 
+def evidence_text(rows: Sequence[Mapping]) -> str:
+    """The same for a terminal: per arm accuracy with interval, every seed, latent minus the arm, and p after Holm."""
+    lines = []
+    for row in rows:
+        line = f"{row['arm']:<24}{100 * row['accuracy']:6.1f} [{100 * row['low']:5.1f}, {100 * row['high']:5.1f}]"
+        if len(row["per_seed"]) > 1:
+            line += "  seeds " + " ".join(f"{100 * value:.1f}" for value in row["per_seed"])
+        for place, versus in row["versus"].items():
+            effect = f"{100 * versus['effect']:+.1f} [{100 * versus['low']:+.1f}, {100 * versus['high']:+.1f}]"
+            line += f"  {PLACES[place]}: {effect} p {format_p(versus['p_holm'])}"
+        lines.append(line)
+    return "\n".join(["arm, per cent right; then latent minus the arm, with p after Holm", *lines])
+
+
 def text_transfer_sentence(rows: Sequence[Mapping]) -> str:
     """Who wins, soft tokens or text: said in words, so that a table cannot hide it."""
     accuracy = {row["arm"]: row for row in rows}

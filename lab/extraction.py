@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab.errors import LabError
-from lab.stats import wilson
-from lab.summary import check_records, ordered_arms
+from lab.stats import paired_difference, wilson
+from lab.summary import LATENT, check_records, ordered_arms
 from lab.tasks.scoring import INVALID, cut_at_stop, final_answer, same_answer
 
 if TYPE_CHECKING:
@@ -153,16 +153,40 @@ def extraction_table(records: Sequence[Mapping], arms: Sequence[str] | None = No
 def disagreements(records: Sequence[Mapping], limit: int = 50) -> pandas.DataFrame:
     """The answers that some rules call right and others wrong: id, arm, gold, what each rule read, the text's end.
 
+    A rule that reads nothing in any text (the form it looks for never occurs) differs everywhere and is left out.
     Texts are plain strings as a model wrote them: a page has to escape them (a DataFrame shown in a notebook does).
     """
     import pandas
 
-    columns = ["id", "arm", "gold", *EXTRACTORS, "end of text"]
+    texts = [(row, arm, answer["text"]) for row in records for arm, answer in row["arms"].items()]
+    rules = {
+        name: rule
+        for name, rule in EXTRACTORS.items()
+        if any(rule.extract(cut_at_stop(text)) != INVALID for _, _, text in texts)
+    }
     rows = []
-    for row in records:
-        for arm, answer in row["arms"].items():
-            read = {name: rule.score(answer["text"], row["gold"]) for name, rule in EXTRACTORS.items()}
-            if len({right for _, right in read.values()}) > 1 and len(rows) < limit:
-                marks = [f"{extracted} {'✓' if right else '✗'}" for extracted, right in read.values()]
-                rows.append([row["id"], arm, row["gold"], *marks, answer["text"][-60:]])
-    return pandas.DataFrame(rows, columns=columns)
+    for row, arm, text in texts:
+        read = {name: rule.score(text, row["gold"]) for name, rule in rules.items()}
+        if len({right for _, right in read.values()}) > 1 and len(rows) < limit:
+            marks = [f"{extracted} {'✓' if right else '✗'}" for extracted, right in read.values()]
+            rows.append([row["id"], arm, row["gold"], *marks, text[-60:]])
+    return pandas.DataFrame(rows, columns=["id", "arm", "gold", *rules, "end of text"])
+
+
+def effects_by_rule(
+    records: Sequence[Mapping], better: str = LATENT, worse: Sequence[str] = ("source", "target")
+) -> pandas.DataFrame:
+    """`better` - each of `worse` under every rule, in points with 95 % interval, clustered by word: does a verdict hang
+    on how answers are read?"""
+    import pandas
+
+    words, rows = [row.get("word", "") for row in records], {}
+    for name in EXTRACTORS:
+        again = rescore(records, name)
+        rows[name] = {}
+        for arm in worse:
+            sides = [[row["arms"][side]["correct"] for row in again] for side in (better, arm)]
+            found = paired_difference(*sides, words)
+            ends = f"[{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
+            rows[name][f"{better} - {arm}"] = f"{100 * found['difference']:+.1f} {ends}"
+    return pandas.DataFrame(rows).T

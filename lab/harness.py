@@ -20,9 +20,9 @@ from tqdm.auto import tqdm
 
 from lab.config import RunConfig
 from lab.errors import LabError
-from lab.generation import generate
+from lab.generation import Hygiene, generate
 from lab.inputs import build_inputs
-from lab.layout import TEXT, get_layout
+from lab.layout import TEXT
 from lab.models import load_pair
 from lab.tasks import load_task, source_text
 from lab.translators import load_translator
@@ -69,13 +69,16 @@ class LabModel(LM):
         if not run:
             raise LabError("harness: no run was given; use --model_args run=runs/NAME.")
         config = RunConfig.from_yaml(Path(run) / "config.yaml")
-        if device:  # the harness says `cuda:0` or `cpu`, as lab does
+        if device and (torch.cuda.is_available() or not device.startswith("cuda")):  # its default is cuda:0 everywhere
             config = config.replace(device=device)
         self.arm, self.config, self.pair = arm, config, load_pair(config.pair)
-        self.layout = get_layout(config.layout.layout) if arm == "latent" else TEXT
+        self.layout = config.layout.at() if arm == "latent" else TEXT
+        self.hygiene = Hygiene(config.evaluation.repetition_penalty, config.evaluation.no_repeat_ngram)
         self.model = self.pair.source if arm == "source" else self.pair.target
         self.instruction = load_task(config.task).instruction
-        self.size = int(batch_size) if str(batch_size or "").isdigit() else config.evaluation.eval_batch_size
+        # 1 is the harness's default and would only be slow: batches do not change answers here
+        given = int(batch_size) if str(batch_size or "").isdigit() else 1
+        self.size = given if given > 1 else config.evaluation.eval_batch_size
         if arm == "latent":
             translator, self.source_layers = load_translator(Path(run) / "checkpoints" / "best")
             self.translator = translator.to(self.pair.target.device).eval()
@@ -113,13 +116,14 @@ class LabModel(LM):
 
     @torch.no_grad()
     def _answers(self, contexts: list[dict[str, str]], limit: int) -> list[str]:
-        soft = None
+        soft = mask = None
         if self.arm == "latent":
             read = [source_text(context["question"]) for context in contexts]
             states = self.pair.source.source_states(read, self.source_layers)
-            soft = self.translator(states).soft_tokens.to(self.pair.target.device)
-        inputs = build_inputs(self.model, self.layout, soft, contexts, None)
-        return [answer.text for answer in generate(self.model, inputs, limit)]
+            output = self.translator(states)
+            soft, mask = output.soft_tokens, output.mask
+        inputs = build_inputs(self.model, self.layout, soft, contexts, None, mask)
+        return [answer.text for answer in generate(self.model, inputs, limit, self.hygiene)]
 
     def loglikelihood(self, requests: Sequence) -> list[tuple[float, bool]]:
         """Not offered: multiple-choice tasks score given continuations, which no arm of lab does."""

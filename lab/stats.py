@@ -206,8 +206,8 @@ def paired_difference(a_correct, b_correct, clusters: Sequence | None = None, le
     for one proportion). It keeps within [-1, 1] and does not shrink to a point at 0 % or 100 %.
     p: the exact sign-flip test over clusters (McNemar's where every row is its own cluster); with several seeds the
     larger of it, on the totals over seeds, and the t test in which seeds are a level of their own.
-    Returns {"difference", "low", "high", "p", "n", "clusters", "seeds", "only_a", "only_b", "per_seed"}; the
-    discordant counts are averages over seeds.
+    Returns {"difference", "low", "high", "p", "n", "clusters", "seeds", "only_a", "only_b", "per_seed", "pairs"};
+    the discordant counts are averages over seeds, `pairs` is the effective number of pairs.
     """
     a, b = _rows(a_correct), _rows(b_correct)
     if a.shape != b.shape:
@@ -226,7 +226,7 @@ def paired_difference(a_correct, b_correct, clusters: Sequence | None = None, le
     return {
         "difference": found["mean"], "low": low, "high": high, "p": max(p, _p_of(found)) if seeds > 1 else p,
         "n": n, "clusters": found["clusters"], "seeds": seeds, "only_a": float(only_a), "only_b": float(only_b),
-        "per_seed": gap.mean(axis=1).tolist(),
+        "per_seed": gap.mean(axis=1).tolist(), "pairs": float(pairs),
     }  # fmt: skip
 
 
@@ -256,8 +256,8 @@ def bootstrap_interval(
     row = _rows(values).mean(axis=0)
     codes, groups = _codes(clusters, len(row))
     totals, sizes = np.bincount(codes, weights=row, minlength=groups), np.bincount(codes, minlength=groups)
-    drawn = np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), size=resamples)
-    means = (drawn @ totals) / (drawn @ sizes)
+    drawn = np.random.default_rng(seed).integers(0, groups, size=(resamples, groups))
+    means = totals[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
     wider = sqrt(groups / max(groups - 1, 1)) * float(t.ppf(0.5 + level / 2, max(groups - 1, 1)))
     tail = NormalDist().cdf(-wider)
     low, high = np.quantile(means, [tail, 1 - tail])
@@ -341,14 +341,14 @@ def best_of_looks(
     means = totals.sum(axis=1) / n
     best = int(means.argmax())
     rng = np.random.default_rng(seed)
-    flips = rng.integers(0, 2, size=(resamples, groups)) * 2 - 1
+    flips = rng.integers(0, 2, size=(resamples, groups)) * 2.0 - 1
     scale = np.sqrt((totals**2).sum(axis=1))
     scale[scale == 0] = 1.0
     largest = (np.abs(flips @ totals.T) / scale).max(axis=1)
     reached = abs(totals[best].sum()) / scale[best]
     p = (1 + int((largest >= reached - 1e-9).sum())) / (resamples + 1)
-    drawn = rng.multinomial(groups, np.full(groups, 1 / groups), size=resamples)
-    there = (drawn @ totals.T) / (drawn @ sizes)[:, None]
+    drawn = rng.integers(0, groups, size=(resamples, groups))
+    there = np.stack([row[drawn].sum(axis=1) for row in totals], axis=1) / sizes[drawn].sum(axis=1)[:, None]
     picked = there.argmax(axis=1)
     optimism = float((there[np.arange(resamples), picked] - means[picked]).mean())
     centred = totals - np.outer(means, sizes)

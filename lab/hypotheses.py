@@ -1,0 +1,365 @@
+"""Hypotheses: what a claim compares. Each kind finds its arms or runs in the evidence, or says why it cannot.
+
+Arms of one recipe are compared on the same questions; recipes are compared seed against seed, and only where nothing
+differs but what is asked about. Rows that share a lore word are one cluster, training seeds are a level of their own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import norm
+
+from lab.evidence import ALL, Evidence, Run, rows_of
+from lab.records import read_jsonl
+from lab.stats import Z95, expected_best_of, mean_interval, paired_difference
+
+WORTH = 0.01  # one point of accuracy: less is not worth a sentence
+
+
+class NotRun(Exception):
+    """Why a claim has no evidence here. `refused`: it could never have, with these runs."""
+
+    def __init__(self, reason: str, refused: bool = False) -> None:
+        super().__init__(reason)
+        self.refused = refused
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One effect with its 95 % interval. `p_greater`, `p_less`: one-sided, for the claim and against it."""
+
+    label: str
+    effect: float
+    low: float
+    high: float
+    p_greater: float
+    p_less: float
+    n: int
+    clusters: int
+    seeds: int
+    unit: str = "accuracy"
+    detail: dict = field(default_factory=dict)
+
+
+def _one_sided(p: float, effect: float) -> tuple[float, float]:
+    """(p that it is greater, p that it is less) out of a two-sided p."""
+    return (p / 2, 1 - p / 2) if effect > 0 else (1 - p / 2, p / 2) if effect < 0 else (0.5, 0.5)
+
+
+def compare_arms(runs: Sequence[Run], better: str, worse: str, groups: Sequence[str] = (ALL,)) -> Comparison:
+    """`better` - `worse` within `runs` (replicates), on the questions of `groups`, clustered by word."""
+    rows = rows_of(runs, groups)
+    if not rows.records:
+        raise NotRun(f"the records hold no question of {', '.join(groups)}")
+    place = f" in {', '.join(groups)}" if tuple(groups) != (ALL,) else ""
+    return _of_values(f"{better} - {worse}{place}", rows.values(runs, better), rows.values(runs, worse), rows.clusters)
+
+
+def _of_values(label: str, better: np.ndarray, worse: np.ndarray, clusters: Sequence[str]) -> Comparison:
+    found = paired_difference(better, worse, clusters)
+    greater, _ = _one_sided(found["p"], found["difference"])
+    small = mean_interval(better - worse - WORTH, clusters)
+    _, less = _one_sided(small["p"], small["mean"])
+    if not (better - worse).any():  # no row differs: all that is known is so many clusters without an effect
+        less = (1 - WORTH) ** found["clusters"]
+    return Comparison(
+        label, found["difference"], found["low"], found["high"], greater, less, found["n"], found["clusters"],
+        found["seeds"], detail={key: found[key] for key in ("only_a", "only_b", "per_seed", "pairs")}
+        | {"discordant": (found["only_a"] + found["only_b"]) / found["n"]},
+    )  # fmt: skip
+
+
+def need_arms(runs: Sequence[Run], arms: Sequence[str]) -> None:
+    """Raise NotRun unless every run has every arm."""
+    missing = [arm for arm in arms if any(arm not in run.arms for run in runs)]
+    if missing:
+        raise NotRun(f"the records lack the arm{'s' * (len(missing) > 1)} {', '.join(missing)}")
+
+
+def refuse_context_aware(runs: Sequence[Run]) -> None:
+    """No compression can be claimed where the target reads the question as text as well."""
+    for run in runs:
+        if run.context_aware():
+            raise NotRun(
+                f"refused: the layout {run.settings['layout']!r} of run {run.name} is context-aware: the target reads "
+                "the question as text beside the soft tokens, so nothing is compressed",
+                refused=True,
+            )
+
+
+@dataclass(frozen=True)
+class Arms:
+    """`better` beats every arm of `worse`, in each of `places` (each a tuple of groups), within one recipe.
+
+    All comparisons have to hold (intersection-union test: the largest p counts, without a correction). `task`: only
+    runs of that task; else the main recipe's.
+    """
+
+    better: str
+    worse: tuple[str, ...]
+    places: tuple[tuple[str, ...], ...] = ((ALL,),)
+    task: str = ""
+
+    @property
+    def needs(self) -> str:
+        return f"arms {', '.join((self.better, *self.worse))}" + (f" in a run of task {self.task}" * bool(self.task))
+
+    def compare(self, evidence: Evidence) -> list[Comparison]:
+        runs = evidence.main
+        if self.task:
+            fitting = [recipe for recipe in evidence.recipes() if recipe[0].settings["task"] == self.task]
+            if not fitting:
+                raise NotRun(f"no run of task {self.task} was given")
+            runs = fitting[0]
+        need_arms(runs, (self.better, *[arm for arm in self.worse]))
+        return [compare_arms(runs, self.better, arm, place) for place in self.places for arm in self.worse]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The latent arm of runs *with* something beats that of runs *without*, all else equal, seed against seed.
+
+    `fields`: settings that may differ. `by` "on": any of them above 0, or one of the `words`, against none; `by`
+    "size": the largest value against the smallest. `alongside`: what shapes it and means nothing without it. Runs that
+    differ in anything else are never compared, nor is a lone seed enough: two seeds of one recipe differ as well.
+    """
+
+    fields: tuple[str, ...]
+    by: str = "on"
+    words: tuple[str, ...] = ()
+    alongside: tuple[str, ...] = ()
+    soft_only: bool = False
+
+    @property
+    def needs(self) -> str:
+        what = "a larger and a smaller" if self.by == "size" else "and without"
+        return f"runs with {what} {' or '.join(self.fields)}, nothing else changed, two seeds each at least"
+
+    def compare(self, evidence: Evidence) -> list[Comparison]:
+        sides = self.sides(evidence)
+        both = [run for side in sides for run in side]
+        need_arms(both, ("latent",))
+        if self.soft_only:
+            refuse_context_aware(both)
+        rows = rows_of(both)
+        values = [rows.values(side, "latent") for side in sides]
+        return [_of_values(f"latent: {self.contrast(sides)}", *values, rows.clusters)]
+
+    def contrast(self, sides: Sequence[Sequence[Run]]) -> str:
+        """`kl_weight=0.05 - kl_weight=0.0`: what differs."""
+        known = [name for name in self.fields if any(name in side[0].settings for side in sides)]
+        return " - ".join(", ".join(f"{name}={side[0].settings.get(name)}" for name in known) for side in sides)
+
+    def sides(self, evidence: Evidence) -> tuple[list[Run], list[Run]]:
+        """The runs with and the runs without it, in the order of the seeds that both sides have."""
+        known = [name for name in self.fields if any(name in run.settings for run in evidence.runs)]
+        if not known:
+            raise NotRun(f"no run has a setting {' or '.join(self.fields)}")
+        families: dict[tuple, list[Run]] = {}
+        for run in evidence.runs:  # the main recipe's family comes first
+            families.setdefault(run.recipe((*self.fields, *self.alongside)), []).append(run)
+        for family in families.values():
+            sizes = sorted({self._size(run) for run in family})
+            if len(sizes) > 1:
+                ends = [[run for run in family if self._size(run) == end] for end in (sizes[-1], sizes[0])]
+                # of several recipes on one side the one given first
+                alike = [[run for run in end if run.recipe() == end[0].recipe()] for end in ends]
+                return matched(*alike)
+        raise NotRun(f"no two runs given differ in {' or '.join(known)} alone")
+
+    def _size(self, run: Run) -> float:
+        values = [run.settings.get(name) or 0 for name in self.fields]
+        sizes = [value for value in values if isinstance(value, (int, float))]
+        largest = max([*sizes, *(float(value in self.words) for value in values if isinstance(value, str))], default=0)
+        return largest if self.by == "size" else float(largest > 0)
+
+
+def matched(one: Sequence[Run], other: Sequence[Run]) -> tuple[list[Run], list[Run]]:
+    """Both sides cut to the seeds that they share, in the same order."""
+    seeds = sorted({run.seed for run in one} & {run.seed for run in other})
+    if not seeds:
+        raise NotRun("the runs to be compared have no seed in common")
+    first, second = ([next(run for run in side if run.seed == seed) for seed in seeds] for side in (one, other))
+    return first, second
+
+
+@dataclass(frozen=True)
+class Direction:
+    """The gap latent - target is larger from weak to strong than from strong to weak: two recipes, models swapped."""
+
+    needs: str = "runs of a pair and of the same pair swapped, otherwise alike"
+
+    def compare(self, evidence: Evidence) -> list[Comparison]:
+        named = {"mistral-llama": ("mistral", "llama"), "llama-mistral": ("llama", "mistral"), "mini": ("s", "t")}
+        main = evidence.main
+
+        def models(run: Run) -> tuple:
+            return named.get(run.settings["pair"]) or (run.settings["source"], run.settings["target"])
+
+        without = ("pair", "source", "target", "source_layers")
+        swapped = [
+            run
+            for run in evidence.runs
+            if run.recipe(without) == main[0].recipe(without) and _swapped(models(run), models(main[0]))
+        ]
+        if not swapped:
+            raise NotRun("no run with source and target swapped, otherwise like the main one, was given")
+        sides = list(matched(main, swapped))
+        if main[0].settings["pair"] == "llama-mistral":
+            sides.reverse()
+        need_arms([*main, *swapped], ("latent", "target"))
+        rows = rows_of([*sides[0], *sides[1]])
+        gaps = [rows.values(side, "latent") - rows.values(side, "target") for side in sides]
+        return [_of_numbers("(latent - target), forward - swapped", gaps[0] - gaps[1], rows.clusters, WORTH)]
+
+
+def _swapped(one: tuple, other: tuple) -> bool:
+    def is_mini(name: str, part: str, short: str) -> bool:
+        return name == short or Path(str(name)).parts[-2:] == ("mini", part)
+
+    def plain(names: tuple) -> tuple:
+        return tuple(
+            "s" if is_mini(name, "source", "s") else "t" if is_mini(name, "target", "t") else name for name in names
+        )
+
+    return plain(one) == plain(other)[::-1]
+
+
+def _of_numbers(
+    label: str, values: np.ndarray, clusters: Sequence[str], worth: float, margin: float = 0.0, unit: str = "accuracy"
+) -> Comparison:
+    """Mean of per-question numbers against `margin`; evidence against it is a mean below margin + worth."""
+    found, above = mean_interval(values, clusters), mean_interval(values - margin, clusters)
+    below = mean_interval(values - margin - worth, clusters)
+    return Comparison(
+        label, found["mean"], found["low"], found["high"], _one_sided(above["p"], above["mean"])[0],
+        _one_sided(below["p"], below["mean"])[1], values.shape[-1], found["clusters"], found["seeds"], unit,
+    )  # fmt: skip
+
+
+def looks_of(evidence: Evidence, run: Run) -> dict[int, tuple[float, int]]:
+    """step -> (accuracy on dev, questions), as training logged it in the run or in the training that it came from."""
+    path = evidence.log_of(run)
+    rows = [row for row in read_jsonl(path) if row.get("kind") == "evaluation"] if path else []
+    looks = {row["step"]: (row["accuracy"], row["n"]) for row in rows if row.get("accuracy") is not None}
+    if len(looks) < 3:
+        raise NotRun(f"run {run.name} logged {len(looks)} evaluations on dev; a fall needs three at least")
+    return looks
+
+
+def _of_shares(label: str, pairs: Sequence[tuple[float, float]], n: int, margin: float, detail: dict) -> Comparison:
+    """Mean over seeds of (first - second) of two accuracies on n dev questions, against `margin`.
+
+    The log holds no answers, so the two count as independent, and the same n questions serve every seed: the interval
+    is too wide rather than too narrow. Seeds are a level of their own.
+    """
+    gaps = np.array([first - second for first, second in pairs])
+    # one more right and one more wrong answer: the variance must not vanish at 0 % and 100 %
+    variances = [
+        # one look against itself: exactly 0
+        0.0 if one == other else sum(share * (1 - share) / n for share in ((x * n + 1) / (n + 2) for x in (one, other)))
+        for one, other in pairs
+    ]
+    half = Z95 * float(np.sqrt(np.mean(variances)))
+    if len(gaps) > 1:
+        spread = mean_interval(gaps)
+        half = float(np.hypot(half, (spread["high"] - spread["low"]) / 2))
+    effect = float(gaps.mean())
+    z = (effect - margin) / half * Z95 if half else np.copysign(np.inf, effect - margin)
+    return Comparison(label, effect, effect - half, effect + half, float(norm.sf(z)), float(norm.cdf(z)), n, n,
+                      len(gaps), detail=detail | {"per_seed": gaps.tolist()})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """The last evaluation on dev is less than `points` below the best one, over the seeds of the main recipe.
+
+    The best of m looks is too high by picking alone; `detail` says by about how much, were all looks equally good.
+    """
+
+    points: float = 0.10
+    needs: str = "runs with three evaluations on dev at least (eval_every above 0)"
+
+    def compare(self, evidence: Evidence) -> list[Comparison]:
+        pairs, picked = [], []
+        for run in evidence.main:
+            looks = looks_of(evidence, run)
+            best, n = max(looks.values())
+            pairs.append((looks[max(looks)][0], best))
+            picked.append(expected_best_of(len(looks)) * float(np.sqrt(best * (1 - best) / n)))
+        detail = {"optimism_of_best": float(np.mean(picked))}
+        return [_of_shares(f"last - best on dev, margin -{self.points:.0%}", pairs, n, -self.points, detail)]
+
+
+@dataclass(frozen=True)
+class Collapse:
+    """At the last evaluation on dev, runs with the fixes are above runs without. The test records cannot tell: they
+    come from the best checkpoint."""
+
+    setting: Setting
+
+    @property
+    def needs(self) -> str:
+        return f"{self.setting.needs}; three evaluations on dev each"
+
+    def compare(self, evidence: Evidence) -> list[Comparison]:
+        sides = self.setting.sides(evidence)
+        looks = [[looks_of(evidence, run) for run in side] for side in sides]
+        last = [[found[max(found)] for found in side] for side in looks]
+        pairs = [(kept[0], fallen[0]) for kept, fallen in zip(*last, strict=True)]
+        return [_of_shares(f"last on dev: {self.setting.contrast(sides)}", pairs, last[0][0][1], 0.0, {})]
+
+
+@dataclass(frozen=True)
+class CacheSaved:
+    """The target's cache holds fewer tokens with soft tokens than with the whole text; bytes where its config is known.
+
+    Tokens are what is cached, and are in every record; bytes are tokens times layers x 2 x key-value heads x head size.
+    """
+
+    needs: str = "arms latent and target in a layout without the question"
+
+    def compare(self, evidence: Evidence) -> list[Comparison]:
+        runs = evidence.main
+        need_arms(runs, ("latent", "target"))
+        refuse_context_aware(runs)
+        rows = rows_of(runs)
+        saved = np.array([[by_id[key] for key in rows.ids] for by_id in map(_tokens_saved, runs)], dtype=float)
+        comparison = _of_numbers("tokens cached: target - latent", saved, rows.clusters, 0.0, unit="tokens")
+        per_token = cache_bytes_per_token(runs[0])
+        if per_token:
+            comparison.detail["kib_per_question"] = round(comparison.effect * per_token / 1024, 2)
+        return [comparison]
+
+
+def _tokens_saved(run: Run) -> dict[str, int]:
+    saved = {}
+    for row in run.records:
+        latent, target = row["arms"]["latent"], row["arms"]["target"]
+        saved[row["id"]] = target["prompt_tokens"] - latent["prompt_tokens"] - latent["soft_tokens"]
+    return saved
+
+
+def cache_bytes_per_token(run: Run, bytes_per_value: int = 2) -> int | None:
+    """Bytes that one token takes in the target's cache (bf16), grouped heads respected; None if its config is not here.
+
+    Llama-3.1-8B: 32 layers x 2 x 8 key-value heads x 128 x 2 bytes = 128 KiB.
+    """
+    pair = run.settings["pair"]
+    if pair in ("mistral-llama", "llama-mistral"):
+        return 32 * 2 * 8 * 128 * bytes_per_value  # both have these layers, heads and sizes
+    folder = Path(__file__).parent / "pairs" / "mini" / "target"
+    if pair == "custom":
+        folder = Path(str(run.settings["target"]).removeprefix("random:"))
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        size = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+        heads = config.get("num_key_value_heads") or config["num_attention_heads"]
+        return config["num_hidden_layers"] * 2 * heads * size * bytes_per_value
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
