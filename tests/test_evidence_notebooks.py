@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from lab.records import read_jsonl
 
 TINY = {"width": 16, "depth": 1, "heads": 2, "soft_tokens": 3, "steps": 2, "batch_size": 4, "warmup_steps": 1,
@@ -32,6 +34,7 @@ def test_evidence_from_the_shipped_translator(tmp_path):
     assert len(read_jsonl(folder / "seed_1234" / "eval_samples_step_final.jsonl")) == 12
 
 
+@pytest.mark.slow
 def test_evidence_from_scratch_with_controls_and_seeds(tmp_path):
     folder = run("evidence", tmp_path, translators=[], seeds=[1, 2], probe_questions=0, edited_words=0,
                  train_controls=["latent_constant", "latent_random_source", "latent_target_source"],
