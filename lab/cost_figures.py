@@ -65,8 +65,11 @@ def wire_figure(summary: Mapping) -> go.Figure:
             error_y={"type": "data", "symmetric": False, "array": [100 * (em["high"] - em["accuracy"])],
                      "arrayminus": [100 * (em["accuracy"] - em["low"])]},
         )  # fmt: skip
-    figure.add_vline(x=summary["sizes"]["text_bytes"], line={"dash": "dot", "color": INK},
-                     annotation_text="the question as text")  # fmt: skip
+    # A trace, not `add_vline`: on a logarithmic axis that one's label would stretch the axis to its logarithm.
+    text_bytes = summary["sizes"]["text_bytes"]
+    figure.add_scatter(x=[text_bytes] * 2, y=[0, 100], mode="lines+text", text=["the question as text", ""],
+                       textposition="middle right", showlegend=False, line={"dash": "dot", "color": INK})  # fmt: skip
+    figure.update_yaxes(range=[-3, 108])
     figure.update_xaxes(title_text="Bytes per question", type="log")
     figure.update_yaxes(title_text="Right answers, per cent")
     return styled(figure, "What quantised soft tokens cost and keep", 760)

@@ -69,7 +69,7 @@ def text_transfer_sentence(rows: Sequence[Mapping]) -> str:
         verb = "beats" if versus["effect"] > 0 else "loses to" if versus["effect"] < 0 else "equals"
         said.append(
             f"Latent {verb} {arm} by {abs(100 * versus['effect']):.1f} points"
-            + (f" (p = {format_p(versus['p_holm'])} after Holm)." if sure else ", which is within chance.")
+            + (f" (p {format_p(versus['p_holm'])} after Holm)." if sure else ", which is within chance.")
         )
     return " ".join(said)
 
