@@ -14,7 +14,7 @@ FLOORS = {
     "models": 1, "translators": 1, "wire": 1,
     "inputs": 2, "alignment": 2, "losses": 2, "objective": 2,
     "training": 3, "generation": 3, "arms": 3, "benchmark": 3, "minipair": 3,
-    "experiment": 4, "harness": 4, "costs": 4, "diagnostics": 4, "probe": 4, "counterfactual": 4, "controls": 4,
+    "experiment": 4, "harness": 4, "diagnostics": 4, "probe": 4, "counterfactual": 4, "controls": 4,
     "inference": 5, "comparison": 5, "suite": 5, "jobs": 5, "__main__": 5, "__init__": 0,
 }  # fmt: skip
 ANALYSIS = {

@@ -5,7 +5,7 @@ import torch
 
 from lab.arms import Bridge
 from lab.config import RunConfig
-from lab.costs import (
+from lab.benchmark import (
     TIMED_ARMS,
     check_kv,
     decode,
