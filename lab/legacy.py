@@ -262,7 +262,7 @@ class _Problem(Exception):
 
 def _lines(data: bytes) -> Iterable[bytes]:
     """Lines end in \\n alone: texts may hold other separators. An empty rest after the last one is no line."""
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff") and b"\0" in data[:64]:  # without zeros it is damage, not UTF-16
         data = data.decode("utf-16", "replace").encode("utf-8")
     lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     return lines if lines[-1] else lines[:-1]
@@ -310,10 +310,10 @@ def _without_surrogates(value):
     return [_without_surrogates(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _text(row: Mapping, key: str, kinds: tuple = (str,)) -> str | None:
+def _text(row: Mapping, key: str) -> str | None:
     """A text of a row, None where it is missing or null. Another type is a problem."""
     value = row.get(key)
-    if value is not None and (not isinstance(value, kinds) or isinstance(value, bool) and bool not in kinds):
+    if value is not None and not isinstance(value, str):
         raise _Problem(f"'{key}' is a {type(value).__name__}, not a text")
     return value
 
@@ -346,6 +346,9 @@ def _new_record(row: dict, notes: list[str]) -> dict:
             raise _Problem(f"arm '{arm}' has no true or false 'correct'")
         for key in ("text", "extracted", "saw"):
             _text(answer, key)
+        for key in ("prompt_tokens", "soft_tokens", "new_tokens"):
+            if answer.get(key) is not None and type(answer[key]) is not int:
+                raise _Problem(f"arm '{arm}': '{key}' is a {type(answer[key]).__name__}, not a whole number")
         if missing := [key for key in ("text", "extracted", "saw") if answer.get(key) is None]:
             notes.append(f"arm '{arm}' lacks {', '.join(missing)}")
         record["arms"][arm] = dict.fromkeys(FACTS) | answer
