@@ -21,6 +21,7 @@ from lab.records import write_text
 from lab.reported import CLAIMS, REPORTED, RUNS, Reported
 from lab.stats import mcnemar, wilson
 from lab.summarize import COLUMNS, summarize
+from lab.tables import format_p
 from lab.tasks.gsm8k import GSM8K
 from lab.tasks.scoring import INVALID, STOP, final_answer, same_answer
 
@@ -81,6 +82,10 @@ class Archive:
             return self._of.get((run.name, step)) if run else None
         looks = [entry for entry in self.steps if entry["run"] == run.name and entry["step"] != FINAL]
         return max(looks, key=lambda entry: _either(entry, "bridged_acc")[0] or 0, default=None)
+
+    def label(self, run: RunFiles) -> str:
+        """The short name that the documents' run has in RUNS, or else the run's own name."""
+        return next((short for short in RUNS if self.run(short) is run), run.name)
 
     def records(self, run: RunFiles, step: int | str) -> list[dict]:
         return read_step(run.step(step).path).records
@@ -212,11 +217,15 @@ def _plain(text: str) -> str:
 
 
 def verdict_counts(rows: Sequence[Mapping]) -> list[dict]:
-    """How many numbers of each document agree, differ, or cannot be checked here."""
+    """How many numbers of each document agree, differ, or cannot be checked here; how many quotes were found in it."""
     order = (AGREES, DIFFERS, ABSENT, UNCHECKABLE)
     documents = list(dict.fromkeys(row["place"].split(":")[0] for row in rows))
     counts = Counter((row["place"].split(":")[0], row["verdict"]) for row in rows)
-    return [{"document": name} | {verdict: counts[name, verdict] for verdict in order} for name in documents]
+    found = Counter(row["place"].split(":")[0] for row in rows if row["quote_found"])
+    return [
+        {"document": name} | {verdict: counts[name, verdict] for verdict in order} | {"quotes found": found[name]}
+        for name in documents
+    ]
 
 
 # --- the leak ---------------------------------------------------------------------------------------------------------
@@ -241,11 +250,11 @@ def leak_examples(archive: Archive, short: str = "sweep") -> list[dict]:
     text, rows, begin = log_text(run.log_path), [], 0
     for evaluated in _EVALUATED.finditer(text):
         for number, gold, answer, start in _EXAMPLE.findall(text[begin : evaluated.start()]):
-            generated = start.strip()
+            generated = " ".join(start.split())
             rows.append(
                 {
                     "step": int(evaluated[1]) if evaluated[1] else FINAL,
-                    "accuracy": float(evaluated[2]),
+                    "accuracy, %": round(100 * float(evaluated[2]), 1),
                     "example": int(number),
                     "gold": gold.strip(),
                     "scored as": answer.strip()[:24],
@@ -269,7 +278,8 @@ def settings_table(archive: Archive) -> list[dict]:
         config, log = run.config, run.log
         rows.append(
             {
-                "run": run.name,
+                "run": archive.label(run),
+                "folder": run.name,
                 "direction": f"{_model(config.get('source_model'))} → {_model(config.get('target_model'))}",
                 "soft tokens set": config.get("soft_tokens"),
                 "soft tokens used": log.soft_tokens,
@@ -300,7 +310,10 @@ def same_settings(archive: Archive, ignored: Sequence[str] = PATHS) -> list[dict
             a, b = one.log.config, other.log.config
             keys = sorted(key for key in a.keys() | b.keys() if key not in ignored and a.get(key) != b.get(key))
             verdict = "the same settings: replicates" if not keys else f"{len(keys)} settings differ"
-            rows.append({"run": one.name, "and": other.name, "verdict": verdict, "differ in": ", ".join(keys)})
+            differing = ", ".join(keys[:12]) + (f" and {len(keys) - 12} more" if len(keys) > 12 else "")
+            rows.append(
+                {"run": archive.label(one), "and": archive.label(other), "verdict": verdict, "differ in": differing}
+            )
     return rows
 
 
@@ -316,7 +329,7 @@ def saw_table(archive: Archive) -> list[dict]:
             saw = answer["saw"]
             rows.append(
                 {
-                    "run": run.name,
+                    "run": archive.label(run),
                     "arm": arm,
                     "soft tokens": answer["soft_tokens"],
                     "reads the question as text": answer["context_aware"],
@@ -363,7 +376,7 @@ def paired_table(archive: Archive) -> list[dict]:
             either = sum(a or b for a, b in zip(right["source"], right["target"], strict=True))
             rows.append(
                 {
-                    "run": run.name,
+                    "run": archive.label(run),
                     "step": file.step,
                     "n": n,
                     "latent": sum(right["latent"]),
@@ -374,7 +387,7 @@ def paired_table(archive: Archive) -> list[dict]:
                     "difference, points": "{:+.1f} [{:+.1f}, {:+.1f}]".format(
                         *(100 * value for value in (test["difference"], *test["ci95"]))
                     ),
-                    "p (exact McNemar)": round(test["p"], 4),
+                    "p (exact McNemar)": format_p(test["p"]),
                     "source or target right": either,
                 }
             )
@@ -393,7 +406,7 @@ def scorer_table(archive: Archive) -> list[dict]:
                 continue
             rows.append(
                 {
-                    "run": run.name,
+                    "run": archive.label(run),
                     "step": file.step,
                     "n": len(answers),
                     "right as recorded": sum(answer["correct"] for answer, _ in answers),

@@ -158,14 +158,16 @@ def cells_table(accuracies: Mapping[str, Mapping[str, float]]) -> "pandas.DataFr
     return (100 * pandas.DataFrame(accuracies).T).round(1)
 
 
+# The class is doubled to outrank JupyterLab's own rule for tables.
 TABLE_STYLE = """<style>
-.lab-table{border-collapse:collapse;font:13px/1.45 system-ui,-apple-system,"Segoe UI",sans-serif;
-color:#22262b;margin:6px 0}
-.lab-table th{text-align:left;font-weight:600;border-bottom:1.5px solid #22262b;padding:4px 12px 4px 0;
-vertical-align:bottom}
-.lab-table td{text-align:left;border-bottom:1px solid #e9ebee;padding:4px 12px 4px 0;vertical-align:top;max-width:420px;
-overflow-wrap:anywhere;white-space:pre-wrap}
-.lab-table td.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.lab-table.lab-table{border-collapse:collapse;font:13px/1.45 system-ui,-apple-system,"Segoe UI",sans-serif;
+color:#22262b;background:#fff;margin:6px 0}
+.lab-table.lab-table th{text-align:left;font-weight:600;border-bottom:1.5px solid #22262b;padding:4px 14px 4px 0;
+vertical-align:bottom;max-width:130px;white-space:normal}
+.lab-table.lab-table td{text-align:left;border-bottom:1px solid #e9ebee;padding:4px 14px 4px 0;vertical-align:top;
+max-width:400px;overflow-wrap:break-word;white-space:pre-wrap}
+.lab-table.lab-table td.number{white-space:nowrap}
+.lab-table.lab-table .number{text-align:right;font-variant-numeric:tabular-nums}
 </style>"""
 
 
@@ -181,6 +183,11 @@ def html_table(rows: Sequence[Mapping], columns: Sequence[str] | None = None, em
         shown = f"{value:,.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(shown)
         return f'<td class="number">{html.escape(shown)}</td>' if number else f"<td>{html.escape(shown)}</td>"
 
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
+    def head(name: str) -> str:
+        values = [row.get(name) for row in rows if row.get(name) is not None]
+        number = values and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+        return f'<th class="number">{html.escape(name)}</th>' if number else f"<th>{html.escape(name)}</th>"
+
+    heads = "".join(map(head, columns))
     body = "".join("<tr>" + "".join(cell(row.get(name)) for name in columns) + "</tr>" for row in rows)
-    return f'{TABLE_STYLE}<table class="lab-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f'{TABLE_STYLE}<table class="lab-table"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>'
