@@ -357,6 +357,40 @@ def _claimable(answer: Mapping) -> str:
     return "no: the text is there" if answer["context_aware"] else "if fewer than the question's tokens"
 
 
+_LAYOUT = re.compile(
+    r"LABEL ALIGNMENT DIAGNOSTIC.*?Input embeddings shape: torch\.Size\(\[\d+, (\d+), .*?"
+    r"Supervised tokens per sample: \[([\d, ]+)\]",
+    re.S,
+)
+
+
+def training_layout(archive: Archive) -> list[dict]:
+    """What the target read in training, from the log's diagnostic of one batch, beside what it read when evaluated.
+
+    The longest sample fills its row: positions that are neither soft tokens nor supervised answer would be the
+    question. None are left where the target was trained without the question and evaluated with it.
+    """
+    rows = []
+    for run in archive.runs:
+        found = _LAYOUT.search(log_text(run.log_path)) if run.log_path else None
+        if not found:
+            continue
+        positions, longest = int(found[1]), max(int(count) for count in found[2].split(",") if count.strip())
+        # an adapter adds to the embeddings of the text, it takes no positions of its own
+        soft = 0 if run.log.config.get("soft_injection") == "adapter" else run.log.soft_tokens or 0
+        rows.append(
+            {
+                "run": archive.label(run),
+                "positions": positions,
+                "soft tokens": soft,
+                "answer tokens": longest,
+                "left for the question": positions - soft - longest,
+                "evaluated with": run.log.config.get("eval_prompt_mode"),
+            }
+        )
+    return rows
+
+
 # --- statistics -------------------------------------------------------------------------------------------------------
 
 

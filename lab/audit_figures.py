@@ -85,7 +85,7 @@ def differences_figure(rows: Sequence[Mapping]) -> go.Figure:
     shown = [row for row in rows if row["unit"] == "%" and row["verdict"] == DIFFERS]
     shown += [row for row in rows if row["unit"] == "%" and row["verdict"] == ABSENT
               and row["reread"] is not None and abs(row["reread"] - row["reported"]) > 0.051]  # fmt: skip
-    figure = _figure("Reported accuracies that the rows do not give", 900, 130 + 24 * len(shown), 330)
+    figure = _figure("Reported accuracies that rows or logs do not give", 900, 130 + 24 * len(shown), 330)
     if not shown:
         return _empty(figure, "none differs, or no rows are here")
     names = [f"{row['place']}  {row['what'].replace('_', ' ').replace(f' {FINAL}', ' the end')}" for row in shown]

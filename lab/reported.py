@@ -251,8 +251,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("REPORT.md:71", "Soft-token compression beats native text processing", "does not stand",
           "The 81.5 % are the leak; every later run above 5 % read the whole question as text as well."),
     Claim("REPORT.md:22", "The 128-token run closes to 3-4 points below the target", "not shown",
-          "True of step 1250, the best of ten looks (p = 0.54, difference -2 points, 95 % interval -7 to +3). "
-          "The final "
+          "Step 1250, the best of ten looks, is 2 points below (95 % interval -7 to +3, p = 0.54). The final "
           "evaluation is 7 points below, p = 0.024, uncorrected. 200 questions cannot tell 3 points from none."),
     Claim("REPORT.md:153", "KL alignment and a smaller prompt weight are what stabilised training", "not shown",
           "The three runs compared logged one configuration; 129, 125 and 131 of 200 measure noise between "

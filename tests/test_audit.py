@@ -138,6 +138,21 @@ def test_the_leak_is_read_from_the_old_log(tmp_path):
     assert second["generated"] == "" and second["gold"] == "3"
 
 
+def test_the_log_tells_whether_training_showed_the_question(tmp_path):
+    log = run_of(tmp_path / "r", 128) / "train.log"
+    log.write_text(
+        log.read_text() + "LABEL ALIGNMENT DIAGNOSTIC (Step 0)\n  Input embeddings shape: torch.Size([2, 261, 4096])\n"
+        "  Supervised tokens per sample: [87, 133]\n"
+    )
+    row = audit.training_layout(audit.Archive(tmp_path))[0]
+    assert (row["positions"], row["soft tokens"], row["answer tokens"], row["left for the question"]) == (
+        261,
+        128,
+        133,
+        0,
+    )
+
+
 def test_kv_and_compression_arithmetic():
     assert audit.kv_bytes_per_token("Llama-3.1-8B") == 128 * 1024
     assert audit.kv_bytes_per_token("Llama-3.1-8B", 32) == 512 * 1024
