@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lab.errors import LabError
-from lab.legacy import RunFiles, find_runs, read_step
+from lab.legacy import RunFiles, StepFile, find_runs, read_step
 from lab.logs import FINAL
 from lab.reported import RUNS
 from lab.summarize import summarize
@@ -55,8 +55,16 @@ class Archive:
         """The short name that the documents' run has in RUNS, or else the run's own name."""
         return next((short for short in RUNS if self.run(short) is run), run.name)
 
-    def records(self, run: RunFiles, step: int | str) -> list[dict]:
-        return read_step(run.step(step).path).records
+    def read(self, file: StepFile) -> list[dict]:
+        """The records of one file; none where it cannot be opened, which `reports` says already."""
+        try:
+            return read_step(file.path).records
+        except LabError:
+            return []
+
+    def last(self, run: RunFiles) -> list[dict]:
+        """The records of a run's last evaluation; none without files."""
+        return self.read(run.steps[-1]) if run.steps else []
 
 
 def either(entry: Mapping | None, name: str) -> tuple[float | None, str]:

@@ -11,7 +11,6 @@ from scipy.stats import binom
 
 from lab.archive import Archive
 from lab.errors import LabError
-from lab.legacy import read_step
 from lab.logs import FINAL, log_text
 from lab.stats import mcnemar, wilson
 from lab.tables import format_p
@@ -106,7 +105,7 @@ def saw_table(archive: Archive) -> list[dict]:
     """Per run (last file) and arm: what it read, and whether compression may be claimed for it."""
     rows = []
     for run in archive.runs:
-        records = archive.records(run, run.steps[-1].step) if run.steps else []
+        records = archive.last(run)
         for arm in ("source", "target", "latent"):
             if not (records and arm in records[0]["arms"]):
                 continue
@@ -181,7 +180,7 @@ def paired_table(archive: Archive) -> list[dict]:
     rows = []
     for run in archive.runs:
         for file in run.steps:
-            records = {record["id"]: record for record in read_step(file.path).records}
+            records = {record["id"]: record for record in archive.read(file)}
             complete = [r["arms"] for r in records.values() if {"source", "target", "latent"} <= r["arms"].keys()]
             if not complete:
                 continue
@@ -216,7 +215,7 @@ def scorer_table(archive: Archive) -> list[dict]:
     rows = []
     for run in archive.runs:
         for file in run.steps:
-            answers = [(row["arms"]["latent"], row["gold"]) for row in read_step(file.path).records if
+            answers = [(row["arms"]["latent"], row["gold"]) for row in archive.read(file) if
                        (row["arms"].get("latent") or {}).get("text") is not None]  # fmt: skip
             if not answers:
                 continue
@@ -251,6 +250,6 @@ def selection_bias(accuracy: float, n: int, looks: int) -> float:
 def question_bytes(archive: Archive) -> float | None:
     """Mean UTF-8 bytes of the archived questions; None without rows."""
     for run in archive.runs:
-        if run.steps:
-            return mean(len(row["question"].encode("utf-8")) for row in archive.records(run, run.steps[-1].step))
+        if records := archive.last(run):
+            return mean(len(row["question"].encode("utf-8")) for row in records)
     return None
