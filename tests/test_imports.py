@@ -17,6 +17,7 @@ FLOORS = {
     "experiment": 4, "jobs": 5, "suite": 5, "__main__": 5, "__init__": 0,
 }  # fmt: skip
 ANALYSIS = {"stats", "summary", "claims", "legacy", "figures", "tables", "browser"}
+ANALYSIS |= {"logs", "runfiles", "summarize", "reported", "archive", "costs", "audit_tables", "audit", "audit_figures"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
