@@ -139,7 +139,7 @@ class DiT(nn.Module, PyTorchModelHubMixin):
     def velocity(
         self, x: Tensor, time: Tensor, read: tuple[Tensor, Tensor], mask: Tensor, places: Tensor | None
     ) -> Tensor:
-        """The flow's direction [B, K, target_dim] at `x` and `time` [B]: towards where the network says that it ends."""
+        """The flow's direction [B, K, target_dim] at `x` and `time` [B]: towards where the network sees its end."""
         pooled, states = read
         condition = self.time(time_embedding(time, pooled.shape[1])) + pooled
         hidden = self.noisy_in(x) + self.places[-x.shape[1] :]
