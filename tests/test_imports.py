@@ -20,6 +20,7 @@ ANALYSIS = {
     "stats", "summary", "claims", "evidence", "extraction", "hypotheses", "verdicts", "legacy", "figures", "tables",
     "browser",
 }  # fmt: skip
+ANALYSIS |= {"logs", "runfiles", "summarize", "reported", "archive", "costs", "audit_tables", "audit", "audit_figures"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
