@@ -148,6 +148,14 @@ def test_direction_compares_the_gaps_of_a_pair_and_its_mirror(tmp_path):
     assert row_of(judged, "direction_matters")["effect"] > 0.4
 
 
+def test_hotpotqa_is_judged_on_its_own_runs(tmp_path):
+    here, there = seeds(tmp_path, "gsm"), seeds(tmp_path, "hotpot", task="hotpotqa")
+    judged = judge_runs([*here, *there])
+    assert verdicts(judged)["generalises_hotpotqa"] == "supported"
+    assert judged["main"] == ["gsm1", "gsm2", "gsm3"]
+    assert verdicts(judge_runs(here))["generalises_hotpotqa"] == "not run"
+
+
 def test_the_family_is_all_that_was_declared(tmp_path):
     judged = judge_runs(seeds(tmp_path, "a", count=1))
     assert judged["family"] == len(CLAIMS) == len({claim.key for claim in CLAIMS})

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 pytest.importorskip("lm_eval", reason="lm_eval is not installed: `pip install lm_eval`")
 
@@ -27,6 +28,7 @@ SHIPPED = ROOT / "lab" / "pairs" / "mini" / "translator"
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A run folder as training leaves it, around the shipped translator."""
+    torch.set_num_threads(1)  # models this small only wait for each other's threads
     folder = tmp_path_factory.mktemp("runs") / "shipped"
     shutil.copytree(SHIPPED, folder / "checkpoints" / "best")
     config = RunConfig.from_parameters(
@@ -55,7 +57,8 @@ def through_harness(run: Path, arm: str, questions, folder: Path) -> tuple[list[
     return [sample["resps"][0][0] for sample in samples], found["results"]["minigsm_local"]["exact_match,strict-match"]
 
 
-def same_texts(run, tmp_path, monkeypatch, count):
+@pytest.mark.slow
+def test_two_hundred_questions_give_the_same_texts(run, tmp_path, monkeypatch, count=200):
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     config = RunConfig.from_yaml(run / "config.yaml")
@@ -67,15 +70,6 @@ def same_texts(run, tmp_path, monkeypatch, count):
         texts, accuracy = through_harness(run, arm, questions, tmp_path)
         assert texts == [row["arms"][arm]["text"] for row in records]
         assert accuracy == pytest.approx(sum(row["arms"][arm]["correct"] for row in records) / count)
-
-
-def test_a_few_questions_give_the_same_texts(run, tmp_path, monkeypatch):
-    same_texts(run, tmp_path, monkeypatch, 8)
-
-
-@pytest.mark.slow
-def test_two_hundred_questions_give_the_same_texts(run, tmp_path, monkeypatch):
-    same_texts(run, tmp_path, monkeypatch, 200)
 
 
 def test_a_prompt_falls_into_the_parts_of_a_layout():
@@ -97,3 +91,19 @@ def test_what_it_cannot_do_it_says(run):
     model = LabModel(run=str(run), arm="target", device="cpu")
     with pytest.raises(LabError, match="generate_until"):
         model.loglikelihood([])
+
+
+def test_the_prompt_of_gsm8k_cot_is_understood():
+    """Built as the harness builds it, out of its own file: eight exemplars, then the question."""
+    import lm_eval
+    import yaml
+
+    text = (Path(lm_eval.__file__).parent / "tasks" / "gsm8k" / "gsm8k-cot.yaml").read_text()
+    task = yaml.safe_load(text)
+    form = task["doc_to_text"]
+    samples = task["fewshot_config"]["samples"]
+    shots = [form.replace("{{question}}", sample["question"]) + " " + sample["target"] + "\n\n" for sample in samples]
+    question = "Ana has 3 figs. How many figs?"
+    parts = split_prompt("".join(shots) + form.replace("{{question}}", question))
+    assert parts == {"instruction": "", "shots": "".join(shots), "question": question}
+    assert len(shots) == task["num_fewshot"] == 8

@@ -21,6 +21,7 @@ ANALYSIS = {
     "stats", "summary", "claims", "evidence", "extraction", "hypotheses", "verdicts", "legacy", "figures", "tables",
     "browser", "cost_figures", "bridge_figures", "evidence_figures",
 }  # fmt: skip
+ANALYSIS |= {"logs", "runfiles", "summarize", "reported", "archive", "costs", "audit_tables", "audit", "audit_figures"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

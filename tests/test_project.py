@@ -5,9 +5,16 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from lab import jobs
+from lab.config import SECTION_OF, PairConfig, RunConfig
+from lab.generation import generate
+from lab.models import load_pair
+from lab.records import RunDirectory
+from lab.tasks import load_task
+from lab.training import train
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -27,8 +34,7 @@ def test_notebooks_have_a_parameters_cell(path):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "papermill_jobs").glob("*.yaml")), ids=lambda path: path.stem)
 def test_jobs_are_valid(path, tmp_path):
-    if jobs.read_job(path)["notebook"] is not None:
-        jobs.plan(path, runs=tmp_path)
+    jobs.plan(path, runs=tmp_path)
 
 
 def test_the_environment_is_the_lock():
@@ -43,3 +49,57 @@ def test_the_lock_is_exact_and_names_no_place():
     assert not any(line.lower().startswith("nvidia") for line in lines)
     needed = {"papermill", "jupyterlab", "transformers", "pytest", "ruff", "nbstripout", "typer"}
     assert needed <= {line.split("==")[0] for line in lines}
+
+
+def train_configs():
+    """Every job of 01_train with the effective parameters of its run."""
+    notebook = jobs.notebook_parameters(ROOT / "notebooks" / "01_train.ipynb")
+    defaults = {name: parameter.default for name, parameter in notebook.items()}
+    for path in sorted((ROOT / "papermill_jobs").glob("*.yaml")):
+        job = jobs.read_job(path)
+        if job["notebook"] == "01_train" and path.stem != "documents":  # that one is the ground of others, and 1b
+            yield (
+                path.stem,
+                {name: value for name, value in {**defaults, **job["parameters"]}.items() if name in FIELDS},
+            )
+
+
+FIELDS = {"name", *SECTION_OF}
+TRAIN = dict(train_configs())
+
+
+def test_no_two_jobs_are_the_same_experiment():
+    """Three earlier "ablations" had logged configs that differed only in paths."""
+    hashes = {}
+    for name, flat in TRAIN.items():
+        config = RunConfig.from_parameters(**flat)
+        assert config.hash() not in hashes, f"{name} is the same experiment as {hashes[config.hash()]}"
+        hashes[config.hash()] = name
+
+
+@pytest.mark.parametrize("name", TRAIN)
+def test_every_job_trains_on_the_embedded_pair(name, embedded_pair, tmp_path):
+    """The whole objective of the job, at a size that a test can afford, for two steps."""
+    small = {"pair": "mini", "dtype": "float32", "width": 48, "heads": 4, "depth": 1, "steps": 2, "warmup_steps": 0,
+             "batch_size": 2, "decode_every": 1, "decode_tokens": 4, "contrast_start": 0, "start_from": "",
+             "shots": 0}  # fmt: skip
+    flat = TRAIN[name] | small
+    flat["soft_tokens"] = min(flat["soft_tokens"], 12)
+    if flat["question_until"]:
+        flat["question_until"] = 1
+    if isinstance(flat["source_layers"], list):
+        flat["source_layers"] = [1, 2]
+    if flat["task"] in ("hotpotqa", "gsm8k"):
+        flat |= {"task": "minigsm", "evidence": "source"}
+    config = RunConfig.from_parameters(**flat)
+    run = RunDirectory.create(tmp_path / "run", config)
+    train(config, embedded_pair, load_task(config.task), run, decode=generate)
+    rows = [row for row in run.metrics() if row["kind"] == "step"]
+    weights = {name.removesuffix("_weight") for name, value in flat.items() if name.endswith("_weight") and value}
+    assert len(rows) == 2 and set(rows[1]["terms"]) == weights
+
+
+@pytest.fixture(scope="module")
+def embedded_pair():
+    torch.set_num_threads(1)
+    return load_pair(PairConfig(device="cpu"))

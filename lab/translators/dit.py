@@ -3,6 +3,10 @@
 Blocks with AdaLN-zero after Peebles and Xie (2023, section 3.2); the straight-line flow and its loss after Liu, Gong
 and Liu (2023, equation 1); guidance with a learned unconditional vector after Ho and Salimans (2022).
 
+The network predicts where the flow ends, and the velocity follows from it (x-prediction: Li and He 2025, table 1). A
+network that predicts the velocity has to cancel the noise it was given before anything it says can be heard: trained
+so, the language-model loss stayed at that of a constant prompt.
+
 The language-model loss reads what sampling gives. A teacher shapes the flow loss alone: it never touches the sample.
 """
 
@@ -18,6 +22,7 @@ from lab.translators.contract import Teacher, TranslatorOutput, as_long_as_sourc
 from lab.translators.resampler import Attention, LayerMix
 
 NOISE_SEED = 77
+NEAREST = 0.05  # to the flow's end: the velocity there is a difference over almost no time
 
 
 def time_embedding(time: Tensor, width: int) -> Tensor:
@@ -134,14 +139,15 @@ class DiT(nn.Module, PyTorchModelHubMixin):
     def velocity(
         self, x: Tensor, time: Tensor, read: tuple[Tensor, Tensor], mask: Tensor, places: Tensor | None
     ) -> Tensor:
-        """The flow's direction [B, K, target_dim] at `x` and `time` [B]."""
+        """The flow's direction [B, K, target_dim] at `x` and `time` [B]: towards where the network sees its end."""
         pooled, states = read
         condition = self.time(time_embedding(time, pooled.shape[1])) + pooled
         hidden = self.noisy_in(x) + self.places[-x.shape[1] :]
         for block in self.blocks:
             hidden = block(hidden, condition, states, mask, places)
         shift, scale = self.output_modulation(F.silu(condition))[:, None].chunk(2, dim=-1)
-        return self.output(self.output_norm(hidden) * (1 + scale) + shift)
+        end = self.output(self.output_norm(hidden) * (1 + scale) + shift)
+        return (end - x) / (1 - time).clamp_min(NEAREST)[:, None, None]
 
     def sample(self, source: SourceStates, noise: Tensor, places: Tensor | None) -> Tensor:
         """Euler steps from noise [B, K, target_dim]; in training the gradient runs through the last of them."""
