@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from lab.arms import Bridge, evaluate
 from lab.arms.text import DEFAULT_CASCADE
-from lab.config import RunConfig
 from lab.benchmark import TIMED_ARMS, question_costs, seconds_by_length, sizes, token_f1
+from lab.config import RunConfig
 from lab.errors import LabError
 from lab.models import Pair
 from lab.records import write_jsonl, write_text

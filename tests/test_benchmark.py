@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from lab.arms import Bridge
-from lab.config import RunConfig
 from lab.benchmark import (
     TIMED_ARMS,
     check_kv,
@@ -16,6 +15,7 @@ from lab.benchmark import (
     sizes,
     token_f1,
 )
+from lab.config import RunConfig
 from lab.errors import LabError
 from lab.generation import AnswerCache, generate
 from lab.inference import aggregate, costs_table, inference_rows, write_inference
