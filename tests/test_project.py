@@ -80,7 +80,8 @@ def test_no_two_jobs_are_the_same_experiment():
 @pytest.mark.parametrize("name", TRAIN)
 def test_every_job_trains_on_the_embedded_pair(name, embedded_pair, tmp_path):
     """The whole objective of the job, at a size that a test can afford, for two steps."""
-    small = {"pair": "mini", "source": "", "target": "", "dtype": "float32", "width": 48, "heads": 4, "depth": 1, "steps": 2, "warmup_steps": 0,
+    small = {"pair": "mini", "source": "", "target": "",
+             "dtype": "float32", "width": 48, "heads": 4, "depth": 1, "steps": 2, "warmup_steps": 0,
              "batch_size": 2, "decode_every": 1, "decode_tokens": 4, "contrast_start": 0, "start_from": "",
              "shots": 0}  # fmt: skip
     flat = TRAIN[name] | small
