@@ -78,6 +78,21 @@ def suite(
     print(f"{len(outcomes)} runs finished")
 
 
+@app.command()
+def summarize(
+    path: Annotated[Path, typer.Argument(help="A run, a folder of runs, or one eval_samples file; old or new.")],
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON list instead of tables.")] = False,
+) -> None:
+    """Accuracies and the paired test of every step, from the rows and from the log. What cannot be read is named."""
+    from lab.summarize import summaries_text, summarize
+
+    reports: list[str] = []
+    objects = summarize(path, reports)
+    print(json.dumps(objects, indent=2) if as_json else summaries_text(objects))
+    for report in reports:
+        print("".join(letter if letter.isprintable() else "?" for letter in report), file=sys.stderr)
+
+
 def main() -> None:
     """Run a command; what the user can mend is one line on stderr and exit code 1."""
     try:

@@ -16,7 +16,7 @@ FLOORS = {
     "training": 3, "generation": 3, "arms": 3, "benchmark": 3, "minipair": 3,
     "experiment": 4, "jobs": 5, "__main__": 5, "__init__": 0,
 }  # fmt: skip
-ANALYSIS = {"stats", "summary", "claims", "legacy", "figures", "tables", "browser"}
+ANALYSIS = {"stats", "summary", "claims", "logs", "legacy", "summarize", "audit", "figures", "tables", "browser"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
