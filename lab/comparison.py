@@ -1,4 +1,4 @@
-"""Side a against side b on the same questions: alignment, the flip matrix, filters, and the paired result of a selection.
+"""Side a against side b on the same questions: alignment, flip matrix, filters, the paired result of a selection.
 
 A side is one arm at one step of one run, so arm against arm, step against step and run against run are one thing.
 """

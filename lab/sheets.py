@@ -20,7 +20,7 @@ from lab.tasks import question_id
 from lab.tasks.scoring import INVALID
 
 RIGHT, WRONG, UNKNOWN = 1, 0, -1
-KEPT_BYTES = 100_000_000  # of step files whose records stay in memory; as Python objects they take two to three times that
+KEPT_BYTES = 100_000_000  # of step files whose records stay; as Python objects they take two to three times that
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class Verdicts:
 class Sheet:
     """One step file: records by question, each question once, in file order.
 
-    `duplicates`: ids of the rows that repeat a question (the first counts); `problems`: (line, reason) of the rows
-    that could not be read.
+    `duplicates`: ids of the rows that repeat a question (the first counts); `report`: `file:line: reason` of what
+    could not be read or is odd.
     """
 
-    def __init__(self, records: Sequence[dict], problems: Sequence[tuple[int, str]] = ()):
+    def __init__(self, records: Sequence[dict], report: Sequence[str] = ()):
         self.records: list[dict] = []
         self.duplicates: list[str] = []
-        self.problems = [(line, clean(reason)) for line, reason in problems]
+        self.report = [clean(line) for line in report]
         seen: set[str] = set()
         for record in records:
             key = clean(record.get("id") or question_id(str(record.get("question", ""))))
@@ -116,23 +116,26 @@ _FLAGS = {
 }
 
 
-def located(folder: str | Path) -> Path:
-    """`folder`, or, where a relative path is not here, the same beside the folder above (a notebook's own place)."""
-    folder = Path(folder).expanduser()
-    for place in (folder, Path("..") / folder):
-        if place.exists():
-            return place
-    raise LabError(f"{folder} does not exist; give a folder with eval_samples_step_*.jsonl files, or train a run first.")
+def open_runs(folder: str | Path) -> list[RunFiles]:
+    """The runs with step files in `folder`. A relative path is looked for here and then in the folder above, so that a
+    notebook finds the repository's runs from its own folder too. Raises LabError where there are none."""
+    folder, reason = Path(folder).expanduser(), None
+    for place in (folder,) if folder.is_absolute() else (folder, Path("..") / folder):
+        try:
+            if runs := [run for run in find_runs(place) if run.steps]:
+                return runs
+        except LabError as error:
+            reason = reason or error
+    raise LabError(
+        f"{folder} holds no eval_samples_step_*.jsonl file; train a run first (`make demo`), or give its folder."
+    ) from reason
 
 
 class Library:
     """The runs of a folder. `runs` in the order of their names; sheets are read on demand."""
 
     def __init__(self, folder: str | Path, kept_bytes: int = KEPT_BYTES):
-        place = located(folder)
-        self.runs: list[RunFiles] = [run for run in find_runs(place) if run.steps]
-        if not self.runs:
-            raise LabError(f"{place} holds no eval_samples_step_*.jsonl file; give the folder of a run that has some.")
+        self.runs = open_runs(folder)
         self._kept_bytes = kept_bytes
         self._sheets: OrderedDict[tuple[int, object], tuple[Sheet, int]] = OrderedDict()
         self._verdicts: dict[tuple[int, object], Verdicts] = {}
@@ -151,7 +154,7 @@ class Library:
         if path is None:
             raise LabError(f"run {self.runs[run].name} has no step {step}; it has {self.steps(run)}.")
         read = read_step(path)
-        sheet = Sheet(read.records, read.problems)
+        sheet = Sheet(read.records, read.report())
         self._sheets[key] = sheet, Path(path).stat().st_size
         self._verdicts[key] = sheet.verdicts
         # two always stay: the comparison on the screen
@@ -159,8 +162,13 @@ class Library:
             self._sheets.popitem(last=False)
         return sheet
 
-    def verdicts(self, run: int, step: object, read: bool = False) -> Verdicts | None:
-        """What is known of a file; None where it was not read yet, unless `read`."""
-        if read and (run, step) not in self._verdicts:
-            self.sheet(run, step)
+    def verdicts(self, run: int, step: object) -> Verdicts | None:
+        """What is known of a file; None where it was not read yet."""
         return self._verdicts.get((run, step))
+
+    def read(self, run: int, step: object) -> None:
+        """Read a file for its verdicts. One that cannot be opened has none."""
+        try:
+            self.sheet(run, step)
+        except LabError:
+            self._verdicts[run, step] = Verdicts((), {}, {})

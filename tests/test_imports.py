@@ -17,6 +17,7 @@ FLOORS = {
     "experiment": 4, "jobs": 5, "__main__": 5, "__init__": 0,
 }  # fmt: skip
 ANALYSIS = {"stats", "summary", "claims", "logs", "legacy", "summarize", "audit", "figures", "tables", "browser"}
+ANALYSIS |= {"answers", "sheets", "comparison", "tags", "desk", "screen", "export"}  # the sample browser's
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
