@@ -3,6 +3,7 @@
 
 const MARK = { right: "✓", wrong: "✗", unknown: "·" };
 const WORD = { right: "✓ right", wrong: "✗ wrong", unknown: "not scored" };
+const PAUSE = 300; // ms without a key or click before another step is read
 const ANSWER_TAGS = ["good", "bad", "odd"];
 
 function h(tag, props = {}, ...children) {
@@ -28,10 +29,12 @@ function options(select, values, chosen, names = values) {
 
 function render({ model, el }) {
   let number = model.get("done");
-  let waiting = 0; // messages of the reader that are not answered yet
+  let waiting = 0; // messages that are not answered yet
+  let asked = -Infinity; // when the reader last asked for something
   const send = (action, given = {}) => {
     number += 1;
     waiting += 1;
+    if (action !== "more") asked = performance.now();
     root.dataset.asked = String(number);
     model.send({ do: action, with: given, number });
   };
@@ -60,7 +63,7 @@ function render({ model, el }) {
   root.dataset.done = String(number);
 
   let typing = null;
-  search.addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(() => send("choose", { words: search.value }), 80); });
+  search.addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(() => send("choose", { words: search.value }), 60); });
   cell.addEventListener("change", () => send("choose", { cell: cell.value }));
   tagged.addEventListener("change", () => send("choose", { tag: tagged.value }));
   note.addEventListener("change", () => send("note", { text: note.value }));
@@ -159,7 +162,7 @@ function render({ model, el }) {
     if (!blind) {
       const { prompt_tokens: prompt, soft_tokens: soft, new_tokens: made } = answer.tokens;
       parts.push(h("div", { className: "small" }, `reads ${prompt ?? "?"} tokens of text, ${soft ?? "?"} soft; wrote ${made ?? "?"}`));
-      if (answer.scorers.length) parts.push(h("div", { className: "small scorers" }, answer.scorers.join(" · ")));
+      if (answer.scorers.length) parts.push(h("div", { className: "small scorers" }, "scorers disagree, " + answer.scorers.join(" · ")));
       if (answer.saw) {
         const aware = answer.context_aware === true ? " (question included)" : answer.context_aware === false ? " (without the question's text)" : "";
         parts.push(folded("what it saw" + aware, answer.saw));
@@ -214,10 +217,11 @@ function render({ model, el }) {
   function showFoot() {
     const notices = model.get("controls").notices ?? [];
     const unread = model.get("across").unread ?? 0;
+    const busy = unread ? `reading ${unread} more steps` : "";
     const key = (name, what) => h("span", {}, h("kbd", {}, name), " " + what);
     foot.replaceChildren(key("j", "next"), key("k", "previous"), key("s f e", "tag success, failure, enrichment"), key("t", "tag"), key("n", "note"), key("/", "search"), key("b", "blind"), key("x", "export"),
-      h("span", { className: "status" }, model.get("status") || (unread ? `reading ${unread} more steps` : "")),
-      notices.length ? h("details", { className: "notices" }, h("summary", {}, `${notices.length} notes on what is not compared or could not be read`), notices.map((line) => h("div", {}, line))) : null);
+      h("span", { className: "status" }, model.get("status") || busy),
+      notices.length ? h("details", { className: "notices" }, h("summary", {}, `${notices.length} notes on what is not compared or could not be read`), notices.map((line) => h("div", {}, line))) : "");
   }
 
   // ---- keys
@@ -239,12 +243,13 @@ function render({ model, el }) {
   });
 
   // ---- changes from Python; other steps are read while nothing else is asked for
-  const idle = window.requestIdleCallback ?? ((work) => setTimeout(work, 50));
-  let alive = true, reading = false;
+  let alive = true, timer = null;
   function readMore() {
-    if (!alive || reading || waiting > 0 || !(model.get("across").unread > 0)) return;
-    reading = true;
-    idle(() => { if (alive && waiting === 0) send("more"); else reading = false; });
+    clearTimeout(timer);
+    if (!alive || waiting > 0 || !(model.get("across").unread > 0)) return;
+    const pause = asked + PAUSE - performance.now(); // a file takes the kernel longer than a key press may wait
+    if (pause > 0) timer = setTimeout(readMore, pause);
+    else send("more");
   }
   const parts = [["header", [showHead]], ["controls", [showBar, showSide, showFoot]], ["listing", [showList]], ["sample", [showSample]], ["across", [showLower, showFoot]], ["status", [showFoot]]];
   const listeners = parts.map(([name, shows]) => {
@@ -255,15 +260,16 @@ function render({ model, el }) {
   const answered = () => {
     root.dataset.done = String(model.get("done"));
     waiting = Math.max(0, number - model.get("done"));
-    reading = false;
     readMore();
   };
-  model.on("change:done", () => queueMicrotask(answered)); // after the parts of the same message
+  const later = () => queueMicrotask(answered); // after the parts of the same message
+  model.on("change:done", later);
+  listeners.push(["change:done", later]);
   [showBar, showHead, showSide, showList, showSample, showLower, showFoot].forEach((show) => show());
   el.replaceChildren(root);
   showList(); // once more: only now the list has a height to scroll in
   readMore();
-  return () => { alive = false; for (const [name, listener] of listeners) model.off(name, listener); model.off("change:done"); };
+  return () => { alive = false; clearTimeout(timer); for (const [name, listener] of listeners) model.off(name, listener); };
 }
 
 export default { render };

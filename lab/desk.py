@@ -32,12 +32,8 @@ class Desk:
         self.blind, self.status = False, ""
         self.filters: set[str] = set()
         self.flip, self.cell, self.words, self.tag, self.table = "", "", "", "", "arms"
-        run = 0
-        step = library.steps(run)[-1]
-        arms = library.sheet(run, step).arms
-        if not arms:
-            raise LabError(f"{library.runs[run].name}: step {step} holds no arm's answer; open another run.")
-        first, second = usual_sides(arms)
+        run, step = library.first()
+        first, second = usual_sides(library.sheet(run, step).arms)
         self.a, self.b = Side(run, step, first), Side(run, step, second)
         self._compare()
         self.place = 0
@@ -68,7 +64,8 @@ class Desk:
             mask &= np.array([self.tag in self.tags.of(key) for key in comparison.ids], dtype=bool)
         self.unflipped = mask
         self.mask = mask & comparison.flip(self.flip) if self.flip else mask
-        self.order = comparison.order(self.mask)
+        # in blind mode regressions first would say which arm is which
+        self.order = np.flatnonzero(self.mask) if self.blind else comparison.order(self.mask)
         ids = comparison.ids
         places = {ids[row]: place for place, row in enumerate(self.order)}
         self.place = places.get(key, 0)
@@ -136,13 +133,14 @@ class Desk:
     def toggle_filter(self, name: str) -> None:
         if name not in FILTERS:
             raise LabError(f"there is no filter {name!r}; choose one of {', '.join(FILTERS)}.")
-        self.filters ^= {name}
+        if not self.blind:
+            self.filters ^= {name}
         self._select()
 
     def choose(self, flip: str | None = None, cell: str | None = None, words: str | None = None,
                tag: str | None = None) -> None:  # fmt: skip
         """Narrow by a cell of the flip matrix, a cell of the task, words, a tag; "" takes it away again."""
-        if flip is not None:
+        if flip is not None and not self.blind:
             self.flip = flip if flip in FLIPS and flip != self.flip else ""
         self.cell = self.cell if cell is None else cell
         self.words = self.words if words is None else words
@@ -158,7 +156,7 @@ class Desk:
         self.blind = not self.blind
         if self.blind:
             self.filters, self.flip = set(), ""
-            self._select()
+        self._select()
 
     def toggle_tag(self, tag: str, answer: int | None = None) -> None:
         """Tag the question, or the answer shown at place `answer` (its arm goes into the file, blind or not)."""
@@ -168,7 +166,7 @@ class Desk:
             self.tags.toggle(self.key, tag)
         else:
             side = self.columns()[int(answer)]
-            self.tags.toggleanswer(self.key, self.name(side), tag, self.blind)
+            self.tags.toggle_answer(self.key, self.name(side), tag, self.blind)
 
     def note(self, text: str) -> None:
         if self.key is not None:

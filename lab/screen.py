@@ -3,7 +3,7 @@
 In blind mode they hold no arm's name, no verdict, nothing that would tell the arms apart but their texts.
 """
 
-from lab.answers import clean, fold_saw, pieces, verdicts
+from lab.answers import clean, fold_saw, pieces, scorers_disagree, verdicts
 from lab.comparison import FILTERS, Side
 from lab.desk import SHUFFLED, Desk, percent
 from lab.sheets import RIGHT, UNKNOWN, WRONG
@@ -140,8 +140,11 @@ def _shown(desk: Desk, side: Side, place: int, question: str, reference: str) ->
         "pieces": pieces(text, extracted, None if same else reference),
         "scorers": [
             f"{name}: {'right' if verdict else 'wrong'}"
-            for name, verdict in verdicts(text, gold, correct).items() if verdict is not None
-        ],
+            for name, verdict in verdicts(text, gold, correct).items()
+            if verdict is not None
+        ]
+        if scorers_disagree(text, gold, correct)
+        else [],
         "prefix": prefix[:LONGEST], "saw": saw[:LONGEST],
         "tokens": {name: answer.get(name) for name in ("prompt_tokens", "soft_tokens", "new_tokens")
                    if isinstance(answer.get(name), int)},

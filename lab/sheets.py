@@ -144,6 +144,15 @@ class Library:
         """The steps of a run in order: numbers, then "final"."""
         return [step.step for step in self.runs[run].steps]
 
+    def first(self) -> tuple[int, object]:
+        """The last step of the first run; where no answer can be read there, the next one that has some."""
+        for run in range(len(self.runs)):
+            for step in reversed(self.steps(run)):
+                self.read(run, step)
+                if self._verdicts[run, step].correct:
+                    return run, step
+        raise LabError(f"none of the {len(self.runs)} runs holds an answer that can be read; `summarize` names why.")
+
     def sheet(self, run: int, step: object) -> Sheet:
         """The records of one step; read again if its texts were let go. Raises LabError for an unreadable file."""
         key = (run, step)

@@ -72,23 +72,31 @@ def page(width: int = 1500, height: int = 2200):
         browser.close()
 
 
+# The cells get the room: the file browser is folded away.
+RESTORED = """async () => {
+  await window.jupyterapp.restored;
+  await window.jupyterapp.commands.execute('application:toggle-left-area');
+}"""
+IDLE = "() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+ANSWERED = """() => {
+  const asked = document.querySelector('.lab-browser')?.dataset;
+  return asked && (asked.asked === undefined || asked.asked === asked.done);
+}"""
+
+
 def open_notebook(tab, address: str, notebook: str) -> None:
     """Open a notebook and wait for its kernel."""
     tab.goto(f"{address}/lab/tree/{notebook}?reset")
     tab.wait_for_selector(".jp-Notebook")
-    # the cells have the room; the file browser is not needed
-    tab.evaluate("async () => { await window.jupyterapp.restored; await window.jupyterapp.commands.execute('application:toggle-left-area'); }")
-    tab.wait_for_function("""() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'""")
+    tab.evaluate(RESTORED)
+    tab.wait_for_function(IDLE)
 
 
 def run_all(tab) -> None:
-    """Run all cells, as the menu does, and wait until the kernel has nothing to do."""
+    """Run all cells, as the menu does; returns when the last one has run."""
     tab.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
 
 
 def settle(tab) -> None:
     """Wait until the browser component has an answer to everything that was asked."""
-    tab.wait_for_function(
-        "() => { const d = document.querySelector('.lab-browser')?.dataset;"
-        " return d && (d.asked === undefined || d.asked === d.done); }"
-    )
+    tab.wait_for_function(ANSWERED)
