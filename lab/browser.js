@@ -106,7 +106,7 @@ function render({ model, el }) {
       parts.push(figure("exact McNemar, paired", big(`p ${/^[<]/.test(now.p) ? now.p : "= " + now.p}`),
         now.exploratory ? h("span", { className: "lb-badge", title: "A filter is on: these questions were chosen by looking, so p tests nothing." }, "exploratory") : null));
       parts.push(h("div", { className: "chips" }, `${now.run}: ` + now.arms.map(({ name, right, scored }) => `${name} ${right}/${scored}`).join(" · ")));
-    }
+    } else parts.push(h("div", { className: "soft" }, `no question of ${now.a} against ${now.b} passes these filters`));
     head.replaceChildren(...parts);
   }
 

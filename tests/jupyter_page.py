@@ -16,9 +16,15 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def chromium() -> str | None:
-    """The system's Chromium or Chrome; None lets Playwright take the one it downloaded, if any."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    return next((found for name in names if (found := shutil.which(name))), None)
+    """The system's Chromium or Chrome, else the one that Playwright has downloaded, else None."""
+    from playwright.sync_api import sync_playwright
+
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if found := shutil.which(name):
+            return found
+    with sync_playwright() as playwright:
+        own = playwright.chromium.executable_path
+    return own if Path(own).exists() else None
 
 
 @contextmanager
@@ -64,9 +70,10 @@ def page(width: int = 1500, height: int = 2200):
     """A Chromium page, tall enough that the notebook's outputs are all on the screen."""
     from playwright.sync_api import sync_playwright
 
+    where = chromium()  # asks Playwright, which runs once at a time
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        tab = browser.new_page(viewport={"width": width, "height": height})
+        browser = playwright.chromium.launch(executable_path=where, args=["--no-sandbox"])
+        tab = browser.new_context(viewport={"width": width, "height": height}).new_page()
         tab.set_default_timeout(60_000)
         yield tab
         browser.close()

@@ -19,7 +19,8 @@ def answer(arm: str, number: int, gold: int, right: bool) -> dict:
     said = gold if right else gold + 1
     text = f" {number}+1={number + 1} pens.\n{number + 1}*2={said} pens.\n#### {said}"
     return {
-        "text": text, "extracted": str(said), "correct": bool(right), "saw": f"Q: shot?\nA: 1\n\nQ: {question(number)}\nA:",
+        "text": text, "extracted": str(said), "correct": bool(right),
+        "saw": f"Q: shot?\nA: 1\n\nQ: {question(number)}\nA:",
         "context_aware": arm != "latent", "prompt_tokens": 30, "soft_tokens": 16 * arm.startswith("latent"),
         "new_tokens": 20,
     }  # fmt: skip

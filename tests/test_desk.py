@@ -1,6 +1,7 @@
 """The desk: alignment, filters, the flip matrix, the paired result, tags; all without a browser."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,6 @@ from lab import screen
 from lab.comparison import FILTERS, FLIPS, Comparison
 from lab.desk import Desk
 from lab.errors import LabError
-from lab.records import write_jsonl
 from lab.sheets import Library, Sheet
 from lab.stats import mcnemar
 from lab.tags import Tags
@@ -102,8 +102,8 @@ def test_regressions_come_first(desk):
 
 
 def test_any_filter_makes_p_exploratory(desk):
-    for act in (lambda: desk.toggle_filter("fixed"), lambda: desk.choose(flip="broken"),
-                lambda: desk.choose(cell="plain"), lambda: desk.choose(words="box 3"), lambda: desk.choose(tag="x")):  # fmt: skip
+    narrowings = ({"flip": "broken"}, {"cell": "plain"}, {"words": "box 3"}, {"tag": "x"})
+    for act in (partial(desk.toggle_filter, "fixed"), *(partial(desk.choose, **given) for given in narrowings)):
         act()
         assert screen.header(desk)["exploratory"]
         desk.clear()

@@ -58,12 +58,9 @@ def test_html_has_no_element_of_a_models_making(payload):
     assert "default-src 'none'" in page
 
 
-@given(st.text())
-def test_html_stays_inert_for_any_text(text):
-    plain, strange = ([tag for tag, _ in Elements(to_html([hostile(t)], t)).found if tag != "span"] for t in ("x", text))
-    assert [tag for tag in strange if tag not in ("details", "summary")] == [
-        tag for tag in plain if tag not in ("details", "summary")
-    ] or not text.strip() or len(text) > 4000  # fmt: skip
+@given(st.text(max_size=200))
+def test_html_has_no_element_of_any_texts_making(text):
+    assert {tag for tag, _ in Elements(to_html([hostile(text)], text)).found} <= INERT
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
@@ -92,7 +89,8 @@ def test_latex_holds_no_command_of_a_models_making(text):
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="pdflatex is not installed")
 def test_latex_compiles_whatever_a_model_wrote(tmp_path):
-    samples = [*SAMPLES[:2], *(hostile(payload) for payload in [*PAYLOADS, "[x] \\end{quote} 中文 é ½", "\\input{/etc/passwd}"])]
+    hard = [*PAYLOADS, "[x] \\end{quote} 中文 é ½", "\\input{/etc/passwd}", "\n\n\n", "%", "^^M"]
+    samples = [*SAMPLES[:2], *(hostile(text) for text in hard)]
     (tmp_path / "samples.tex").write_text(to_latex(samples, PAYLOADS[0]), "utf-8")
     head = "\\documentclass{article}\\usepackage[T1]{fontenc}\\usepackage[utf8]{inputenc}\\usepackage{textcomp}"
     (tmp_path / "page.tex").write_text(head + "\\begin{document}\\input{samples.tex}\\end{document}")
