@@ -13,6 +13,7 @@ SHOWN = 20_000  # characters of one text that are shown; a broken generation can
 LOOP_WORDS, LOOP_TIMES = 8, 4
 COPY_WORDS, COPY_SHARE = 8, 0.5
 
+_UNSEEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff]")
 _WORD = re.compile(r"\w+|[^\w\s]")
 _NUMBER = re.compile(r"-?\$?\d[\d,]*(?:\.\d+)?|-?\.\d+")
 # A calculation's result: the number after the last "=" of a step; GSM8K's <<3*4=12>> repeats it and is left out.
@@ -22,8 +23,15 @@ _STEP_END = re.compile(r"\n+|(?<=[.!?])\s+(?=[A-Z0-9])")
 
 
 def clean(text: object) -> str:
-    """`text` as text that every writer can encode: lone surrogates, which JSON can smuggle in, become U+FFFD."""
+    """`text` as text that every writer can encode and every reader sees as it stands.
+
+    Lone surrogates, which JSON can smuggle in, become U+FFFD. Control characters and those that reorder a line (a
+    name with U+202E would turn its neighbours around) become visible marks. Line ends and tabs stay.
+    """
     text = text if isinstance(text, str) else "" if text is None else str(text)
+    if text.isascii() and text.isprintable():
+        return text
+    text = _UNSEEN.sub(lambda found: f"[U+{ord(found.group()):04X}]", text)
     try:
         text.encode("utf-8")
         return text

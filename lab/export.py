@@ -66,14 +66,12 @@ def _fenced(text: str) -> str:
     """A code block whose fence is longer than any run of backticks within."""
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
-    return f"{fence}text\n{_visible(text)}\n{fence}"
+    return f"{fence}text\n{_lines(text)}\n{fence}"
 
 
-def _visible(text: str) -> str:
-    """Line ends as \\n; other control characters, and those that reorder a line, as U+XXXX."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]",
-                  lambda found: f"[U+{ord(found.group()):04X}]", text)  # fmt: skip
+def _lines(text: str) -> str:
+    """Line ends as \\n: a lone carriage return would break a block that was closed by lines."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def to_markdown(samples: Sequence[Sample], caption: str) -> str:
@@ -124,15 +122,16 @@ def latex_text(text: str) -> str:
 
 
 def _latex_lines(text: str) -> str:
-    """Line breaks kept; a line that begins with a bracket must not become the argument of the break before it."""
-    return "\\\\\n".join(f"{{}}{latex_text(line)}" if line.strip() else "{}" for line in _visible(text).split("\n"))
+    """Line breaks kept. Each line opens a paragraph's text, so that an empty one can be broken, and holds a bracket
+    at its beginning away from the break before it."""
+    return "\\\\\n".join(f"\\leavevmode{{}}{latex_text(line).strip()}" for line in _lines(text).split("\n"))
 
 
 def to_latex(samples: Sequence[Sample], caption: str) -> str:
     r"""A fragment for \input: needs textcomp (in the LaTeX kernel since 2020), T1 fonts and utf8 input."""
     lines = [
         "% Samples, for \\input. Needs \\usepackage[T1]{fontenc}; defines nothing.",
-        f"\\paragraph{{Samples.}} {latex_text(_visible(clean(caption)))}",
+        f"\\paragraph{{Samples.}} {latex_text(_lines(clean(caption)))}",
     ]
     for number, sample in enumerate(map(_plain, samples), start=1):
         cell = f", cell {latex_text(sample['cell'])}" if sample["cell"] else ""
@@ -159,7 +158,7 @@ def to_latex(samples: Sequence[Sample], caption: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(_visible(text).split())
+    return " ".join(_lines(text).split())
 
 
 # ---- HTML

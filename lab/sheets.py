@@ -56,7 +56,9 @@ class Sheet:
                 continue
             seen.add(key)
             arms = record.get("arms") if isinstance(record.get("arms"), dict) else {}
-            self.records.append(record | {"id": key, "arms": {a: v for a, v in arms.items() if isinstance(v, dict)}})
+            self.records.append(
+                record | {"id": key, "arms": {clean(arm): row for arm, row in arms.items() if isinstance(row, dict)}}
+            )
         self.arms = ordered_arms({arm for record in self.records for arm in record["arms"]})
         self.cells = np.array([clean(record.get("cell")) for record in self.records], dtype=object)
         answers = {arm: [record["arms"].get(arm, {}) for record in self.records] for arm in self.arms}
