@@ -3,7 +3,7 @@
     python benchmarks/browse.py --files 140 --folder /tmp/browse140     # 0.3 GB
     python benchmarks/browse.py --files 1400 --folder /tmp/browse1400   # 3 GB, so choose the folder
 
-Makes the files first (ten steps to a run, 200 rows of the older wide format, 2.3 MB each) where they are not there.
+Makes the files first where they are not there: 200 rows of the older wide format, 2.3 MB each, ten steps to a run.
 Prints JSON: milliseconds until the next picture is painted (median, 95th percentile and worst), the kernel's memory.
 """
 
@@ -24,7 +24,6 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from jupyter_page import IDLE, jupyter, open_notebook, page, settle  # noqa: E402
 
-STEPS = (*range(0, 2250, 250), "final")  # ten, as in the archived runs
 ROWS, FILE_BYTES = 200, 2_300_000
 FIELDS = ("source", "target", "bridged")
 
@@ -34,8 +33,8 @@ def words(rng: random.Random, count: int) -> str:
     return " ".join(rng.choice(some) for _ in range(count))
 
 
-def make_files(folder: Path, files: int) -> None:
-    """`files` step files below `folder`: questions and prompts are the same everywhere, answers differ by file."""
+def make_files(folder: Path, files: int, steps: int) -> None:
+    """`files` step files below `folder`, `steps` to a run. Questions and prompts are the same everywhere."""
     rng = random.Random(7)
     shots = "".join(f"Q: {words(rng, 45)}?\nA: {words(rng, 40)}.\n#### {shot}\n\n" for shot in range(8))
     rows = []
@@ -51,14 +50,15 @@ def make_files(folder: Path, files: int) -> None:
     size = sum(len(head) + 3 * len(answers[index]) + 200 for head, index, answers in rows)
     padding = json.dumps("x " * max(0, (FILE_BYTES - size) // ROWS // 2))
     for number in range(files):
-        run, step = divmod(number, len(STEPS))
-        path = folder / f"run_{run:03d}" / f"eval_samples_step_{STEPS[step]}.jsonl"
+        run, place = divmod(number, steps)
+        step = "final" if place == steps - 1 else 250 * place
+        path = folder / f"run_{run:04d}" / f"eval_samples_step_{step}.jsonl"
         if path.exists():
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
         lines = []
         for head, gold, answers in rows:
-            line = [f'{{"eval_step": "{STEPS[step]}", {head}, "gold_extracted": "{gold}", "padding": {padding}']
+            line = [f'{{"eval_step": "{step}", {head}, "gold_extracted": "{gold}", "padding": {padding}']
             for field in FIELDS:
                 said = rng.choices((gold, gold + 1, "[invalid]"), weights=(70, 25, 5))[0]
                 line.append(f'"{field}_full": {answers[said]}, "{field}_extracted": "{said}"')
@@ -121,13 +121,14 @@ def kernel_memory() -> dict[str, float]:
     return {}
 
 
-def measure(folder: Path, files: int) -> dict:
+def measure(folder: Path, files: int, steps: int) -> dict:
     records, site = folder / "records", folder / "site"
-    make_files(records, files)
+    make_files(records, files, steps)
     shutil.rmtree(site, ignore_errors=True)
     site.mkdir()
     notebook(site, records)
-    found: dict = {"files": files, "bytes": sum(path.stat().st_size for path in records.rglob("*.jsonl"))}
+    size = sum(path.stat().st_size for path in records.rglob("*.jsonl"))
+    found: dict = {"files": files, "steps_per_run": steps, "bytes": size}
     with jupyter(site) as address, page(height=1400) as tab:
         open_notebook(tab, address, "browse.ipynb")
 
@@ -154,9 +155,12 @@ def measure(folder: Path, files: int) -> dict:
         found["flip_matrix"] = summary([timed(CLICK % cell) for cell in cells * 2])
         timed(PRESS % "Escape")
         found["search"] = summary([timed(SEARCH % text) for text in ("case 17", "market", "no such words", "")])
-        found["step"] = summary([timed(CHANGE % (".a-step", step)) for step in (0, 3, 6, 9)])
-        runs = range(1, min(files // len(STEPS), 40))
-        found["run"] = summary([timed(CHANGE % (".a-run", run)) for run in runs])
+        if steps > 1:
+            places = [round(part * (steps - 1)) for part in (0, 1 / 3, 2 / 3, 1)]
+            found["step"] = summary([timed(CHANGE % (".a-step", place)) for place in places])
+        if files > steps:
+            runs = range(1, min(files // steps, 40))
+            found["run"] = summary([timed(CHANGE % (".a-run", run)) for run in runs])
         settle(tab)
         found["filter_on_a_new_run"] = summary([timed(CLICK % ".filter-broken") for _ in (1, 2)])
         tab.wait_for_timeout(1000)
@@ -169,5 +173,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=140)
     parser.add_argument("--folder", type=Path, required=True, help="where the files are made, and kept")
+    parser.add_argument("--steps", type=int, default=10, help="step files to a run")
     given = parser.parse_args()
-    print(json.dumps(measure(given.folder, given.files), indent=1))
+    print(json.dumps(measure(given.folder, given.files, given.steps), indent=1))

@@ -73,8 +73,12 @@ function render({ model, el }) {
   note.addEventListener("keydown", (event) => { if (event.key === "Enter") root.focus({ preventScroll: true }); });
 
   // ---- the parts
+  let shownBar = "";
   function showBar() {
-    const now = model.get("controls");
+    const now = model.get("controls"), runs = model.get("runs");
+    const bare = JSON.stringify([now.blind, now.exploratory, now.sides]);
+    if (bare === shownBar) return; // thousands of runs or steps make long menus
+    shownBar = bare;
     const parts = [];
     for (const which of now.blind ? [] : ["a", "b"]) {
       const { run, step, steps, arm, arms } = now.sides[which];
@@ -85,7 +89,7 @@ function render({ model, el }) {
         return element;
       };
       parts.push(h("span", { className: "soft" }, which === "a" ? "show" : "against"), select("arm", arms, arm), h("span", { className: "soft" }, "at"), select("step", steps, step));
-      if (now.runs.length > 1) parts.push(h("span", { className: "soft" }, "of"), select("run", now.runs.map((_, place) => String(place)), String(run), now.runs));
+      if (runs.length > 1) parts.push(h("span", { className: "soft" }, "of"), select("run", runs.map((_, place) => String(place)), String(run), runs));
     }
     if (now.blind) parts.push(h("span", {}, "Blind: the arms are unnamed and in an order that tells nothing."));
     parts.push(h("span", { className: "gap" }), button("Clear", "clear", {}, { disabled: !now.exploratory, className: "clear" }),
@@ -204,9 +208,9 @@ function render({ model, el }) {
           const shown = mark ? MARK[mark] : read ? "–" : "…";
           return h("td", {}, button(shown, "side", { which: "a", step, arm }, { className: mark ?? "unknown", title: mark ? `${mark}, extracted ${extracted}` : read ? "not in this step" : "not read yet" }));
         })))));
-    lower.append(h("div", {}, h("h4", {}, "This question at every step"), steps));
+    lower.append(h("div", {}, h("h4", {}, now.steps_left_out ? `This question at ${now.steps.length} steps of ${now.steps.length + now.steps_left_out}` : "This question at every step"), steps));
     const { kind, names, counts } = now.flips;
-    const kinds = ["arms", "steps", ...(model.get("controls").runs.length > 1 ? ["runs"] : [])];
+    const kinds = ["arms", "steps", ...(model.get("runs").length > 1 ? ["runs"] : [])];
     const table = h("table", { className: "lb-grid flips" },
       h("thead", {}, h("tr", {}, h("th"), names.map((name) => h("th", { title: name }, name)))),
       h("tbody", {}, counts.map((row, i) => h("tr", {}, h("th", { title: names[i] }, names[i]), row.map((value, j) =>

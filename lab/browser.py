@@ -19,11 +19,12 @@ from lab.tags import Tags
 
 
 class Browser(anywidget.AnyWidget):
-    """The desk in a notebook. Python sends five dicts, the page sends one small message per click or key."""
+    """The desk in a notebook. Python sends a few dicts, the page sends one small message per click or key."""
 
     _esm = Path(__file__).with_name("browser.js")
     _css = Path(__file__).with_name("browser.css")
 
+    runs = traitlets.List(traitlets.Unicode()).tag(sync=True)
     header = traitlets.Dict().tag(sync=True)
     controls = traitlets.Dict().tag(sync=True)
     listing = traitlets.Dict().tag(sync=True)
@@ -35,6 +36,7 @@ class Browser(anywidget.AnyWidget):
     def __init__(self, desk: Desk):
         super().__init__()
         self.desk = desk
+        self.runs = [clean(run.name) for run in desk.library.runs]
         self._show()
         self.on_msg(self._heard)
 

@@ -15,7 +15,7 @@ from lab.summary import LATENT
 from lab.tags import CHOICES, Tags
 
 EXPORTED = 20
-MATRIX_SIDES = 16  # rows of the table of flips; more would not be read
+TABLE, STEPS = 16, 24  # rows of the table of flips, steps of a question; more would not be read
 SHUFFLED = f"{LATENT}_shuffled"
 
 
@@ -187,6 +187,17 @@ class Desk:
     def labels(self) -> tuple[str, str]:
         return self.label(self.a, self.b), self.label(self.b, self.a)
 
+    def answer(self, side: Side, key: str) -> dict:
+        """A side's answer to a question, empty where it has none."""
+        sheet = self.sheet_of(side)
+        row = sheet.verdicts.place.get(key)
+        return {} if row is None else sheet.answer(row, side.arm)
+
+    def reference(self, key: str) -> Side:
+        """The side whose solution the others are compared with, step by step: b, unless a alone is right."""
+        a, b = self.answer(self.a, key).get("correct"), self.answer(self.b, key).get("correct")
+        return self.a if a is True and b is not True else self.b
+
     def columns(self) -> list[Side]:
         """The answers side by side: b, a, the shuffled control pinned beside a, then the other arms of a's step. In
         blind mode in an order that only the question decides, so that it tells nothing."""
@@ -210,14 +221,15 @@ class Desk:
             sides = [Side(run, self.library.steps(run)[-1], a.arm) for run in range(len(self.library.runs))]
         else:
             sides = [Side(a.run, a.step, arm) for arm in self.sheet_of(a).arms]
-        if len(sides) > MATRIX_SIDES:  # those around the one on the screen
-            here = next((place for place, side in enumerate(sides) if side == a), len(sides) - 1)
-            start = min(max(0, here - MATRIX_SIDES // 2), len(sides) - MATRIX_SIDES)
-            sides = sides[start : start + MATRIX_SIDES]
-        return sides
+        return _around(sides, next((place for place, side in enumerate(sides) if side == a), len(sides) - 1), TABLE)
+
+    def steps_around(self) -> list[object]:
+        """The steps of a's run that are shown beside each other: those around the one on the screen."""
+        steps = self.library.steps(self.a.run)
+        return _around(steps, steps.index(self.a.step), STEPS)
 
     def unread(self) -> list[Side]:
-        own = [Side(self.a.run, step, self.a.arm) for step in self.library.steps(self.a.run)]
+        own = [Side(self.a.run, step, self.a.arm) for step in self.steps_around()]
         return [side for side in own + self._table_sides() if self.library.verdicts(side.run, side.step) is None]
 
     def read_more(self) -> bool:
@@ -297,12 +309,13 @@ class Desk:
     def _sample_of(self, kind: str, row: int) -> Sample:
         record = self.comparison.a.records[self.comparison.rows_a[row]]
         key, other = record["id"], self.comparison.b
-        answers = {}
-        if other is not self.comparison.a or self.b.arm not in record["arms"]:
-            answers[self.labels[1]] = other.answer(other.verdicts.place[key], self.b.arm)
-        answers |= {self.labels[0] if arm == self.a.arm else arm: record["arms"][arm]
-                    for arm in self.comparison.a.arms if arm in record["arms"]}  # fmt: skip
-        return Sample(kind, record, answers, self.tags.of(key), self.tags.note_of(key))
+        label_a, label_b = self.labels
+        answers = {label_a if arm == self.a.arm else arm: record["arms"][arm] for arm in self.comparison.a.arms
+                   if arm in record["arms"]}  # fmt: skip
+        if label_b not in answers:
+            answers = {label_b: other.answer(other.verdicts.place[key], self.b.arm)} | answers
+        reference = label_a if self.reference(key) == self.a else label_b
+        return Sample(kind, record, answers, self.tags.of(key), self.tags.note_of(key), reference)
 
     def caption(self) -> str:
         """One sentence on where the samples come from: the paired result of all aligned questions, unfiltered."""
@@ -325,6 +338,12 @@ class Desk:
         if folder is None:
             raise LabError("export: no folder was given; use `browse(..., exports=FOLDER)`.")
         return write_samples(folder, self.samples(), self.caption())
+
+
+def _around(items: list, here: int, count: int) -> list:
+    """At most `count` neighbours of place `here`."""
+    start = max(0, min(here - count // 2, len(items) - count))
+    return items[start : start + count]
 
 
 def _with_arm(side: Side, sheet: Sheet) -> Side:

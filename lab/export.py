@@ -26,6 +26,7 @@ class Sample:
     answers: Mapping[str, Mapping]
     tags: Sequence[str] = field(default_factory=tuple)
     note: str = ""
+    reference: str = ""  # the label of the answer that the others are compared with
 
 
 def _shortened(text: str) -> str:
@@ -42,7 +43,7 @@ def _plain(sample: Sample) -> dict:
     return {
         "kind": clean(sample.kind), "id": clean(record.get("id")), "cell": clean(record.get("cell")),
         "question": _shortened(clean(record.get("question"))), "gold": clean(record.get("gold")),
-        "tags": [clean(tag) for tag in sample.tags], "note": clean(sample.note),
+        "tags": [clean(tag) for tag in sample.tags], "note": clean(sample.note), "reference": clean(sample.reference),
         "answers": [
             {"name": clean(name), "verdict": _verdict(answer), "extracted": clean(answer.get("extracted")),
              "text": _shortened(clean(answer.get("text"))), "saw": _shortened(clean(answer.get("saw")))}
@@ -213,12 +214,14 @@ parts from the answer it is compared with</span>, <span class="after">what runs 
 
 
 def to_html(samples: Sequence[Sample], caption: str) -> str:
-    """One self-contained page, everything escaped. The first answer is what the others are compared with."""
+    """One self-contained page, everything escaped; answers are marked where they part from their sample's reference."""
     plain = list(map(_plain, samples))
     for sample in plain:
-        reference = next((answer["text"] for answer in sample["answers"] if answer["name"] == "target"), None)
+        reference = next(
+            (answer["text"] for answer in sample["answers"] if answer["name"] == sample["reference"]), None
+        )
         for answer in sample["answers"]:
-            other = None if answer["name"] == "target" else reference
+            other = None if answer["name"] == sample["reference"] else reference
             answer["pieces"] = pieces(answer["text"], answer["extracted"], other)
     return Environment(autoescape=True).from_string(_PAGE).render(samples=plain, caption=clean(caption))
 

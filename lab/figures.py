@@ -300,7 +300,7 @@ def flips_figure(table: Mapping, title: str = "Right in the row, wrong in the co
     names = [html.escape(str(name)) for name in table["names"]]
     figure = go.Figure(
         go.Heatmap(
-            z=table["counts"], x=[f"{name} wrong" for name in names], y=[f"{name} right" for name in names],
+            z=table["counts"], x=[f"{name}<br>wrong" for name in names], y=[f"{name} right" for name in names],
             colorscale=[[0, "#FFFFFF"], [1, LATENT_COLOUR]], showscale=False, xgap=3, ygap=3, texttemplate="%{z}",
             hovertemplate="%{y}, %{x}: %{z}<extra></extra>",
         )
@@ -308,4 +308,4 @@ def flips_figure(table: Mapping, title: str = "Right in the row, wrong in the co
     figure.update_yaxes(autorange="reversed", showgrid=False)
     figure.update_xaxes(showgrid=False, side="bottom")
     figure.update_layout(title=title)
-    return _style(figure, 170 + 90 * max(3, len(names)), 150 + 50 * max(3, len(names)))
+    return _style(figure, 170 + 110 * max(3, len(names)), 150 + 50 * max(3, len(names)))

@@ -53,7 +53,6 @@ def controls(desk: Desk) -> dict:
     counts = comparison.matrix(desk.unflipped)
     found = {
         "blind": desk.blind,
-        "runs": [clean(run.name) for run in desk.library.runs],
         "cells": cells, "cell": desk.cell, "words": desk.words, "tag": desk.tag,
         "tags": sorted({*CHOICES, *(tag for tags in desk.tags.tagged().values() for tag in tags)}),
         "exploratory": desk.exploratory,
@@ -107,7 +106,7 @@ def sample(desk: Desk) -> dict:
         return {"id": None}
     record = desk.comparison.a.records[desk.comparison.rows_a[desk.row]]
     columns, question = desk.columns(), clean(record.get("question"))
-    reference = clean(answer_of(desk, desk.b).get("text"))
+    reference = desk.reference(record["id"])
     return {
         "id": desk.key, "question": question[:LONGEST], "gold": clean(record.get("gold")),
         "cell": clean(record.get("cell")), "word": clean(record.get("word")),
@@ -116,28 +115,22 @@ def sample(desk: Desk) -> dict:
     }  # fmt: skip
 
 
-def answer_of(desk: Desk, side: Side) -> dict:
-    sheet = desk.sheet_of(side)
-    row = sheet.verdicts.place.get(desk.key)
-    return {} if row is None else sheet.answer(row, side.arm)
-
-
-def _shown(desk: Desk, side: Side, place: int, question: str, reference: str) -> dict:
-    answer = answer_of(desk, side)
+def _shown(desk: Desk, side: Side, place: int, question: str, reference: Side) -> dict:
+    answer = desk.answer(side, desk.key)
     text, extracted = clean(answer.get("text")), clean(answer.get("extracted"))
     tags = desk.tags.of_answer(desk.key, desk.name(side))
     if desk.blind:
         return {"name": f"answer {place + 1}", "pieces": pieces(text, extracted), "tags": tags}
     gold = clean(desk.comparison.a.records[desk.comparison.rows_a[desk.row]].get("gold"))
     prefix, saw = fold_saw(clean(answer.get("saw")), question)
-    same = side == desk.b
-    role = "b" if same else "a" if side == desk.a else "control" if side.arm == SHUFFLED else ""
+    other = None if side == reference else clean(desk.answer(reference, desk.key).get("text"))
+    role = "b" if side == desk.b else "a" if side == desk.a else "control" if side.arm == SHUFFLED else ""
     correct = answer.get("correct")
     return {
         "name": desk.label(side, desk.b if side == desk.a else desk.a), "role": role, "there": bool(answer),
         "verdict": MARKS[correct if correct in (True, False) and correct is not None else UNKNOWN],
         "extracted": extracted, "tags": tags,
-        "pieces": pieces(text, extracted, None if same else reference),
+        "pieces": pieces(text, extracted, other),
         "scorers": [
             f"{name}: {'right' if verdict else 'wrong'}"
             for name, verdict in verdicts(text, gold, correct).items()
@@ -157,7 +150,7 @@ def across(desk: Desk) -> dict:
     if desk.blind:
         return {"blind": True}
     steps = []
-    for step in desk.library.steps(desk.a.run):
+    for step in desk.steps_around():
         known = desk.library.verdicts(desk.a.run, step)
         row = None if known is None or desk.key is None else known.place.get(desk.key)
         steps.append({
@@ -168,5 +161,6 @@ def across(desk: Desk) -> dict:
         })  # fmt: skip
     return {
         "blind": False, "step": str(desk.a.step), "arm": desk.a.arm, "arms": desk.sheet_of(desk.a).arms,
-        "steps": steps, "unread": len(desk.unread()), "flips": desk.flips_table(),
+        "steps": steps, "steps_left_out": len(desk.library.steps(desk.a.run)) - len(steps),
+        "unread": len(desk.unread()), "flips": desk.flips_table(),
     }  # fmt: skip

@@ -20,7 +20,7 @@ from lab.tasks import question_id
 from lab.tasks.scoring import INVALID
 
 RIGHT, WRONG, UNKNOWN = 1, 0, -1
-KEPT_BYTES = 100_000_000  # of step files whose records stay; as Python objects they take two to three times that
+KEPT = 100_000_000  # characters of records that stay; as Python objects they take two to three times as many bytes
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,15 @@ _FLAGS = {
 }
 
 
+def _characters(value: object) -> int:
+    """Text in a record, whatever its form; a gzipped file's size would tell little."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(_characters, value.values()))
+    return sum(map(_characters, value)) if isinstance(value, list) else 0
+
+
 def open_runs(folder: str | Path) -> list[RunFiles]:
     """The runs with step files in `folder`. A relative path is looked for here and then in the folder above, so that a
     notebook finds the repository's runs from its own folder too. Raises LabError where there are none."""
@@ -136,9 +145,9 @@ def open_runs(folder: str | Path) -> list[RunFiles]:
 class Library:
     """The runs of a folder. `runs` in the order of their names; sheets are read on demand."""
 
-    def __init__(self, folder: str | Path, kept_bytes: int = KEPT_BYTES):
+    def __init__(self, folder: str | Path, kept: int = KEPT):
         self.runs = open_runs(folder)
-        self._kept_bytes = kept_bytes
+        self._kept = kept
         self._sheets: OrderedDict[tuple[int, object], tuple[Sheet, int]] = OrderedDict()
         self._verdicts: dict[tuple[int, object], Verdicts] = {}
 
@@ -166,10 +175,10 @@ class Library:
             raise LabError(f"run {self.runs[run].name} has no step {step}; it has {self.steps(run)}.")
         read = read_step(path)
         sheet = Sheet(read.records, read.report())
-        self._sheets[key] = sheet, Path(path).stat().st_size
+        self._sheets[key] = sheet, sum(_characters(record) for record in sheet.records)
         self._verdicts[key] = sheet.verdicts
         # two always stay: the comparison on the screen
-        while len(self._sheets) > 2 and sum(size for _, size in self._sheets.values()) > self._kept_bytes:
+        while len(self._sheets) > 2 and sum(size for _, size in self._sheets.values()) > self._kept:
             self._sheets.popitem(last=False)
         return sheet
 

@@ -14,6 +14,7 @@ from lab import screen
 from lab.comparison import FILTERS, FLIPS, Comparison
 from lab.desk import Desk
 from lab.errors import LabError
+from lab.records import write_jsonl
 from lab.sheets import Library, Sheet
 from lab.stats import mcnemar
 from lab.tags import Tags
@@ -103,7 +104,7 @@ def test_regressions_come_first(desk):
 
 def test_any_filter_makes_p_exploratory(desk):
     narrowings = ({"flip": "broken"}, {"cell": "plain"}, {"words": "box 3"}, {"tag": "x"})
-    for act in (partial(desk.toggle_filter, "fixed"), *(partial(desk.choose, **given) for given in narrowings)):
+    for act in (partial(desk.toggle_filter, "fixed"), *(partial(desk.choose, **narrowing) for narrowing in narrowings)):
         act()
         assert screen.header(desk)["exploratory"]
         desk.clear()
@@ -166,6 +167,28 @@ def test_the_same_question_across_steps(desk):
     assert all(set(step["arms"]) == set(ARMS) for step in steps)
 
 
+def test_a_run_with_very_many_steps_shows_those_around(tmp_path):
+    for step in range(60):
+        write_jsonl(tmp_path / "long" / f"eval_samples_step_{step}.jsonl", step_records("final")[:3])
+    desk = Desk(Library(tmp_path))
+    desk.side("a", step="30")
+    shown = screen.across(desk)
+    assert len(shown["steps"]) == 24 and shown["steps_left_out"] == 36
+    assert shown["step"] in [step["step"] for step in shown["steps"]]
+    desk.tabulate("steps")
+    read_all(desk)
+    assert len(desk.flips_table()["names"]) == 16 and "30" in desk.flips_table()["names"]
+
+
+def test_solutions_are_compared_with_the_right_one(desk):
+    desk.choose(flip="broken")
+    marked = [[kind for _, kind in answer["pieces"]] for answer in screen.sample(desk)["answers"]]
+    assert "diverges" not in marked[0] and "diverges" in marked[1]  # target is right
+    desk.choose(flip="fixed")
+    marked = [[kind for _, kind in answer["pieces"]] for answer in screen.sample(desk)["answers"]]
+    assert "diverges" in marked[0] and "diverges" not in marked[1]  # latent is
+
+
 def test_the_shuffled_control_stands_beside_latent(desk):
     assert [answer["name"] for answer in screen.sample(desk)["answers"]] == [
         "target", "latent", "latent_shuffled", "source"
@@ -201,7 +224,7 @@ def test_a_folder_without_records_is_one_clear_sentence(tmp_path):
 
 
 def test_texts_are_let_go_and_verdicts_stay(tmp_path):
-    library = Library(write_runs(tmp_path), kept_bytes=1)
+    library = Library(write_runs(tmp_path), kept=1)
     for run in (0, 1):
         for step in library.steps(run):
             library.sheet(run, step)
