@@ -43,8 +43,8 @@ def make_files(folder: Path, files: int, steps: int) -> None:
         answers = {}
         for answer in (index, index + 1, "[invalid]"):
             ending = f"#### {answer}" if answer != "[invalid]" else "So she does."
-            steps = "\n".join(f"{words(rng, 12)}: {i} + {index} = {i + index}." for i in range(4))
-            answers[answer] = json.dumps(f"{steps}\n{ending}\n\nQ: {words(rng, 90)}?")
+            lines = "\n".join(f"{words(rng, 12)}: {i} + {index} = {i + index}." for i in range(4))
+            answers[answer] = json.dumps(f"{lines}\n{ending}\n\nQ: {words(rng, 90)}?")
         head = {"index": index, "question": prompt, "gold_full_text": f"{prompt}{words(rng, 40)}\n#### {index}"}
         rows.append((json.dumps(head)[1:-1], index, answers))
     size = sum(len(head) + 3 * len(answers[index]) + 200 for head, index, answers in rows)
@@ -148,7 +148,12 @@ def measure(folder: Path, files: int, steps: int) -> dict:
         found["sample_while_reading"] = summary(presses)
         tab.wait_for_timeout(3000)
         settle(tab)
-        found["sample"] = summary([timed(PRESS % key) for key in "j" * 40 + "k" * 20])
+        presses = []
+        for key in "j" * 30 + "k" * 10:
+            tab.wait_for_timeout(200)  # as fast as one looks
+            presses.append(timed(PRESS % key))
+        found["sample"] = summary(presses)
+        found["sample_in_a_row"] = summary([timed(PRESS % "j") for _ in range(40)])
         names = ("fixed", "broken", "only", "all_wrong", "invalid", "repeats", "copies", "disagree")
         found["filter"] = summary([timed(CLICK % f".filter-{name}") for name in names for _ in (1, 2)])
         cells = [f".lb-matrix .{name} button" for name in ("broken", "fixed")]

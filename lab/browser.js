@@ -18,13 +18,18 @@ function h(tag, props = {}, ...children) {
   return element;
 }
 
+const made = new WeakMap(); // what a menu's options were made from
+
 function options(select, values, chosen, names = values) {
+  const from = JSON.stringify([values, names === values ? 0 : names]);
+  if (made.get(select) === from) return chosen === null ? undefined : void (select.value = chosen);
+  made.set(select, from);
   select.replaceChildren(...values.map((value, place) => {
     const option = h("option", {}, names[place]);
     option.value = value;
     return option;
   }));
-  select.value = chosen;
+  if (chosen !== null) select.value = chosen;
 }
 
 function render({ model, el }) {
@@ -73,28 +78,41 @@ function render({ model, el }) {
   note.addEventListener("keydown", (event) => { if (event.key === "Enter") root.focus({ preventScroll: true }); });
 
   // ---- the parts
-  let shownBar = "";
-  function showBar() {
-    const now = model.get("controls"), runs = model.get("runs");
-    const bare = JSON.stringify([now.blind, now.exploratory, now.sides]);
-    if (bare === shownBar) return; // thousands of runs or steps make long menus
-    shownBar = bare;
-    const parts = [];
-    for (const which of now.blind ? [] : ["a", "b"]) {
-      const { run, step, steps, arm, arms } = now.sides[which];
-      const select = (name, values, chosen, names) => {
-        const element = h("select", { aria: { label: `${name} of side ${which}` }, className: `${which}-${name}`,
-          on: { change: () => { send("side", { which, [name]: name === "run" ? Number(element.value) : element.value }); root.focus({ preventScroll: true }); } } });
-        options(element, values, chosen, names);
-        return element;
-      };
-      parts.push(h("span", { className: "soft" }, which === "a" ? "show" : "against"), select("arm", arms, arm), h("span", { className: "soft" }, "at"), select("step", steps, step));
-      if (runs.length > 1) parts.push(h("span", { className: "soft" }, "of"), select("run", runs.map((_, place) => String(place)), String(run), runs));
+  // The menus stay and their options are made anew only when these change: there may be thousands of runs or steps.
+  const menus = {};
+  const sides = h("span", { className: "lb-sides" });
+  const blindly = h("span", {}, "Blind: the arms are unnamed and in an order that tells nothing.");
+  const clear = button("Clear", "clear", {}, { className: "clear" }), blind = button("Blind", "blind", {}, { className: "blind" });
+  for (const which of ["a", "b"]) {
+    for (const name of ["arm", "step", "run"]) {
+      const menu = h("select", { aria: { label: `${name} of side ${which}` }, className: `${which}-${name} lb-${name}` });
+      menu.addEventListener("change", () => {
+        send("side", { which, [name]: name === "run" ? Number(menu.value) : menu.value });
+        root.focus({ preventScroll: true });
+      });
+      menus[which + name] = menu;
+      sides.append(h("span", { className: "soft " + name }, { arm: which === "a" ? "show" : "against", step: "at", run: "of" }[name]), menu);
     }
-    if (now.blind) parts.push(h("span", {}, "Blind: the arms are unnamed and in an order that tells nothing."));
-    parts.push(h("span", { className: "gap" }), button("Clear", "clear", {}, { disabled: !now.exploratory, className: "clear" }),
-      button("Blind", "blind", {}, { aria: { pressed: now.blind }, className: "blind" }), button("Export", "export", {}, { className: "export" }));
-    bar.replaceChildren(...parts);
+  }
+  bar.replaceChildren(sides, blindly, h("span", { className: "gap" }), clear, blind, button("Export", "export", {}, { className: "export" }));
+
+  function showMenus() {
+    const { runs, steps, arms } = model.get("choices");
+    for (const which of ["a", "b"]) {
+      options(menus[which + "run"], runs.map((_, place) => String(place)), null, runs);
+      options(menus[which + "step"], steps[which] ?? [], null);
+      options(menus[which + "arm"], arms[which] ?? [], null);
+    }
+    for (const part of sides.querySelectorAll(".lb-run, .run")) part.hidden = runs.length < 2;
+  }
+
+  function showBar() {
+    const now = model.get("controls");
+    sides.hidden = now.blind;
+    blindly.hidden = !now.blind;
+    blind.ariaPressed = String(now.blind);
+    clear.disabled = !now.exploratory;
+    for (const which of now.blind ? [] : ["a", "b"]) for (const name of ["arm", "step", "run"]) menus[which + name].value = now.sides[which][name];
   }
 
   function showHead() {
@@ -210,7 +228,7 @@ function render({ model, el }) {
         })))));
     lower.append(h("div", {}, h("h4", {}, now.steps_left_out ? `This question at ${now.steps.length} steps of ${now.steps.length + now.steps_left_out}` : "This question at every step"), steps));
     const { kind, names, counts } = now.flips;
-    const kinds = ["arms", "steps", ...(model.get("runs").length > 1 ? ["runs"] : [])];
+    const kinds = ["arms", "steps", ...(model.get("choices").runs.length > 1 ? ["runs"] : [])];
     const table = h("table", { className: "lb-grid flips" },
       h("thead", {}, h("tr", {}, h("th"), names.map((name) => h("th", { title: name }, name)))),
       h("tbody", {}, counts.map((row, i) => h("tr", {}, h("th", { title: names[i] }, names[i]), row.map((value, j) =>
@@ -255,7 +273,7 @@ function render({ model, el }) {
     if (pause > 0) timer = setTimeout(readMore, pause);
     else send("more");
   }
-  const parts = [["header", [showHead]], ["controls", [showBar, showSide, showFoot]], ["listing", [showList]], ["sample", [showSample]], ["across", [showLower, showFoot]], ["status", [showFoot]]];
+  const parts = [["choices", [showMenus, showBar]], ["header", [showHead]], ["controls", [showBar, showSide, showFoot]], ["listing", [showList]], ["sample", [showSample]], ["across", [showLower, showFoot]], ["status", [showFoot]]];
   const listeners = parts.map(([name, shows]) => {
     const listener = () => shows.forEach((show) => show());
     model.on(`change:${name}`, listener);
@@ -269,7 +287,7 @@ function render({ model, el }) {
   const later = () => queueMicrotask(answered); // after the parts of the same message
   model.on("change:done", later);
   listeners.push(["change:done", later]);
-  [showBar, showHead, showSide, showList, showSample, showLower, showFoot].forEach((show) => show());
+  [showMenus, showBar, showHead, showSide, showList, showSample, showLower, showFoot].forEach((show) => show());
   el.replaceChildren(root);
   showList(); // once more: only now the list has a height to scroll in
   readMore();

@@ -24,7 +24,7 @@ class Browser(anywidget.AnyWidget):
     _esm = Path(__file__).with_name("browser.js")
     _css = Path(__file__).with_name("browser.css")
 
-    runs = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    choices = traitlets.Dict().tag(sync=True)
     header = traitlets.Dict().tag(sync=True)
     controls = traitlets.Dict().tag(sync=True)
     listing = traitlets.Dict().tag(sync=True)
@@ -36,26 +36,30 @@ class Browser(anywidget.AnyWidget):
     def __init__(self, desk: Desk):
         super().__init__()
         self.desk = desk
-        self.runs = [clean(run.name) for run in desk.library.runs]
         self._show()
         self.on_msg(self._heard)
 
-    def _show(self) -> None:
+    def _show(self, selection: bool = True) -> None:
+        """Send what changed. `selection` False: only the question did, so the paired result stays."""
         desk = self.desk
         with self.hold_sync():
-            self.header, self.controls = screen.header(desk), screen.controls(desk)
+            if selection:
+                self.choices, self.header, self.controls = (
+                    screen.choices(desk), screen.header(desk), screen.controls(desk)
+                )  # fmt: skip
             self.listing, self.sample, self.across = screen.listing(desk), screen.sample(desk), screen.across(desk)
             self.status = desk.status
 
     def _heard(self, _, message: dict, __=None) -> None:
         """One message of the page: ``{"do": action, "with": {...}, "number": n}``. Unknown ones change nothing."""
-        action = self._actions().get(message.get("do"))
+        name = message.get("do")
+        action = self._actions().get(name)
         self.desk.status = ""
         with self.hold_sync():
             try:
                 if action is not None:
                     action(**message.get("with", {}))
-                    self._show()
+                    self._show(selection=name not in ("move", "go", "more"))
             except LabError as error:
                 self.status = clean(str(error))
             except (TypeError, ValueError, KeyError, IndexError) as error:

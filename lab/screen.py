@@ -45,8 +45,18 @@ def header(desk: Desk) -> dict:
     }  # fmt: skip
 
 
+def choices(desk: Desk) -> dict:
+    """What the menus of both sides offer. Apart from `controls`, because it may be long and seldom changes."""
+    sides = {} if desk.blind else {"a": desk.a, "b": desk.b}
+    return {
+        "runs": [clean(run.name) for run in desk.library.runs] if sides else [],
+        "steps": {name: [str(step) for step in desk.library.steps(side.run)] for name, side in sides.items()},
+        "arms": {name: desk.sheet_of(side).arms for name, side in sides.items()},
+    }
+
+
 def controls(desk: Desk) -> dict:
-    """What can be chosen, and what is."""
+    """The sides, filters and flip matrix as they are set."""
     label_a, label_b = desk.labels
     comparison = desk.comparison
     cells = sorted({group for cell in set(comparison.cells) for group in groups_of(cell)})
@@ -61,8 +71,7 @@ def controls(desk: Desk) -> dict:
         return found
     return found | {
         "sides": {
-            name: {"run": side.run, "step": str(side.step), "arm": side.arm,
-                   "steps": [str(step) for step in desk.library.steps(side.run)], "arms": desk.sheet_of(side).arms}
+            name: {"run": str(side.run), "step": str(side.step), "arm": side.arm}
             for name, side in (("a", desk.a), ("b", desk.b))
         },
         "matrix": {"a": label_a, "b": label_b, "counts": counts, "chosen": desk.flip},

@@ -33,7 +33,7 @@ def read_all(desk):
 
 
 def everything(desk) -> str:
-    parts = (screen.header, screen.controls, screen.listing, screen.sample, screen.across)
+    parts = (screen.choices, screen.header, screen.controls, screen.listing, screen.sample, screen.across)
     return json.dumps([part(desk) for part in parts])
 
 
