@@ -62,9 +62,12 @@ class Browser(anywidget.AnyWidget):
                     self._show(selection=name not in ("move", "go", "more"))
             except LabError as error:
                 self.status = clean(str(error))
+            except OSError as error:
+                self.status = f"that cannot be written: {clean(error.strerror)} ({clean(error.filename)})"
             except (TypeError, ValueError, KeyError, IndexError) as error:
                 self.status = f"that did not work: {type(error).__name__}"
-            self.done = int(message.get("number", 0))
+            finally:
+                self.done = int(message.get("number", 0))  # or the page would wait for ever
 
     def _actions(self) -> dict[str, Callable]:
         desk = self.desk

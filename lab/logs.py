@@ -12,11 +12,13 @@ from pathlib import Path
 
 FINAL = "final"
 _ACCURACY = re.compile(r"(Source|Target|Bridged)(?:-alone)? acc: (\d*\.?\d+)")
-_EVALUATION = re.compile(r"\[(?:Eval\] Step (\d+)|(Final) Eval\])([^\n]*)")
-_ARM = re.compile(r"^\[Eval\] (source|target|latent): (\d+)/(\d+) = ", re.M)
-_STEP = re.compile(r"^Step (\d+)/(\d+) \| Loss(?: \(avg over last \d+\):)? (\d+\.?\d*(?:e[+-]?\d+)?|nan|inf)", re.M)
-_STOPPED = re.compile(r"\[Early Stop\] Stopping early at step (\d+)|^Stopped early at step (\d+)", re.M)
-_CAPPED = re.compile(r"capp(?:ed|ing)\b[^\n]*?\bto (\d+)", re.I)
+_EVALUATION = re.compile(r"\[(?:Eval\] Step (\d{1,9})|(Final) Eval\])([^\n]*)")
+_ARM = re.compile(r"^\[Eval\] (source|target|latent): (\d{1,9})/(\d{1,9}) = ", re.M)
+_STEP = re.compile(
+    r"^Step (\d{1,9})/(\d{1,9}) \| Loss(?: \(avg over last \d+\):)? (\d+\.?\d*(?:e[+-]?\d+)?|nan|inf)", re.M
+)
+_STOPPED = re.compile(r"\[Early Stop\] Stopping early at step (\d{1,9})|^Stopped early at step (\d{1,9})", re.M)
+_CAPPED = re.compile(r"capp(?:ed|ing)\b[^\n]*?\bto (\d[\d,]{0,9})", re.I)
 _EXPERIMENT = re.compile(r"^Experiment: *(.+?) *$", re.M)
 _ARM_OF = {"Source": "source", "Target": "target", "Bridged": "latent"}
 
@@ -119,7 +121,7 @@ def _soft_tokens(config: dict, text: str) -> int | None:
     if isinstance(count, int) and count >= 0:
         return count
     capped = _CAPPED.search(text)
-    return int(capped[1]) if capped else None
+    return int(capped[1].replace(",", "")) if capped else None
 
 
 def _experiments(text: str) -> dict:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from lab.errors import LabError
 from lab.legacy import RunFiles, StepRows, find_runs, read_step
 from lab.logs import FINAL
 from lab.stats import mcnemar
@@ -21,7 +22,8 @@ def summarize(path: str | Path, reports: list[str] | None = None) -> list[dict]:
     latent arm; `discordant` is [only bridged right, only target right]; `log` holds the accuracies that the log gives
     for the step, or null; `differs` names those that rows and log give differently; `unread` counts lines that are no
     record, `repeated` rows of a question that came before (left out). Where only a log is there, the fields of
-    the rows are null. `reports` takes a `file:line: reason` for what could not be read. Raises LabError.
+    the rows are null. `reports` takes a `file:line: reason` for what could not be read. Raises LabError where there
+    is nothing to open.
     """
     return list(_objects(path, [] if reports is None else reports))
 
@@ -35,8 +37,12 @@ def _objects(path: str | Path, reports: list[str]) -> Iterator[dict]:
         for step in sorted(files.keys() | logged.keys(), key=_order):
             rows = None
             if step in files:
-                rows = read_step(files[step].path)
-                reports += rows.report()
+                try:
+                    rows = read_step(files[step].path)
+                except LabError as error:  # one file that cannot be opened is no reason to lose the others
+                    reports.append(str(error))
+                else:
+                    reports += rows.report()
             yield _object(run, step, rows, run.log.evaluations.get(step))
         if not single or not files:
             for name, arms in run.log.experiments.items():

@@ -156,3 +156,38 @@ def cells_table(accuracies: Mapping[str, Mapping[str, float]]) -> "pandas.DataFr
     import pandas
 
     return (100 * pandas.DataFrame(accuracies).T).round(1)
+
+
+# The class is doubled to outrank JupyterLab's own rule for tables.
+TABLE_STYLE = """<style>
+.lab-table.lab-table{border-collapse:collapse;font:13px/1.45 system-ui,-apple-system,"Segoe UI",sans-serif;
+color:#22262b;background:#fff;margin:6px 0}
+.lab-table.lab-table th{text-align:left;font-weight:600;border-bottom:1.5px solid #22262b;padding:4px 14px 4px 0;
+vertical-align:bottom;max-width:130px;white-space:normal}
+.lab-table.lab-table td{text-align:left;border-bottom:1px solid #e9ebee;padding:4px 14px 4px 0;vertical-align:top;
+max-width:400px;overflow-wrap:break-word;white-space:pre-wrap}
+.lab-table.lab-table td.number{white-space:nowrap}
+.lab-table.lab-table .number{text-align:right;font-variant-numeric:tabular-nums}
+</style>"""
+
+
+def html_table(rows: Sequence[Mapping], columns: Sequence[str] | None = None, empty: str = "rows not here") -> str:
+    """Escaped HTML of rows with the same keys (all of them, or `columns`); long text wraps instead of being cut."""
+    if not rows:
+        return f"<p><i>{html.escape(empty)}</i></p>"
+    columns = list(rows[0]) if columns is None else list(columns)
+
+    def cell(value) -> str:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        shown = {None: "", True: "yes", False: "no"}[value] if value is None or isinstance(value, bool) else value
+        shown = f"{value:,.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(shown)
+        return f'<td class="number">{html.escape(shown)}</td>' if number else f"<td>{html.escape(shown)}</td>"
+
+    def head(name: str) -> str:
+        values = [row.get(name) for row in rows if row.get(name) is not None]
+        number = values and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+        return f'<th class="number">{html.escape(name)}</th>' if number else f"<th>{html.escape(name)}</th>"
+
+    heads = "".join(map(head, columns))
+    body = "".join("<tr>" + "".join(cell(row.get(name)) for name in columns) + "</tr>" for row in rows)
+    return f'{TABLE_STYLE}<table class="lab-table"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>'

@@ -42,7 +42,7 @@ PAYLOADS = [
     f"<style>@keyframes x{{}}</style><b style='animation-name:x' onanimationstart={CALL}>",
     f'<a href="javascript:{CALL}" id=link>a link</a>',
     f"[a link](javascript:{CALL})",
-    f"![an image](x\" onerror=\"{CALL})",
+    f'![an image](x" onerror="{CALL})',
     f"<javascript:{CALL}>",
     f"`<img src=x onerror={CALL}>`",
     f"```\n<img src=x onerror={CALL}>\n```",

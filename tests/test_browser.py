@@ -46,6 +46,13 @@ def test_no_message_breaks_the_browser(browser, message):
     assert browser.done == 9 and browser.header["n"] == 20
 
 
+def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    browser = browse(write_runs(tmp_path / "runs"), exports=tmp_path / "file" / "inside")
+    say(browser, "export", number=4)
+    assert "cannot be written" in browser.status and browser.done == 4
+
+
 def test_half_a_surrogate_pair_can_be_sent(tmp_path):
     folder = write_runs(tmp_path, ("one",)) / "one"
     path = folder / "eval_samples_step_final.jsonl"

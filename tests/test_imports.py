@@ -16,7 +16,8 @@ FLOORS = {
     "training": 3, "generation": 3, "arms": 3, "benchmark": 3, "minipair": 3,
     "experiment": 4, "jobs": 5, "__main__": 5, "__init__": 0,
 }  # fmt: skip
-ANALYSIS = {"stats", "summary", "claims", "logs", "legacy", "summarize", "audit", "figures", "tables", "browser"}
+ANALYSIS = {"stats", "summary", "claims", "legacy", "figures", "tables", "browser"}
+ANALYSIS |= {"logs", "runfiles", "summarize", "reported", "archive", "costs", "audit_tables", "audit", "audit_figures"}
 ANALYSIS |= {"answers", "sheets", "comparison", "tags", "desk", "screen", "export"}  # the sample browser's
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

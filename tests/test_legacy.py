@@ -141,6 +141,38 @@ def test_a_log_is_searched_not_trusted():
     assert parse_log(LOG).soft_tokens == 2048 and parse_log(LOG).steps_planned == 1000
 
 
+@given(
+    pieces=st.lists(
+        st.sampled_from([*LOG.split(" "), *LOG.split("\n"), "\n", "9" * 5000, "nan", "[Final Eval] ", "Experiment: "])
+        | st.text(max_size=5)
+    )
+)  # fmt: skip
+def test_no_log_is_too_broken_to_read(pieces):
+    for glue in ("", " ", "\n"):
+        facts = parse_log(glue.join(pieces))
+        assert facts.last_step is None or facts.last_step >= 0
+
+
+def test_a_file_that_cannot_be_opened_does_not_hide_the_others(tmp_path):
+    write_jsonl(tmp_path / "r" / "eval_samples_step_250.jsonl", [wide()])
+    (tmp_path / "r" / "eval_samples_step_500.jsonl").symlink_to(tmp_path / "gone")
+    report = []
+    assert [(entry["step"], entry["n"]) for entry in summarize(tmp_path, report)] == [(250, 1), (500, None)]
+    assert len(report) == 1 and "step_500" in report[0]
+
+
+def test_the_command_prints_json_or_tables(tmp_path):
+    write_jsonl(tmp_path / "r" / "eval_samples_step_250.jsonl", [wide(0), wide(1)])
+    with open(tmp_path / "r" / "eval_samples_step_250.jsonl", "a") as file:
+        file.write("torn")
+    words = [sys.executable, "-m", "lab", "summarize", str(tmp_path)]
+    done = subprocess.run([*words, "--json"], capture_output=True, text=True, check=True)
+    keys = "run step n source_acc target_acc bridged_acc bridged_invalid mcnemar_p_vs_target discordant".split()
+    assert list(json.loads(done.stdout)[0])[:9] == keys and json.loads(done.stdout)[0]["unread"] == 1
+    assert "eval_samples_step_250.jsonl:3: not valid JSON" in done.stderr
+    assert "r (unfinished)" in subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
 BAD_LINES = [
     (b"{", "not valid JSON"),
     (b"", "empty"),
