@@ -1,166 +1,151 @@
-"""All arms, all seeds, one table: trained translators and their controls, evaluated side by side on the test split.
+"""Side a against side b on the same questions: alignment, flip matrix, filters, the paired result of a selection.
 
-What is compared comes from finished runs, or is trained here at equal budget. Each seed leaves a run of its own
-(config, records, summary), so that `lab.evidence` and `lab.claims` read them as any others.
+A side is one arm at one step of one run, so arm against arm, step against step and run against run are one thing.
 """
 
-from __future__ import annotations
+from dataclasses import dataclass
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+import numpy as np
 
-from tqdm.auto import tqdm
-
-from lab.arms import BASELINES, RETRAINED, UNTRAINED, WIRED, Bridge, evaluate
-from lab.config import RunConfig
-from lab.controls import control_config, load_bridge, load_controls
-from lab.counterfactual import choose_edits, edit_source, follow, follow_counts, two_world_questions
 from lab.errors import LabError
-from lab.experiment import start, train_constant, train_translator
-from lab.models import Pair, load_pair
-from lab.probe import probe
-from lab.records import RunDirectory, write_text
-from lab.summary import summarise
-from lab.tasks import Task, load_task
+from lab.sheets import RIGHT, UNKNOWN, WRONG, Sheet, Verdicts
+from lab.stats import mcnemar, wilson
+from lab.summary import LATENT
 
-__all__ = [
-    "Candidate", "compare", "from_folders", "probe_source", "run_counterfactual", "train_candidates", "write_evidence",
-]  # fmt: skip
+# (b right?, a right?), regressions first
+FLIPS = {"broken": (RIGHT, WRONG), "fixed": (WRONG, RIGHT), "both_wrong": (WRONG, WRONG), "both_right": (RIGHT, RIGHT)}
+FILTERS = {
+    "fixed": "fixed by {a}",
+    "broken": "broken by {a}",
+    "only": "only {a} right",
+    "all_wrong": "all wrong",
+    "invalid": "{a} invalid",
+    "repeats": "{a} repeats itself",
+    "copies": "{a} copies the question",
+    "disagree": "scorers disagree on {a}",
+}
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """One seed: its config, the trained bridge, and its retrained controls by arm."""
+class Side:
+    """One arm at one step of one run (its number in the library)."""
 
-    config: RunConfig
-    bridge: Bridge
-    controls: Mapping[str, Bridge] = field(default_factory=dict)
-
-
-def from_folders(
-    config: RunConfig, translators: Sequence[str], controls: Mapping[str, Sequence[str]]
-) -> tuple[Pair, Task, list[Candidate]]:
-    """Candidates from trained runs (or bare translator folders, to which `config` belongs).
-
-    `controls`: arm -> one run folder per translator, or none. The number of test questions and how they are evaluated
-    come from `config`. Raises LabError for a control of another budget, or folders that do not pair up.
-    """
-    pair, task, found = load_pair(config.pair), load_task(config.task), []
-    for number, folder in enumerate(translators):
-        own = config.replace(name=f"seed_{config.training.seed + number}", seed=config.training.seed + number)
-        if (Path(folder) / "config.yaml").is_file():
-            trained = RunConfig.from_yaml(Path(folder) / "config.yaml")
-            if any(getattr(trained.pair, part) != getattr(config.pair, part) for part in ("pair", "source", "target")):
-                raise LabError(f"{folder} was trained with pair={trained.pair.pair!r}, not {config.pair.pair!r}.")
-            own = trained.replace(
-                name=f"seed_{trained.training.seed}", device=config.pair.device,
-                test_questions=config.task.test_questions, dev_questions=config.task.dev_questions,
-                eval_batch_size=config.evaluation.eval_batch_size, max_new_tokens=config.evaluation.max_new_tokens,
-            )  # fmt: skip
-        chosen = {}
-        for arm, folders in controls.items():
-            if folders and len(folders) != len(translators):
-                raise LabError(f"{arm}: {len(folders)} runs for {len(translators)} translators; give one for each.")
-            chosen[arm] = folders[number] if folders else ""
-        bridge = load_bridge(folder, pair)
-        found.append(Candidate(own, bridge, load_controls(chosen, pair, own)))
-    return pair, task, found
+    run: int
+    step: object
+    arm: str
 
 
-def train_candidates(
-    config: RunConfig, folder: str | Path, seeds: Sequence[int], arms: Sequence[str] = ("latent_constant",),
-    no_lore: str = "", resume: bool = False,
-) -> tuple[Pair, Task, list[Candidate]]:  # fmt: skip
-    """Train a translator per seed, and for each the retrained controls `arms` with the same batches and budget.
-
-    Each is an ordinary run in `folder`: `trained/seed_1`, and `trained/seed_1_random_source` for a control.
-    `no_lore`: the folder of the source that was pretrained without lore.
-    """
-    runs, found = Path(folder) / "trained", []
-    pair, task = load_pair(config.pair), load_task(config.task)
-    for seed in seeds:
-        own = config.replace(name=f"seed_{seed}", seed=seed)
-        experiment = start(own, runs, resume)
-        bridge = Bridge(pair.source, train_translator(experiment).translator, own.pair.source_layers)
-        controls = {}
-        for arm in arms:
-            if arm == "latent_constant":
-                controls[arm] = Bridge(pair.source, train_constant(experiment).translator, own.pair.source_layers)
-                continue
-            if arm == "latent_no_lore_source" and not no_lore:
-                raise LabError("latent_no_lore_source needs no_lore: the folder of a source pretrained without lore.")
-            other = start(control_config(own, arm, no_lore), runs, resume)
-            trained = train_translator(other).translator
-            controls[arm] = Bridge(other.pair.source, trained, other.config.pair.source_layers)
-            other.run.finish()
-        experiment.run.finish()
-        found.append(Candidate(own, bridge, controls))
-    return pair, task, found
+def aligned(a: Verdicts, arm_a: str, b: Verdicts, arm_b: str) -> tuple[np.ndarray, np.ndarray]:
+    """(rows of a, rows of b), int [m]: the questions that both sides answered and scored, in the order of a."""
+    correct_a, correct_b = a.correct[arm_a], b.correct[arm_b]
+    if a.ids == b.ids:
+        rows = np.flatnonzero((correct_a != UNKNOWN) & (correct_b != UNKNOWN))
+        return rows, rows
+    pairs = [(row, b.place[key]) for row, key in enumerate(a.ids) if key in b.place]
+    pairs = [(i, j) for i, j in pairs if correct_a[i] != UNKNOWN and correct_b[j] != UNKNOWN]
+    found = np.array(pairs, dtype=int).reshape(-1, 2)
+    return found[:, 0], found[:, 1]
 
 
-def compare(
-    folder: str | Path, pair: Pair, task: Task, candidates: Sequence[Candidate], cascade_prompt: str,
-    arms: Sequence[str] = (*BASELINES, *UNTRAINED, *WIRED), resume: bool = False,
-) -> list[Path]:  # fmt: skip
-    """Evaluate every candidate on the test split, once: source, target, latent, `arms` and all its retrained controls.
-
-    Writes one run per candidate into `folder` and returns their folders. A task without a gold gloss has no text_hint.
-    """
-    if getattr(task, "hint", None) is None:
-        arms = [arm for arm in arms if arm != "text_hint"]
-    made = []
-    for candidate in candidates:
-        config = candidate.config
-        run = RunDirectory.create(Path(folder) / config.name, config, resume)
-        retrained = [arm for arm in RETRAINED if arm in candidate.controls]
-        records = evaluate(
-            config, pair, task, task.test(), candidate.bridge.translator, run=run, controls=candidate.controls,
-            arms=("source", "target", "latent", *arms, *retrained), cascade_prompt=cascade_prompt,
-        )  # fmt: skip
-        run.write_records("final", records)
-        run.write_summary(summarise(records) | {"split": "test", "config_hash": config.hash()})
-        run.note(cascade_prompt=cascade_prompt)
-        run.finish()
-        made.append(run.path)
-    return made
+def flips(row: tuple[Verdicts, str], column: tuple[Verdicts, str]) -> int:
+    """How many questions the row's side has right and the column's wrong."""
+    rows, columns = aligned(*row, *column)
+    right, wrong = row[0].correct[row[1]][rows] == RIGHT, column[0].correct[column[1]][columns] == WRONG
+    return int((right & wrong).sum())
 
 
-def probe_source(pair: Pair, task: Task, source_layers: str | Sequence[int], count: int, seed: int = 1) -> list[dict]:
-    """The source probe, fitted on `count` training questions and read on the test split; [] for another task or 0."""
-    if task.name != "minigsm" or not count:
-        return []
-    return probe(pair.source, task.train(count, seed), task.test(), source_layers)
+class Comparison:
+    """The aligned questions of two sides. All arrays have one entry per aligned question, in the order of side a."""
+
+    def __init__(self, a: Sheet, arm_a: str, b: Sheet, arm_b: str):
+        for sheet, arm in ((a, arm_a), (b, arm_b)):
+            if arm not in sheet.arms:
+                raise LabError(f"there is no arm {arm!r} in these records; choose one of {', '.join(sheet.arms)}.")
+        self.a, self.arm_a, self.b, self.arm_b = a, arm_a, b, arm_b
+        self.rows_a, self.rows_b = aligned(a.verdicts, arm_a, b.verdicts, arm_b)
+        self.right_a = a.verdicts.correct[arm_a][self.rows_a] == RIGHT
+        self.right_b = b.verdicts.correct[arm_b][self.rows_b] == RIGHT
+        self.cells = a.cells[self.rows_a]
+
+    def __len__(self) -> int:
+        return len(self.rows_a)
+
+    @property
+    def ids(self) -> list[str]:
+        return [self.a.verdicts.ids[row] for row in self.rows_a]
+
+    def left_out(self) -> dict[str, list[str]]:
+        """The ids that are not compared, by reason: in one side only, without a scored answer, twice in a file."""
+        ids_a, ids_b = set(self.a.verdicts.ids), set(self.b.verdicts.ids)
+        kept = set(self.ids)
+        found = {
+            "only in a": [key for key in self.a.verdicts.ids if key not in ids_b],
+            "only in b": [key for key in self.b.verdicts.ids if key not in ids_a],
+            "not scored": [key for key in self.a.verdicts.ids if key in ids_b and key not in kept],
+            "twice in a": self.a.duplicates,
+            "twice in b": self.b.duplicates if self.b is not self.a else [],
+        }
+        return {reason: keys for reason, keys in found.items() if keys}
+
+    def flip(self, name: str) -> np.ndarray:
+        """bool [m]: the questions of one cell of the flip matrix."""
+        right_b, right_a = FLIPS[name]
+        return (self.right_b == right_b) & (self.right_a == right_a)
+
+    def filtered(self, name: str) -> np.ndarray:
+        """bool [m]: the questions that a filter of `FILTERS` keeps. Flags are those of side a's answers."""
+        if name in ("fixed", "broken"):
+            return self.flip(name)
+        if name in ("only", "all_wrong"):
+            others = [self.a.verdicts.correct[arm][self.rows_a] == RIGHT for arm in self.a.arms if arm != self.arm_a]
+            if self.b is not self.a:
+                others.append(self.right_b)
+            anyone = np.any(others, axis=0) if others else np.zeros(len(self), dtype=bool)
+            return ~anyone & (self.right_a if name == "only" else ~self.right_a)
+        return self.a.flag(name, self.arm_a)[self.rows_a]
+
+    def in_cell(self, cell: str) -> np.ndarray:
+        """bool [m]: questions of a cell or of a group (``lore/long`` holds ``lore/long/seen``); "" is all."""
+        return np.array([not cell or name == cell or name.startswith(cell + "/") for name in self.cells], dtype=bool)
+
+    def searched(self, words: str) -> np.ndarray:
+        return self.a.matches(words)[self.rows_a] if words.strip() else np.ones(len(self), dtype=bool)
+
+    def order(self, mask: np.ndarray) -> np.ndarray:
+        """The places that `mask` keeps, regressions first, then repairs, then the rest; file order within."""
+        rank = np.full(len(self), 2)
+        rank[self.flip("broken")], rank[self.flip("fixed")] = 0, 1
+        kept = np.flatnonzero(mask)
+        return kept[np.argsort(rank[kept], kind="stable")]
+
+    def matrix(self, mask: np.ndarray) -> dict[str, int]:
+        """Counts of the flip matrix within `mask`."""
+        return {name: int((self.flip(name) & mask).sum()) for name in FLIPS}
+
+    def result(self, mask: np.ndarray) -> dict | None:
+        """The paired result of a selection: accuracies with Wilson's intervals, and McNemar's test; None if empty."""
+        right_a, right_b = self.right_a[mask], self.right_b[mask]
+        if not len(right_a):
+            return None
+        test = mcnemar(right_a.tolist(), right_b.tolist())
+        sides = {
+            name: {"right": int(right.sum()), "accuracy": float(right.mean()),
+                   "ci95": list(wilson(int(right.sum()), len(right)))}
+            for name, right in (("a", right_a), ("b", right_b))
+        }  # fmt: skip
+        return test | sides
+
+    def accuracies(self, mask: np.ndarray) -> dict[str, tuple[int, int]]:
+        """(right, scored) of every arm of side a's step within the selection."""
+        found = {}
+        for arm in self.a.arms:
+            correct = self.a.verdicts.correct[arm][self.rows_a][mask]
+            found[arm] = int((correct == RIGHT).sum()), int((correct != UNKNOWN).sum())
+        return found
 
 
-def run_counterfactual(
-    candidate: Candidate, pair: Pair, task: Task, words: int, steps: int, each: int
-) -> tuple[list[dict], dict]:
-    """Edit `words` words in a copy of the source and see what the answers do: (rows, counts); empty for 0 words.
-
-    `each`: long questions per word. Only of the task whose facts can be edited.
-    """
-    if task.name != "minigsm" or not words:
-        return [], {}
-    edits = choose_edits(words)
-    with tqdm(total=steps, desc="edit the source", unit="step") as bar:
-        edited = edit_source(candidate.bridge.source, edits, steps, progress=lambda *_: bar.update())
-    rows = follow(candidate.config, pair, task, candidate.bridge, edited, two_world_questions(edits, each))
-    return rows, follow_counts(rows)
-
-
-def write_evidence(
-    folder: str | Path, arms: Sequence[Mapping], cascade_prompt: str, cascade_accuracies: Mapping[str, float],
-    probed: Sequence[Mapping], followed: Sequence[Mapping], counts: Mapping,
-) -> Path:  # fmt: skip
-    """`evidence.json` in `folder`: the table of arms, the cascade's choice on dev, the probe, the counterfactual."""
-    path = Path(folder) / "evidence.json"
-    found = {
-        "arms": arms,
-        "cascade": {"prompt": cascade_prompt, "dev_accuracy": cascade_accuracies},
-        "probe": probed,
-        "counterfactual": {"counts": counts, "rows": followed},
-    }
-    write_text(path, json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-    return path
+def usual_sides(arms: list[str]) -> tuple[str, str]:
+    """The two arms to begin with: latent (else the last one) against target (else another one)."""
+    first = LATENT if LATENT in arms else arms[-1]
+    others = [arm for arm in arms if arm != first] or [first]
+    return first, "target" if "target" in others else others[0]

@@ -293,3 +293,19 @@ def write_figure(figure: go.Figure, path: str | Path) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     beside.write_bytes(image)
     os.replace(beside, path)
+
+
+def flips_figure(table: Mapping, title: str = "Right in the row, wrong in the column") -> go.Figure:
+    """The counts of `Desk.flips_table`: how many questions the row has right and the column wrong."""
+    names = [html.escape(str(name)) for name in table["names"]]
+    figure = go.Figure(
+        go.Heatmap(
+            z=table["counts"], x=[f"{name}<br>wrong" for name in names], y=[f"{name} right" for name in names],
+            colorscale=[[0, "#FFFFFF"], [1, LATENT_COLOUR]], showscale=False, xgap=3, ygap=3, texttemplate="%{z}",
+            hovertemplate="%{y}, %{x}: %{z}<extra></extra>",
+        )
+    )  # fmt: skip
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    figure.update_xaxes(showgrid=False, side="bottom")
+    figure.update_layout(title=title)
+    return _style(figure, 170 + 110 * max(3, len(names)), 150 + 50 * max(3, len(names)))

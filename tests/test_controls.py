@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lab.arms import RETRAINED
-from lab.comparison import compare, from_folders
+from lab.trial import compare, from_folders
 from lab.config import RunConfig
 from lab.controls import MAY_DIFFER, check_equal_budget, control_config, load_controls, trained_folder
 from lab.errors import LabError

@@ -15,13 +15,14 @@ FLOORS = {
     "inputs": 2, "alignment": 2, "losses": 2, "objective": 2,
     "training": 3, "generation": 3, "arms": 3, "benchmark": 3, "minipair": 3,
     "experiment": 4, "harness": 4, "diagnostics": 4, "probe": 4, "counterfactual": 4, "controls": 4,
-    "inference": 5, "comparison": 5, "suite": 5, "jobs": 5, "__main__": 5, "__init__": 0,
+    "inference": 5, "trial": 5, "suite": 5, "jobs": 5, "__main__": 5, "__init__": 0,
 }  # fmt: skip
 ANALYSIS = {
     "stats", "summary", "claims", "evidence", "extraction", "hypotheses", "verdicts", "legacy", "figures", "tables",
     "browser", "cost_figures", "bridge_figures", "evidence_figures",
 }  # fmt: skip
 ANALYSIS |= {"logs", "runfiles", "summarize", "reported", "archive", "costs", "audit_tables", "audit", "audit_figures"}
+ANALYSIS |= {"answers", "sheets", "comparison", "tags", "desk", "screen", "export"}  # the sample browser's
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

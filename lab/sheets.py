@@ -1,0 +1,194 @@
+"""Step files opened as they are looked at: a sheet is one file of records with its verdicts as arrays.
+
+A folder may hold gigabytes. Only the newest sheets keep their texts; of every file read, the verdicts stay.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from sys import intern
+
+import numpy as np
+
+from lab.answers import clean, copies_question, repeats_itself, scorers_disagree
+from lab.errors import LabError
+from lab.legacy import RunFiles, find_runs, read_step
+from lab.summary import ordered_arms
+from lab.tasks import question_id
+from lab.tasks.scoring import INVALID
+
+RIGHT, WRONG, UNKNOWN = 1, 0, -1
+KEPT = 100_000_000  # characters of records that stay; as Python objects they take two to three times as many bytes
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What stays of a file once read. `correct[arm]` is int8 [n], RIGHT, WRONG or UNKNOWN; `extracted[arm]` n texts."""
+
+    ids: tuple[str, ...]
+    correct: dict[str, np.ndarray]
+    extracted: dict[str, tuple[str, ...]]
+
+    @cached_property
+    def place(self) -> dict[str, int]:
+        """Row of each question."""
+        return {key: row for row, key in enumerate(self.ids)}
+
+
+class Sheet:
+    """One step file: records by question, each question once, in file order.
+
+    `duplicates`: ids of the rows that repeat a question (the first counts); `report`: `file:line: reason` of what
+    could not be read or is odd.
+    """
+
+    def __init__(self, records: Sequence[dict], report: Sequence[str] = ()):
+        self.records: list[dict] = []
+        self.duplicates: list[str] = []
+        self.report = [clean(line) for line in report]
+        seen: set[str] = set()
+        for record in records:
+            key = clean(record.get("id") or question_id(str(record.get("question", ""))))
+            if key in seen:
+                self.duplicates.append(key)
+                continue
+            seen.add(key)
+            arms = record.get("arms") if isinstance(record.get("arms"), dict) else {}
+            self.records.append(
+                record | {"id": key, "arms": {clean(arm): row for arm, row in arms.items() if isinstance(row, dict)}}
+            )
+        self.arms = ordered_arms({arm for record in self.records for arm in record["arms"]})
+        self.cells = np.array([clean(record.get("cell")) for record in self.records], dtype=object)
+        answers = {arm: [record["arms"].get(arm, {}) for record in self.records] for arm in self.arms}
+        self.verdicts = Verdicts(
+            tuple(intern(record["id"]) for record in self.records),
+            {
+                arm: np.array(
+                    [v if (v := row.get("correct")) in (True, False) and v is not None else UNKNOWN for row in rows],
+                    dtype=np.int8,
+                )
+                for arm, rows in answers.items()
+            },
+            {arm: tuple(intern(clean(row.get("extracted"))) for row in rows) for arm, rows in answers.items()},
+        )
+        self._flags: dict[tuple[str, str], np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def answer(self, row: int, arm: str) -> dict:
+        return self.records[row]["arms"].get(arm, {})
+
+    def flag(self, name: str, arm: str) -> np.ndarray:
+        """bool [n]: ``invalid``, ``repeats``, ``copies`` or ``disagree`` of an arm's answers; computed once."""
+        if (name, arm) not in self._flags:
+            self._flags[name, arm] = np.array(
+                [bool(row) and _FLAGS[name](record, row) for record in self.records
+                 for row in [record["arms"].get(arm, {})]],
+                dtype=bool,
+            )  # fmt: skip
+        return self._flags[name, arm]
+
+    def matches(self, words: str) -> np.ndarray:
+        """bool [n]: records whose question, gold or any answer holds `words`, case aside."""
+        needle = words.casefold()
+        return np.array(
+            [
+                needle in str(record.get("question", "")).casefold()
+                or needle == str(record.get("gold", "")).casefold()
+                or needle in record["id"]
+                or any(needle in str(row.get("text", "")).casefold() for row in record["arms"].values())
+                for record in self.records
+            ],
+            dtype=bool,
+        )
+
+
+def _text(row: dict) -> str:
+    return clean(row.get("text"))
+
+
+_FLAGS = {
+    "invalid": lambda record, row: row.get("extracted") == INVALID,
+    "repeats": lambda record, row: repeats_itself(_text(row)),
+    "copies": lambda record, row: copies_question(_text(row), clean(record.get("question"))),
+    "disagree": lambda record, row: scorers_disagree(_text(row), clean(record.get("gold")), row.get("correct")),
+}
+
+
+def _characters(value: object) -> int:
+    """Text in a record, whatever its form; a gzipped file's size would tell little."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(_characters, value.values()))
+    return sum(map(_characters, value)) if isinstance(value, list) else 0
+
+
+def open_runs(folder: str | Path) -> list[RunFiles]:
+    """The runs with step files in `folder`. A relative path is looked for here and then in the folder above, so that a
+    notebook finds the repository's runs from its own folder too. Raises LabError where there are none."""
+    folder, reason = Path(folder).expanduser(), None
+    for place in (folder,) if folder.is_absolute() else (folder, Path("..") / folder):
+        try:
+            if runs := [run for run in find_runs(place) if run.steps]:
+                return runs
+        except LabError as error:
+            reason = reason or error
+    raise LabError(
+        f"{folder} holds no eval_samples_step_*.jsonl file; train a run first (`make demo`), or give its folder."
+    ) from reason
+
+
+class Library:
+    """The runs of a folder. `runs` in the order of their names; sheets are read on demand."""
+
+    def __init__(self, folder: str | Path, kept: int = KEPT):
+        self.runs = open_runs(folder)
+        self._kept = kept
+        self._sheets: OrderedDict[tuple[int, object], tuple[Sheet, int]] = OrderedDict()
+        self._verdicts: dict[tuple[int, object], Verdicts] = {}
+
+    def steps(self, run: int) -> list[object]:
+        """The steps of a run in order: numbers, then "final"."""
+        return [step.step for step in self.runs[run].steps]
+
+    def first(self) -> tuple[int, object]:
+        """The last step of the first run; where no answer can be read there, the next one that has some."""
+        for run in range(len(self.runs)):
+            for step in reversed(self.steps(run)):
+                self.read(run, step)
+                if self._verdicts[run, step].correct:
+                    return run, step
+        raise LabError(f"none of the {len(self.runs)} runs holds an answer that can be read; `summarize` names why.")
+
+    def sheet(self, run: int, step: object) -> Sheet:
+        """The records of one step; read again if its texts were let go. Raises LabError for an unreadable file."""
+        key = (run, step)
+        if key in self._sheets:
+            self._sheets.move_to_end(key)
+            return self._sheets[key][0]
+        path = next((file.path for file in self.runs[run].steps if file.step == step), None)
+        if path is None:
+            raise LabError(f"run {self.runs[run].name} has no step {step}; it has {self.steps(run)}.")
+        read = read_step(path)
+        sheet = Sheet(read.records, read.report())
+        self._sheets[key] = sheet, sum(_characters(record) for record in sheet.records)
+        self._verdicts[key] = sheet.verdicts
+        # two always stay: the comparison on the screen
+        while len(self._sheets) > 2 and sum(size for _, size in self._sheets.values()) > self._kept:
+            self._sheets.popitem(last=False)
+        return sheet
+
+    def verdicts(self, run: int, step: object) -> Verdicts | None:
+        """What is known of a file; None where it was not read yet."""
+        return self._verdicts.get((run, step))
+
+    def read(self, run: int, step: object) -> None:
+        """Read a file for its verdicts. One that cannot be opened has none."""
+        try:
+            self.sheet(run, step)
+        except LabError:
+            self._verdicts[run, step] = Verdicts((), {}, {})
