@@ -20,9 +20,14 @@ demo: .venv/.installed
 test: .venv/.installed
 	$(BIN)/python -m pytest -q tests -m "not slow"
 
+# lm-evaluation-harness and what it needs, for its tests alone.
+.venv/.harness: .venv/.installed requirements-harness.lock
+	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps -r requirements-harness.lock
+	touch $@
+
 # The browser tests need a Chromium: the system's, or the one that Playwright fetches; without one they are skipped.
 # pytest exits with 5 where no test is marked slow: that is no failure.
-test-slow: .venv/.installed
+test-slow: .venv/.harness
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
 	  $(BIN)/python -m playwright install chromium || echo "no Chromium: the browser tests are skipped" >&2
 	$(BIN)/python -m pytest -q tests -m slow || [ $$? -eq 5 ]

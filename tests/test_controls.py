@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from lab.arms import RETRAINED
-from lab.trial import compare, from_folders
 from lab.config import RunConfig
 from lab.controls import MAY_DIFFER, check_equal_budget, control_config, load_controls, trained_folder
 from lab.errors import LabError
@@ -13,6 +12,7 @@ from lab.evidence_figures import arms_figure, evidence_table, text_transfer_sent
 from lab.generation import AnswerCache
 from lab.models import load_pair
 from lab.translators import build_translator, save_translator
+from lab.trial import compare, from_folders
 
 CONFIG = RunConfig.from_parameters(name="main", layout="soft_only", soft_tokens=4, width=32, depth=1, heads=2, steps=5,
                                    test_questions=12, max_new_tokens=12)  # fmt: skip

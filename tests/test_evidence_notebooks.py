@@ -21,6 +21,7 @@ def run(job, runs, **parameters):
     return runs / "t"
 
 
+@pytest.mark.slow
 def test_evidence_from_the_shipped_translator(tmp_path):
     folder = run("evidence", tmp_path, test_questions=12, dev_questions=4, max_new_tokens=60, eval_batch_size=12,
                  probe_questions=60, edited_words=1, edit_steps=2, edit_questions=2)  # fmt: skip
