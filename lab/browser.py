@@ -10,12 +10,12 @@ from pathlib import Path
 import anywidget
 import traitlets
 
-from lab import screen
-from lab.answers import clean
-from lab.desk import EXPORTED, Desk
 from lab.errors import LabError
-from lab.sheets import Library
-from lab.tags import Tags
+from lab.samples import screen
+from lab.samples.answers import clean
+from lab.samples.desk import EXPORTED, Desk
+from lab.samples.sheets import Library
+from lab.samples.tags import Tags
 
 
 class Browser(anywidget.AnyWidget):

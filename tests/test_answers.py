@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.answers import (
+from lab.samples.answers import (
     SHOWN,
     clean,
     copies_question,

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from lab import audit, audit_tables, costs
-from lab.archive import Archive
-from lab.audit_figures import differences_figure, steps_figure
+from lab.audit import costs
+from lab.audit import tables as audit_tables
+from lab.audit import verdicts as audit
+from lab.audit.archive import Archive
+from lab.audit.figures import differences_figure, steps_figure
+from lab.audit.reported import CLAIMS, REPORTED, RUNS, Reported
 from lab.errors import LabError
 from lab.records import write_jsonl
-from lab.reported import CLAIMS, REPORTED, RUNS, Reported
 from lab.tables import html_table
 
 SHARED = Path(__file__).parents[1].parent / "shared"

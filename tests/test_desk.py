@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_records import ARMS, record, step_records, write_runs
 
-from lab import screen
-from lab.comparison import FILTERS, FLIPS, Comparison
-from lab.desk import Desk
 from lab.errors import LabError
 from lab.records import write_jsonl
-from lab.sheets import Library, Sheet
+from lab.samples import screen
+from lab.samples.comparison import FILTERS, FLIPS, Comparison
+from lab.samples.desk import Desk
+from lab.samples.sheets import Library, Sheet
+from lab.samples.tags import Tags
 from lab.stats import mcnemar
-from lab.tags import Tags
 
 LEGACY = Path(__file__).parents[1].parent / "shared" / "data" / "legacy_runs"
 

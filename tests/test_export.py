@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from payloads import PAYLOADS
 from sample_records import step_records
 
-from lab.export import Sample, latex_text, to_html, to_latex, to_markdown, write_samples
+from lab.samples.export import Sample, latex_text, to_html, to_latex, to_markdown, write_samples
 
 INERT = {"html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "h3", "p", "article", "div", "span", "b",
          "section", "details", "summary"}  # fmt: skip

@@ -18,11 +18,10 @@ FLOORS = {
     "inference": 5, "trial": 5, "suite": 5, "jobs": 5, "__main__": 5, "__init__": 0,
 }  # fmt: skip
 ANALYSIS = {
-    "stats", "summary", "claims", "evidence", "extraction", "hypotheses", "verdicts", "legacy", "figures", "tables",
-    "browser", "cost_figures", "bridge_figures", "evidence_figures",
+    "audit", "bridge_figures", "browser", "claims", "cost_figures", "evidence", "evidence_figures", "extraction",
+    "figures", "hypotheses", "legacy", "logs", "runfiles", "samples", "stats", "summarize", "summary", "tables",
+    "verdicts",
 }  # fmt: skip
-ANALYSIS |= {"logs", "runfiles", "summarize", "reported", "archive", "costs", "audit_tables", "audit", "audit_figures"}
-ANALYSIS |= {"answers", "sheets", "comparison", "tags", "desk", "screen", "export"}  # the sample browser's
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -13,8 +13,8 @@ import pytest
 from payloads import PAYLOADS
 from sample_records import step_records, write_runs
 
-from lab.answers import clean
 from lab.records import write_jsonl
+from lab.samples.answers import clean
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from lab.archive import Archive, either, find_folder
-from lab.audit_tables import paired_table
-from lab.costs import QUESTION_TOKENS, kv_bytes_per_token
+from lab.audit.archive import Archive, either, find_folder
+from lab.audit.costs import QUESTION_TOKENS, kv_bytes_per_token
+from lab.audit.reported import CLAIMS, REPORTED, Reported
+from lab.audit.tables import paired_table
 from lab.logs import log_text
 from lab.records import write_text
-from lab.reported import CLAIMS, REPORTED, Reported
 from lab.summarize import COLUMNS
 
 AGREES, DIFFERS, ABSENT = "agrees", "differs", "rows not here"

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from lab.answers import clean
-from lab.comparison import FILTERS, FLIPS, Comparison, Side, flips, usual_sides
 from lab.errors import LabError
-from lab.export import Sample, write_samples
-from lab.sheets import Library, Sheet
+from lab.samples.answers import clean
+from lab.samples.comparison import FILTERS, FLIPS, Comparison, Side, flips, usual_sides
+from lab.samples.export import Sample, write_samples
+from lab.samples.sheets import Library, Sheet
+from lab.samples.tags import CHOICES, Tags
 from lab.summary import LATENT
-from lab.tags import CHOICES, Tags
 
 EXPORTED = 20
 TABLE, STEPS = 16, 24  # rows of the table of flips, steps of a question; more would not be read
@@ -22,7 +22,7 @@ SHUFFLED = f"{LATENT}_shuffled"
 class Desk:
     """What is being looked at: two sides, the filters, one question. Pure Python; every action is a method.
 
-    `exports`: the folder for exports, of `limit` questions at most. What the page shows of it is `lab.screen`'s.
+    `exports`: the folder for exports, of `limit` questions at most. The page's view of it: `lab.samples.screen`.
     """
 
     def __init__(self, library: Library, tags: Tags | None = None, exports: str | Path | None = None,

@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from lab.audit.reported import RUNS
 from lab.errors import LabError
 from lab.legacy import RunFiles, StepFile, find_runs, read_step
 from lab.logs import FINAL
-from lab.reported import RUNS
 from lab.summarize import summarize
 
 ROOT = Path(__file__).resolve().parents[1]

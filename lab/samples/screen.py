@@ -3,12 +3,12 @@
 In blind mode they hold no arm's name, no verdict, nothing that would tell the arms apart but their texts.
 """
 
-from lab.answers import clean, fold_saw, pieces, scorers_disagree, verdicts
-from lab.comparison import FILTERS, Side
-from lab.desk import SHUFFLED, Desk, percent
-from lab.sheets import RIGHT, UNKNOWN, WRONG
+from lab.samples.answers import clean, fold_saw, pieces, scorers_disagree, verdicts
+from lab.samples.comparison import FILTERS, Side
+from lab.samples.desk import SHUFFLED, Desk, percent
+from lab.samples.sheets import RIGHT, UNKNOWN, WRONG
+from lab.samples.tags import CHOICES
 from lab.tables import format_p
-from lab.tags import CHOICES
 from lab.tasks import groups_of
 
 LISTED = 60  # questions of the list that are sent at a time

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, median
 
-from lab.archive import find_folder
+from lab.audit.archive import find_folder
 from lab.errors import LabError
 from lab.tasks.gsm8k import GSM8K
 

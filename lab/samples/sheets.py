@@ -12,9 +12,9 @@ from sys import intern
 
 import numpy as np
 
-from lab.answers import clean, copies_question, repeats_itself, scorers_disagree
 from lab.errors import LabError
 from lab.legacy import RunFiles, find_runs, read_step
+from lab.samples.answers import clean, copies_question, repeats_itself, scorers_disagree
 from lab.summary import ordered_arms
 from lab.tasks import question_id
 from lab.tasks.scoring import INVALID

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lab.errors import LabError
-from lab.sheets import RIGHT, UNKNOWN, WRONG, Sheet, Verdicts
+from lab.samples.sheets import RIGHT, UNKNOWN, WRONG, Sheet, Verdicts
 from lab.stats import mcnemar, wilson
 from lab.summary import LATENT
 

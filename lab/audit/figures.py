@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from lab.archive import Archive
-from lab.audit import ABSENT, DIFFERS
+from lab.audit.archive import Archive
+from lab.audit.verdicts import ABSENT, DIFFERS
 from lab.figures import COLOURS, FONT, GRID, INK, LATENT_COLOUR, MUTED
 from lab.logs import FINAL
 from lab.stats import wilson

@@ -9,7 +9,7 @@ from statistics import mean
 
 from scipy.stats import binom
 
-from lab.archive import Archive
+from lab.audit.archive import Archive
 from lab.errors import LabError
 from lab.logs import FINAL, log_text
 from lab.stats import mcnemar, wilson
