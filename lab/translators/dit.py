@@ -149,21 +149,33 @@ class DiT(nn.Module, PyTorchModelHubMixin):
         end = self.output(self.output_norm(hidden) * (1 + scale) + shift)
         return (end - x) / (1 - time).clamp_min(NEAREST)[:, None, None]
 
+    @staticmethod
+    def drawn(count: int) -> Tensor:
+        """`count` random times in order, none so near the end that its step would be cut by `NEAREST`."""
+        return (torch.rand(count) * (1 - 2 * NEAREST)).sort().values
+
     def sample(self, source: SourceStates, noise: Tensor, places: Tensor | None) -> Tensor:
-        """Euler steps from noise [B, K, target_dim]; in training the gradient runs through the last of them."""
+        """Euler steps from noise [B, K, target_dim]; in training the gradient runs through the last of them.
+
+        Evaluation's times are evenly spaced. Training draws its own, so that none of evaluation's, which has more
+        steps, is one that the language-model loss has never seen: with a fixed grid the loss fell and nothing was
+        answered.
+        """
         steps = self.train_steps if self.training else self.eval_steps
+        times = [0.0, *(self.drawn(steps - 1) if self.training else torch.arange(1, steps) / steps), 1.0]
+        times = [float(time) for time in times]
         read, x = self.read(source), noise
         everywhere = torch.ones(len(noise), dtype=torch.bool, device=noise.device)
         unread = self.read(source, everywhere) if self.guidance != 1 and not self.training else None
         for step in range(steps):
             keep = torch.is_grad_enabled() and (not self.training or step >= steps - self.backprop_steps)
             with torch.set_grad_enabled(keep):
-                time = torch.full((len(x),), step / steps, device=x.device)
+                time = torch.full((len(x),), times[step], device=x.device)
                 velocity = self.velocity(x, time, read, source.mask, places)
                 if unread is not None:
                     without = self.velocity(x, time, unread, source.mask, places)
                     velocity = without + self.guidance * (velocity - without)
-                x = x + velocity / steps
+                x = x + velocity * max(times[step + 1] - times[step], 0.0)
         return x
 
     def flow_loss(self, source: SourceStates, teacher: Teacher, places: Tensor | None) -> Tensor:
