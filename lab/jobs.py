@@ -188,7 +188,13 @@ def execute(job: Job, root: Path = ROOT) -> Path:
     one that did not leaves no directory (after a crash that is no LabError, its notebook as `<name>.failed.ipynb`).
     """
     import papermill
+    from jupyter_client.manager import AsyncKernelManager
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
+
+    # Through files, not ports: of a dozen kernels started at once, two may pick the same free port, and one dies.
+    class FileKernel(AsyncKernelManager):
+        def __init__(self, **settings) -> None:
+            super().__init__(**{**settings, "transport": "ipc"})
 
     try:
         job.run.parent.mkdir(parents=True, exist_ok=True)
@@ -213,6 +219,7 @@ def execute(job: Job, root: Path = ROOT) -> Path:
             parameters=job.parameters,
             cwd=str(root),
             kernel_name="python3",
+            kernel_manager_class=FileKernel,
             progress_bar=sys.stderr.isatty(),
             stdout_file=sys.stdout,
             stderr_file=sys.stderr,
