@@ -81,7 +81,7 @@ def accuracy_figure(summary: Mapping, title: str = "Accuracy of every arm") -> g
     colours = COLOURS | {arm: OTHER_COLOURS[i % len(OTHER_COLOURS)] for i, arm in enumerate(others)}
     rows = {arm: len(arms) - 1 - i for i, arm in enumerate(arms)}  # the first arm on top
     heads = [
-        f"<b>{name}</b><br><span style='color:#6B7178'>n = {cell_of(summary, arms[0], group)['n']:,}</span>"
+        f"<b>{name.replace(', ', ',<br>')}</b><br><span style='color:#6B7178'>n = {cell_of(summary, arms[0], group)['n']:,}</span>"
         for group, name in panels.items()
     ]
     figure = make_subplots(1, len(panels), shared_yaxes=True, horizontal_spacing=0.022, subplot_titles=heads)
@@ -161,10 +161,10 @@ def accuracy_figure(summary: Mapping, title: str = "Accuracy of every arm") -> g
         ticks="",
         tickfont={"size": 12, "color": "#6B7178"},
     )
-    width = 210 + 200 * max(len(panels), 2)
-    _style(figure, width, 156 + 50 * len(arms))
+    width = 190 + 142 * max(len(panels), 3)  # five panels fit into a notebook beside JupyterLab's file browser
+    _style(figure, width, 174 + 44 * len(arms))
     figure.update_layout(
-        margin={"l": 170, "r": 30, "t": 94, "b": 62},
+        margin={"l": 166, "r": 24, "t": 112, "b": 62},
         title={
             "text": f"<b>{html.escape(title)}</b>",
             "x": 0,
@@ -245,7 +245,7 @@ def training_curve(metrics: Sequence[Mapping], title: str = "Training") -> go.Fi
     figure.update_yaxes(gridcolor=GRID, zeroline=False)
     figure.for_each_xaxis(lambda axis: axis.title.update(font_size=13))
     figure.for_each_yaxis(lambda axis: axis.title.update(font_size=13))
-    _style(figure, 980 if accuracies else 620, 360)
+    _style(figure, 880 if accuracies else 620, 360)
     figure.update_layout(
         margin={"l": 80, "r": 30, "t": 64, "b": 60},
         title={
