@@ -80,10 +80,11 @@ def accuracy_figure(summary: Mapping, title: str = "Accuracy of every arm") -> g
     others = [arm for arm in arms if arm not in COLOURS and not is_control(arm)]
     colours = COLOURS | {arm: OTHER_COLOURS[i % len(OTHER_COLOURS)] for i, arm in enumerate(others)}
     rows = {arm: len(arms) - 1 - i for i, arm in enumerate(arms)}  # the first arm on top
-    heads = [
-        f"<b>{name.replace(', ', ',<br>')}</b><br><span style='color:#6B7178'>n = {cell_of(summary, arms[0], group)['n']:,}</span>"
-        for group, name in panels.items()
-    ]
+    heads = []
+    for group, name in panels.items():
+        questions = cell_of(summary, arms[0], group)["n"]
+        title_lines = name.replace(", ", ",<br>")  # five panels are narrow
+        heads.append(f"<b>{title_lines}</b><br><span style='color:#6B7178'>n = {questions:,}</span>")
     figure = make_subplots(1, len(panels), shared_yaxes=True, horizontal_spacing=0.022, subplot_titles=heads)
     figure.update_annotations(font_size=13, yshift=4)
     for column, group in enumerate(panels, start=1):

@@ -105,7 +105,7 @@ def test_p_values_are_short(p, text):
 
 def test_the_figure_shows_every_arm_in_every_panel_with_its_n(summary):
     figure = accuracy_figure(summary)
-    titles = " ".join(note.text for note in figure.layout.annotations)
+    titles = " ".join(note.text for note in figure.layout.annotations).replace(",<br>", ", ")
     for words in (
         "All questions",
         "Plain",
