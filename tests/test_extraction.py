@@ -30,8 +30,11 @@ def test_each_rule_reads_as_it_says(text, gold, right):
     assert found == right
 
 
+@pytest.mark.slow
 def test_the_harness_rules_are_those_of_its_own_files():
-    pytest.importorskip("lm_eval", reason="lm_eval is not installed: `pip install lm_eval`")
+    pytest.importorskip(
+        "lm_eval", reason="lm_eval is not installed: `pip install --no-deps -r requirements-harness.lock`"
+    )
     from lm_eval.api.metrics import exact_match_fn
     from lm_eval.filters.extraction import RegexFilter
 

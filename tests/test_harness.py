@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-pytest.importorskip("lm_eval", reason="lm_eval is not installed: `pip install lm_eval`")
+pytest.importorskip("lm_eval", reason="lm_eval is not installed: `pip install --no-deps -r requirements-harness.lock`")
 
 from lm_eval import simple_evaluate  # noqa: E402
 from lm_eval.tasks import TaskManager  # noqa: E402
@@ -23,6 +23,9 @@ from lab.translators import load_translator  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = ROOT / "lab" / "pairs" / "mini" / "translator"
+
+
+pytestmark = pytest.mark.slow  # `make test-slow` installs the harness
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +60,6 @@ def through_harness(run: Path, arm: str, questions, folder: Path) -> tuple[list[
     return [sample["resps"][0][0] for sample in samples], found["results"]["minigsm_local"]["exact_match,strict-match"]
 
 
-@pytest.mark.slow
 def test_two_hundred_questions_give_the_same_texts(run, tmp_path, monkeypatch, count=200):
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
