@@ -63,6 +63,7 @@ def suite(
     runs: Annotated[Path | None, typer.Option(help="The folder for the runs, instead of runs/.")] = None,
     seeds: Annotated[str, typer.Option(help="Run each job once per seed, such as 1,2,3.")] = "",
     parallel: Annotated[int, typer.Option(min=1, help="Processes at a time.")] = 1,
+    gpus: Annotated[str, typer.Option(help="Spread the processes over these GPUs, such as 0,1,2,3.")] = "",
 ) -> None:
     """Execute many jobs, several at a time. Started again, it goes on where it was stopped."""
     from lab.suite import members, run_suite
@@ -71,7 +72,8 @@ def suite(
         numbers = [int(word) for word in seeds.split(",") if word.strip()]
     except ValueError:
         raise LabError(f"--seeds {seeds} is not a list of whole numbers: write `--seeds 1,2,3`") from None
-    outcomes = run_suite(members(files, numbers, [split(pair) for pair in p or []], runs), parallel)
+    runs_of_suite = members(files, numbers, [split(pair) for pair in p or []], runs)
+    outcomes = run_suite(runs_of_suite, parallel, [word.strip() for word in gpus.split(",") if word.strip()])
     failed = [outcome.name for outcome in outcomes if outcome.status == "failed"]
     if failed:
         raise LabError(f"{len(failed)} of {len(outcomes)} runs failed: {', '.join(failed)}")

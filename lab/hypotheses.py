@@ -195,39 +195,39 @@ class Direction:
     needs: str = "runs of a pair and of the same pair swapped, otherwise alike"
 
     def compare(self, evidence: Evidence) -> list[Comparison]:
-        named = {"mistral-llama": ("mistral", "llama"), "llama-mistral": ("llama", "mistral"), "mini": ("s", "t")}
-        main = evidence.main
+        for runs in evidence.recipes():  # the main one first
+            swapped = [
+                run
+                for run in evidence.runs
+                if run.recipe(_MODELS) == runs[0].recipe(_MODELS) and _models_of(run) == _models_of(runs[0])[::-1]
+            ]
+            if swapped:
+                return self._gaps(*matched(runs, swapped))
+        raise NotRun("no two runs given have source and target swapped and are otherwise alike")
 
-        def models(run: Run) -> tuple:
-            return named.get(run.settings["pair"]) or (run.settings["source"], run.settings["target"])
-
-        without = ("pair", "source", "target", "source_layers")
-        swapped = [
-            run
-            for run in evidence.runs
-            if run.recipe(without) == main[0].recipe(without) and _swapped(models(run), models(main[0]))
-        ]
-        if not swapped:
-            raise NotRun("no run with source and target swapped, otherwise like the main one, was given")
-        sides = list(matched(main, swapped))
-        if main[0].settings["pair"] == "llama-mistral":
-            sides.reverse()
-        need_arms([*main, *swapped], ("latent", "target"))
-        rows = rows_of([*sides[0], *sides[1]])
+    def _gaps(self, runs: list[Run], swapped: list[Run]) -> list[Comparison]:
+        forward = _models_of(runs[0]) in _WEAK_TO_STRONG or _models_of(swapped[0]) not in _WEAK_TO_STRONG
+        sides = (runs, swapped) if forward else (swapped, runs)
+        need_arms([*runs, *swapped], ("latent", "target"))
+        rows = rows_of([*runs, *swapped])
         gaps = [rows.values(side, "latent") - rows.values(side, "target") for side in sides]
         return [_of_numbers("(latent - target), forward - swapped", gaps[0] - gaps[1], rows.clusters, WORTH)]
 
 
-def _swapped(one: tuple, other: tuple) -> bool:
-    def is_mini(name: str, part: str, short: str) -> bool:
-        return name == short or Path(str(name)).parts[-2:] == ("mini", part)
+_MODELS = ("pair", "source", "target", "source_layers")
+_NAMED = {
+    "mistral-llama": ("mistral", "llama"),
+    "llama-mistral": ("llama", "mistral"),
+    "mini": ("mini/source", "mini/target"),
+}
+_WEAK_TO_STRONG = (_NAMED["mistral-llama"], _NAMED["mini"])
 
-    def plain(names: tuple) -> tuple:
-        return tuple(
-            "s" if is_mini(name, "source", "s") else "t" if is_mini(name, "target", "t") else name for name in names
-        )
 
-    return plain(one) == plain(other)[::-1]
+def _models_of(run: Run) -> tuple:
+    """(source, target), by the same names whether the pair was named or given as two folders."""
+    given = [str(run.settings[side]) for side in ("source", "target")]
+    folders = tuple(name if name.startswith("random:") else "/".join(Path(name).parts[-2:]) for name in given)
+    return _NAMED.get(run.settings["pair"], folders)
 
 
 def _of_numbers(

@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -188,13 +189,7 @@ def execute(job: Job, root: Path = ROOT) -> Path:
     one that did not leaves no directory (after a crash that is no LabError, its notebook as `<name>.failed.ipynb`).
     """
     import papermill
-    from jupyter_client.manager import AsyncKernelManager
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
-
-    # Through files, not ports: of a dozen kernels started at once, two may pick the same free port, and one dies.
-    class FileKernel(AsyncKernelManager):
-        def __init__(self, **settings) -> None:
-            super().__init__(**{**settings, "transport": "ipc"})
 
     try:
         job.run.parent.mkdir(parents=True, exist_ok=True)
@@ -213,17 +208,18 @@ def execute(job: Job, root: Path = ROOT) -> Path:
         raise LabError(f"cannot write in {job.run.parent}: {error.strerror}") from error
     kept = None
     try:
-        papermill.execute_notebook(
-            str(job.notebook),
-            str(working),
-            parameters=job.parameters,
-            cwd=str(root),
-            kernel_name="python3",
-            kernel_manager_class=FileKernel,
-            progress_bar=sys.stderr.isatty(),
-            stdout_file=sys.stdout,
-            stderr_file=sys.stderr,
-        )
+        with tempfile.TemporaryDirectory(prefix="lab-kernel-") as sockets:
+            papermill.execute_notebook(
+                str(job.notebook),
+                str(working),
+                parameters=job.parameters,
+                cwd=str(root),
+                kernel_name="python3",
+                kernel_manager_class=_kernel_manager(sockets),
+                progress_bar=sys.stderr.isatty(),
+                stdout_file=sys.stdout,
+                stderr_file=sys.stderr,
+            )
     except papermill.PapermillExecutionError as error:
         kept = _keep_failure(job, working, before, expected=error.ename == "LabError")
         last = " ".join(str(error.evalue).split()) or "no message"
@@ -239,6 +235,20 @@ def execute(job: Job, root: Path = ROOT) -> Path:
     os.replace(working, job.run / "notebook.ipynb")
     lock.close()
     return job.run
+
+
+def _kernel_manager(sockets: str) -> type:
+    """For a kernel that talks through files in `sockets`, a folder of its own, not through ports.
+
+    Of a dozen kernels started at once two may pick the same port, or the same file in the folder they share; one dies.
+    """
+    from jupyter_client.manager import AsyncKernelManager
+
+    class FileKernel(AsyncKernelManager):
+        def __init__(self, **settings) -> None:
+            super().__init__(**{**settings, "transport": "ipc", "ip": f"{sockets}/kernel"})
+
+    return FileKernel
 
 
 def _keep_failure(job: Job, working: Path, before: bool, expected: bool) -> Path | None:

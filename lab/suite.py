@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 
 from tqdm import tqdm
 
@@ -63,16 +64,28 @@ def is_finished(run: Path) -> bool:
     return RunDirectory(run).manifest().get("status") == "finished"
 
 
-def run_suite(suite: Sequence[Member], parallel: int) -> list[Outcome]:
+def run_suite(suite: Sequence[Member], parallel: int, gpus: Sequence[str] = ()) -> list[Outcome]:
     """Run what is not finished, `parallel` at a time. A failed run does not stop the others.
 
     Each process gets its share of the cores (torch's threads and the tokenizers'): else each starts one per core.
+    Of several `gpus` (as in CUDA_VISIBLE_DEVICES) each process sees one, in turn.
     """
     outcomes = [Outcome(m.job.run.name, "skipped") for m in suite if is_finished(m.job.run)]
     todo = [member for member in suite if not is_finished(member.job.run)]
     threads = max(1, (os.cpu_count() or 1) // max(1, min(parallel, len(todo))))
+    slots: SimpleQueue[str] = SimpleQueue()
+    for number in range(parallel):
+        slots.put(gpus[number % len(gpus)] if gpus else "")
+
+    def take_turn(member: Member) -> Outcome:
+        gpu = slots.get()
+        try:
+            return _execute(member, threads, gpu)
+        finally:
+            slots.put(gpu)
+
     with ThreadPoolExecutor(parallel) as pool, tqdm(total=len(suite), initial=len(outcomes), unit="run") as bar:
-        for future in as_completed([pool.submit(_execute, member, threads) for member in todo]):
+        for future in as_completed([pool.submit(take_turn, member) for member in todo]):
             outcome = future.result()
             bar.write(f"{outcome.status} {outcome.name}" + (f": {outcome.error}" if outcome.error else ""))
             bar.update()
@@ -80,13 +93,15 @@ def run_suite(suite: Sequence[Member], parallel: int) -> list[Outcome]:
     return outcomes
 
 
-def _execute(member: Member, threads: int) -> Outcome:
+def _execute(member: Member, threads: int, gpu: str = "") -> Outcome:
     name, folder = member.job.run.name, member.job.run.parent
     folder.mkdir(parents=True, exist_ok=True)
     words = [sys.executable, "-m", "lab", "run", str(member.file.resolve()), "--runs", str(folder)]
     for key, value in member.overrides:
         words += ["-p", f"{key}={value}"]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "RAYON_NUM_THREADS": str(threads)}
+    if gpu:
+        environment["CUDA_VISIBLE_DEVICES"] = gpu
     log = folder / f"{name}.log"
     with log.open("a") as file:
         done = subprocess.run(words, stdout=file, stderr=subprocess.STDOUT, cwd=ROOT, env=environment)

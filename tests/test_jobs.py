@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -118,6 +120,19 @@ def test_a_run_gets_its_notebook(project, capfd):
     assert "steps 7" in capfd.readouterr().out
     assert [file.name for file in run.iterdir()] == ["notebook.ipynb"]
     assert os.listdir(run.parent) == ["j"]
+
+
+def test_each_kernel_talks_through_files_of_its_own(project):
+    """Two that start at once in one folder must not share a socket, nor leave any there."""
+    body = "import json, os, ipykernel, time; os.makedirs(f'{runs}/{name}'); time.sleep(1)\n"
+    body += "open(f'{runs}/{name}/kernel', 'w').write(json.load(open(ipykernel.get_connection_file()))['ip'])"
+    path, before = project(body), set(os.listdir(project.root))
+    plans = [jobs.plan(path, [("name", name)], root=project.root) for name in ("one", "two", "three", "four")]
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda job: jobs.execute(job, root=project.root), plans))
+    ips = {(run / "kernel").read_text() for run in made}
+    assert len(ips) == 4 and not any(Path(ip).parent.exists() for ip in ips)
+    assert set(os.listdir(project.root)) - before == {"runs"}
 
 
 LAB_ERROR = "import os; from lab.errors import LabError; os.makedirs(f'{runs}/{name}')\n"

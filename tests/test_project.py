@@ -77,6 +77,13 @@ def test_no_two_jobs_are_the_same_experiment():
         hashes[config.hash()] = name
 
 
+def test_jobs_on_the_embedded_models_ask_their_own_task():
+    """`auto` is GSM8K for any two models given by folder, the embedded ones too."""
+    for name, flat in TRAIN.items():
+        if "pairs/mini" in flat["source"] + flat["target"]:
+            assert RunConfig.from_parameters(**flat).task.task == "minigsm", name
+
+
 @pytest.mark.parametrize("name", TRAIN)
 def test_every_job_trains_on_the_embedded_pair(name, embedded_pair, tmp_path):
     """The whole objective of the job, at a size that a test can afford, for two steps."""

@@ -1,6 +1,7 @@
 """Suites: every member is checked before anything runs, failures are named, and what is finished is not run again."""
 
 import json
+import threading
 
 import pytest
 
@@ -44,7 +45,7 @@ def test_what_is_finished_is_skipped_and_what_was_begun_goes_on(files, tmp_path,
     finish(found[1].job.run, "running")
     calls = []
 
-    def execute(member, threads):
+    def execute(member, threads, gpu):
         calls.append(member.job.run.name)
         return suite.Outcome(member.job.run.name, "finished")
 
@@ -63,3 +64,17 @@ def test_a_failed_run_is_named_with_its_last_line(files, tmp_path, monkeypatch):
     outcomes = suite.run_suite(found, parallel=2)
     assert [outcome.status for outcome in outcomes] == ["failed", "failed"]
     assert all("error: no memory" in outcome.error for outcome in outcomes)
+
+
+def test_processes_are_spread_over_the_gpus_given(files, tmp_path, monkeypatch):
+    seen = []
+
+    def execute(member, threads, gpu):
+        seen.append(gpu)
+        barrier.wait(timeout=10)  # both at once: neither takes the other's place
+        return suite.Outcome(member.job.run.name, "finished")
+
+    barrier = threading.Barrier(2)
+    monkeypatch.setattr(suite, "_execute", execute)
+    suite.run_suite(suite.members(files, [1, 2], [], tmp_path / "runs"), parallel=2, gpus=["0", "3"])
+    assert sorted(seen) == ["0", "0", "3", "3"]
