@@ -95,18 +95,21 @@ def claims(
 
 @app.command()
 def figure(
-    run: Annotated[Path, typer.Argument(help="A run directory with a summary.json.")],
+    run: Annotated[Path, typer.Argument(help="A finished run, or one of notebook 02_evidence.")],
     file: Annotated[Path, typer.Argument(help="What to write: .svg, .png, .pdf or .html.")],
 ) -> None:
-    """Draw a run's accuracy by arm, with intervals, into a file."""
+    """Draw a run's accuracy by arm, with intervals, into a file; of several seeds all of them."""
+    from lab.evidence_figures import arms_figure
     from lab.figures import accuracy_figure, write_figure
 
-    path = run / "summary.json"
+    path = next((found for name in ("evidence.json", "summary.json") if (found := run / name).is_file()), None)
+    if path is None:
+        raise LabError(f"{run} has no summary.json and no evidence.json: give the directory of a finished run")
     try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise LabError(f"{path} cannot be read ({error}): give the directory of a finished run") from None
-    write_figure(accuracy_figure(summary), file)
+        raise LabError(f"{path} cannot be read ({error}): execute the run again") from None
+    write_figure(arms_figure(found["arms"]) if path.name == "evidence.json" else accuracy_figure(found), file)
     print(file)
 
 
