@@ -37,12 +37,14 @@ CONTROLS = ("latent_constant", "latent_shuffled")
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence with its test. `reported`: what the documents say of it."""
+    """A sentence with its test. `reported`: what the documents say of it. `beside`: an arm that no system could have,
+    which bounds the sentence; the verdict says where latent stands to it."""
 
     key: str
     sentence: str
     reported: str
     test: Arms | Setting | Collapse | Direction | Degradation | CacheSaved
+    beside: str = ""
 
     @property
     def needs(self) -> str:
@@ -61,9 +63,11 @@ CLAIMS = (
           Arms("latent", ("latent_shuffled",))),
     Claim("knowledge_moved", "Knowledge moved, it was not memorised: held-out lore is answered.", "not tested",
           Arms("latent", ("target", *CONTROLS), (HELD_OUT_LORE,))),
-    Claim("sources_own_knowledge", "It is the source's knowledge: other sources at equal budget do not give it.",
-          "not tested", Arms("latent", ("latent_random_source", "latent_no_lore_source", "latent_target_source"))),
-    Claim("beats_text_transfer", "Soft tokens beat text transfer.", "expected", Arms("latent", ("cascade",))),
+    Claim("sources_own_knowledge", "It is the source's knowledge: on held-out lore other sources at equal budget do "
+          "not give it.", "not tested",
+          Arms("latent", ("latent_random_source", "latent_no_lore_source", "latent_target_source"), (HELD_OUT_LORE,))),
+    Claim("beats_text_transfer", "Soft tokens beat the text that the source itself would write.", "expected",
+          Arms("latent", ("cascade",)), beside="text_hint"),
     Claim("beats_token_budget", "Soft tokens beat a text prompt cut to as many tokens.", "4-6 % for cut text",
           Arms("latent", ("token_budget",))),
     Claim("fixes_prevent_collapse", "The stability fixes prevent collapse.", "64.5 % at the end against 36.0 %",
@@ -131,7 +135,7 @@ def judge(evidence: Evidence, alpha: float = ALPHA, claims: Sequence[Claim] = CL
         decisive = min(comparisons, key=lambda c: c.p_less) if verdict == REFUTED else max(
             comparisons, key=lambda c: (c.p_greater, -c.effect))  # fmt: skip
         rows.append(row | {
-            "verdict": verdict, "refused": False, "reason": _reason(verdict, decisive, lone),
+            "verdict": verdict, "refused": False, "reason": _reason(verdict, decisive, lone) + _beside(claim, evidence),
             "p": p_values[claim.key], "p_holm": corrected[claim.key],
             **{name: getattr(decisive, name) for name in ("effect", "low", "high", "unit", "n", "clusters", "seeds")},
             "comparisons": [vars(c) for c in comparisons],
@@ -156,6 +160,14 @@ def _reason(verdict: str, decisive: Comparison, lone: bool) -> str:
     return f"undecided: {decisive.label}{_could_show(decisive)}"
 
 
+def _beside(claim: Claim, evidence: Evidence) -> str:
+    """Where latent stands to the arm that bounds the claim: `; latent - text_hint -6.6 points`."""
+    if not claim.beside or any(claim.beside not in run.arms for run in evidence.main):
+        return ""
+    found = compare_arms(evidence.main, LATENT, claim.beside)
+    return f"; {found.label} {100 * found.effect:+.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}] points"
+
+
 def _could_show(comparison: Comparison) -> str:
     """What these rows could have shown: without it an absent effect and a small sample look alike."""
     pairs = comparison.detail.get("pairs")
@@ -171,13 +183,14 @@ def arm_rows(evidence: Evidence) -> list[dict]:
     """Every arm of the main recipe: accuracy over all seeds, and latent - arm overall and where both skills are needed.
 
     Per arm {"arm", "accuracy", "low", "high", "n", "clusters", "seeds", "per_seed", "context_aware", "versus": {place:
-    {"effect", "low", "high", "p", "p_holm"}}}; Holm over all comparisons of this table.
+    {"effect", "low", "high", "p", "p_holm"}}, "same_as"}; Holm over all comparisons of this table. "same_as" names the
+    arm before it whose every text it repeats, or is "".
     """
     runs = evidence.main
     arms = ordered_arms(set.intersection(*(run.arms for run in runs)))
     every = rows_of(runs)
     places = {"all": (ALL,)} | ({"both_held_out": BOTH_HELD_OUT} if rows_of(runs, BOTH_HELD_OUT).records else {})
-    rows, p_values = [], {}
+    rows, p_values, seen = [], {}, {}
     for arm in arms:
         aware = None if arm == ORACLE else any(row["arms"][arm].get("context_aware") for row in runs[0].records)
         versus = {}
@@ -187,7 +200,10 @@ def arm_rows(evidence: Evidence) -> list[dict]:
             versus[place] = {"effect": found.effect, "low": found.low, "high": found.high, "p": p}
             p_values[f"{arm} {place}"] = p
         accuracy = proportion(every.values(runs, arm), every.clusters)
-        rows.append({"arm": arm, **accuracy, "context_aware": aware, "versus": versus})
+        texts = tuple(row["arms"].get(arm, {}).get("text", arm) for run in runs for row in run.records)
+        same_as = seen.setdefault(texts, arm)
+        rows.append({"arm": arm, **accuracy, "context_aware": aware, "versus": versus,
+                     "same_as": same_as if same_as != arm else ""})  # fmt: skip
     corrected = holm(p_values)
     for row in rows:
         for place, found in row["versus"].items():

@@ -22,8 +22,6 @@ from lab.tasks.scoring import final_answer, same_answer
 FINAL = "eval_samples_step_final.jsonl"
 SCORED_BY_NUMBER = ("minigsm", "gsm8k")  # tasks of lab.tasks.scoring
 ALL = ""  # the group of all questions
-LOG = "metrics.jsonl"
-EVALUATION = ("dev_questions", "test_questions", "max_new_tokens")  # they do not change what is trained
 
 
 @dataclass(frozen=True)
@@ -160,17 +158,6 @@ class Evidence:
     def replicates(self, run: Run) -> list[Run]:
         """The runs that differ from `run` by their seed alone, itself among them, in the order of seeds."""
         return sorted((other for other in self.runs if other.recipe() == run.recipe()), key=lambda other: other.seed)
-
-    def log_of(self, run: Run) -> Path | None:
-        """metrics.jsonl of `run`, or of a given folder without test records that trained the same recipe and seed."""
-        if (run.path / LOG).is_file():
-            return run.path / LOG
-        for path in self.unfinished:
-            if (path / LOG).is_file():
-                trained = Run(path, read_settings(path), ())
-                if trained.recipe(EVALUATION) == run.recipe(EVALUATION) and trained.seed == run.seed:
-                    return path / LOG
-        return None
 
     def recipes(self) -> list[list[Run]]:
         """All runs, as lists of replicates, in the order given."""

@@ -1,77 +1,16 @@
-"""Pictures and tables of the evidence: all arms with all seeds, the probe, the counterfactual."""
+"""Pictures of the evidence: all arms with all seeds, the probe, the counterfactual."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from lab.cost_figures import styled
 from lab.figures import COLOURS, INK, MUTED, arm_label, is_control
-from lab.summary import LATENT, ORACLE
-from lab.tables import format_p
-
-if TYPE_CHECKING:
-    import pandas
-
-PLACES = {"all": "all questions", "both_held_out": "both skills, held out"}
-TEXT_TRANSFER = ("cascade", "same_bytes", "text_hint")
-
-
-def evidence_table(rows: Sequence[Mapping]) -> pandas.DataFrame:
-    """`lab.claims.arm_rows` to read: accuracy with interval, and latent minus the arm, with Holm-corrected p."""
-    import pandas
-
-    table = []
-    for row in rows:
-        shown = {
-            "arm": row["arm"],
-            "reads the question": "" if row["context_aware"] is None else "yes" if row["context_aware"] else "no",
-            "right, %": f"{100 * row['accuracy']:.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]",
-            "seeds": " ".join(f"{100 * value:.1f}" for value in row["per_seed"]),
-        }
-        for place, versus in row["versus"].items():
-            effect = f"{100 * versus['effect']:+.1f} [{100 * versus['low']:+.1f}, {100 * versus['high']:+.1f}]"
-            shown |= {
-                f"latent − arm, {PLACES[place]}": effect,
-                f"p (Holm), {PLACES[place]}": format_p(versus["p_holm"]),
-            }
-        table.append(shown)
-    return pandas.DataFrame(table, dtype=object).fillna("").set_index("arm")
-
-
-def evidence_text(rows: Sequence[Mapping]) -> str:
-    """The same for a terminal: per arm accuracy with interval, every seed, latent minus the arm, and p after Holm."""
-    lines = []
-    for row in rows:
-        line = f"{row['arm']:<24}{100 * row['accuracy']:6.1f} [{100 * row['low']:5.1f}, {100 * row['high']:5.1f}]"
-        if len(row["per_seed"]) > 1:
-            line += "  seeds " + " ".join(f"{100 * value:.1f}" for value in row["per_seed"])
-        for place, versus in row["versus"].items():
-            effect = f"{100 * versus['effect']:+.1f} [{100 * versus['low']:+.1f}, {100 * versus['high']:+.1f}]"
-            line += f"  {PLACES[place]}: {effect} p {format_p(versus['p_holm'])}"
-        lines.append(line)
-    return "\n".join(["arm, per cent right; then latent minus the arm, with p after Holm", *lines])
-
-
-def text_transfer_sentence(rows: Sequence[Mapping]) -> str:
-    """Who wins, soft tokens or text: said in words, so that a table cannot hide it."""
-    accuracy = {row["arm"]: row for row in rows}
-    said = []
-    for arm in TEXT_TRANSFER:
-        if arm not in accuracy or LATENT not in accuracy:
-            continue
-        versus = accuracy[arm]["versus"]["all"]
-        sure = versus["p_holm"] < 0.05
-        verb = "beats" if versus["effect"] > 0 else "loses to" if versus["effect"] < 0 else "equals"
-        said.append(
-            f"Latent {verb} {arm} by {abs(100 * versus['effect']):.1f} points"
-            + (f" (p {format_p(versus['p_holm'])} after Holm)." if sure else ", which is within chance.")
-        )
-    return " ".join(said)
+from lab.summary import ORACLE
 
 
 def arms_figure(rows: Sequence[Mapping]) -> go.Figure:

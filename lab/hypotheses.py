@@ -15,7 +15,7 @@ import numpy as np
 from scipy.stats import norm
 
 from lab.evidence import ALL, Evidence, Run, rows_of
-from lab.records import read_jsonl
+from lab.records import RunDirectory
 from lab.stats import Z95, expected_best_of, mean_interval, paired_difference
 
 WORTH = 0.01  # one point of accuracy: less is not worth a sentence
@@ -242,10 +242,9 @@ def _of_numbers(
     )  # fmt: skip
 
 
-def looks_of(evidence: Evidence, run: Run) -> dict[int, tuple[float, int]]:
-    """step -> (accuracy on dev, questions), as training logged it in the run or in the training that it came from."""
-    path = evidence.log_of(run)
-    rows = [row for row in read_jsonl(path) if row.get("kind") == "evaluation"] if path else []
+def looks_of(run: Run) -> dict[int, tuple[float, int]]:
+    """step -> (accuracy on dev, questions), as training logged it."""
+    rows = [row for row in RunDirectory(run.path).metrics() if row.get("kind") == "evaluation"]
     looks = {row["step"]: (row["accuracy"], row["n"]) for row in rows if row.get("accuracy") is not None}
     if len(looks) < 3:
         raise NotRun(f"run {run.name} logged {len(looks)} evaluations on dev; a fall needs three at least")
@@ -288,7 +287,7 @@ class Degradation:
     def compare(self, evidence: Evidence) -> list[Comparison]:
         pairs, picked = [], []
         for run in evidence.main:
-            looks = looks_of(evidence, run)
+            looks = looks_of(run)
             best, n = max(looks.values())
             pairs.append((looks[max(looks)][0], best))
             picked.append(expected_best_of(len(looks)) * float(np.sqrt(best * (1 - best) / n)))
@@ -309,7 +308,7 @@ class Collapse:
 
     def compare(self, evidence: Evidence) -> list[Comparison]:
         sides = self.setting.sides(evidence)
-        looks = [[looks_of(evidence, run) for run in side] for side in sides]
+        looks = [[looks_of(run) for run in side] for side in sides]
         last = [[found[max(found)] for found in side] for side in looks]
         pairs = [(kept[0], fallen[0]) for kept, fallen in zip(*last, strict=True)]
         return [_of_shares(f"last on dev: {self.setting.contrast(sides)}", pairs, last[0][0][1], 0.0, {})]

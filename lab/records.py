@@ -189,6 +189,10 @@ class RunDirectory:
         """Append one row to metrics.jsonl; NaN and infinity become null."""
         self._append("metrics.jsonl", _line(_finite(row)))
 
+    def write_metrics(self, rows: Iterable[dict]) -> None:
+        """All of metrics.jsonl at once: what another run logged in training the translator that this one evaluates."""
+        write_jsonl(self.path / "metrics.jsonl", rows)
+
     def metrics(self) -> list[dict]:
         path = self.path / "metrics.jsonl"
         return read_jsonl(path) if path.exists() else []

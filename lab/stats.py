@@ -6,7 +6,7 @@ unless it is told so (`clusters=None`).
 """
 
 from collections.abc import Mapping, Sequence
-from math import sqrt
+from math import hypot, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -150,10 +150,10 @@ def _half_width(found: dict, alpha: float) -> float:
 
     Satterthwaite's single number of degrees of freedom covered 89 % with three seeds; this covers 94 to 97 %.
     """
-    square = t.isf(alpha / 2, max(found["clusters"] - 1, 1)) ** 2 * found["variance_clusters"]
-    if found["variance_seeds"]:
-        square += t.isf(alpha / 2, found["seeds"] - 1) ** 2 * found["variance_seeds"]
-    return float(sqrt(square))
+    by_cluster = t.isf(alpha / 2, max(found["clusters"] - 1, 1)) * sqrt(found["variance_clusters"])
+    if not found["variance_seeds"]:
+        return float(by_cluster)
+    return float(hypot(by_cluster, t.isf(alpha / 2, found["seeds"] - 1) * sqrt(found["variance_seeds"])))
 
 
 def _p_of(found: dict) -> float:

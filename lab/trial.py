@@ -32,11 +32,12 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Candidate:
-    """One seed: its config, the trained bridge, and its retrained controls by arm."""
+    """One seed: its config, the trained bridge, its retrained controls by arm, and what training logged."""
 
     config: RunConfig
     bridge: Bridge
     controls: Mapping[str, Bridge] = field(default_factory=dict)
+    metrics: Sequence[dict] = ()
 
 
 def from_folders(
@@ -65,7 +66,8 @@ def from_folders(
                 raise LabError(f"{arm}: {len(folders)} runs for {len(translators)} translators; give one for each.")
             chosen[arm] = folders[number] if folders else ""
         bridge = load_bridge(folder, pair)
-        found.append(Candidate(own, bridge, load_controls(chosen, pair, own)))
+        trained = load_controls(chosen, pair, own)
+        found.append(Candidate(own, bridge, trained, RunDirectory(folder).metrics()))
     return pair, task, found
 
 
@@ -96,7 +98,7 @@ def train_candidates(
             controls[arm] = Bridge(other.pair.source, trained, other.config.pair.source_layers)
             other.run.finish()
         experiment.run.finish()
-        found.append(Candidate(own, bridge, controls))
+        found.append(Candidate(own, bridge, controls, experiment.run.metrics()))
     return pair, task, found
 
 
@@ -106,7 +108,8 @@ def compare(
 ) -> list[Path]:  # fmt: skip
     """Evaluate every candidate on the test split, once: source, target, latent, `arms` and all its retrained controls.
 
-    Writes one run per candidate into `folder` and returns their folders. A task without a gold gloss has no text_hint.
+    Writes one run per candidate into `folder`, each with the log of its training, and returns their folders. A task
+    without a gold gloss has no text_hint.
     """
     if getattr(task, "hint", None) is None:
         arms = [arm for arm in arms if arm != "text_hint"]
@@ -119,6 +122,8 @@ def compare(
             config, pair, task, task.test(), candidate.bridge.translator, run=run, controls=candidate.controls,
             arms=("source", "target", "latent", *arms, *retrained), cascade_prompt=cascade_prompt,
         )  # fmt: skip
+        if candidate.metrics:
+            run.write_metrics(candidate.metrics)
         run.write_records("final", records)
         run.write_summary(summarise(records) | {"split": "test", "config_hash": config.hash()})
         run.note(cascade_prompt=cascade_prompt)

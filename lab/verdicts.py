@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from lab.arm_tables import arms_lines, printable
 from lab.claims import INCONCLUSIVE, NOT_RUN, REFUTED, SUPPORTED
 from lab.errors import LabError
 from lab.summary import ordered_arms
@@ -23,11 +24,6 @@ MARKS = {SUPPORTED: "+", REFUTED: "-", INCONCLUSIVE: "?", NOT_RUN: "."}
 LOOKS = {SUPPORTED: ("#009E73", "circle"), REFUTED: ("#D55E00", "x"), INCONCLUSIVE: ("#9AA0A6", "circle-open")}
 INK, GRID = "#22262B", "#E9EBEE"
 FONT = "Inter, Helvetica Neue, Helvetica, Arial, DejaVu Sans, sans-serif"
-
-
-def printable(text: str) -> str:
-    """A name out of a file must not steer the terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
 
 
 def _rows(judged: Mapping) -> list[Mapping]:
@@ -86,57 +82,6 @@ def seeds_table(evidence: Evidence) -> pandas.DataFrame:
     return pandas.DataFrame(rows).set_index(["recipe", "run"])
 
 
-PLACES = {"all": "latent - arm", "both_held_out": "both skills, held out"}
-
-
-def arms_lines(judged: Mapping) -> list[str]:
-    """The arms of the main recipe as lines of a terminal table: accuracy, every seed, differences, p after Holm."""
-    places = list(dict.fromkeys(place for row in judged["arms"] for place in row["versus"]))
-    head = ["arm", "accuracy", "95 % interval"]
-    for place in places:
-        head += [PLACES[place], "95 % interval", "p Holm"]
-    several = len(judged["seeds"]) > 1
-    table = [head + ["seeds"] * several]
-    for row in judged["arms"]:
-        line = [
-            printable(row["arm"]),
-            f"{100 * row['accuracy']:.1f}",
-            f"{100 * row['low']:.1f} - {100 * row['high']:.1f}",
-        ]
-        for place in places:
-            found = row["versus"].get(place)
-            line += (
-                [f"{100 * found['effect']:+.1f}", f"{100 * found['low']:.1f} - {100 * found['high']:.1f}",
-                 format_p(found["p_holm"])] if found else ["", "", ""]
-            )  # fmt: skip
-        table.append(line + [" ".join(f"{100 * value:.1f}" for value in row["per_seed"])] * several)
-    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
-    return [
-        "  ".join(
-            [line[0].ljust(widths[0]), *(word.rjust(width) for word, width in zip(line[1:], widths[1:], strict=True))]
-        )
-        for line in table
-    ]
-
-
-def arms_evidence_table(judged: Mapping) -> pandas.DataFrame:
-    """The same as a table for a page, in per cent and points."""
-    import pandas
-
-    rows = []
-    for row in judged["arms"]:
-        shown = {"arm": row["arm"], "accuracy": round(100 * row["accuracy"], 1)}
-        shown["95 %"] = f"{100 * row['low']:.1f} - {100 * row['high']:.1f}"
-        shown["seeds"] = " ".join(f"{100 * value:.1f}" for value in row["per_seed"])
-        for place, found in row["versus"].items():
-            shown[PLACES[place]] = (
-                f"{100 * found['effect']:+.1f} [{100 * found['low']:.1f}, {100 * found['high']:.1f}], "
-                f"p {format_p(found['p_holm'])}"
-            )
-        rows.append(shown)
-    return pandas.DataFrame(rows).set_index("arm").fillna("")
-
-
 def claims_text(judged: Mapping, width: int = 118) -> str:
     """All verdicts for a terminal, each with effect, interval, p, n and reason; the scenario first."""
     runs = ", ".join(map(printable, judged["main"]))
@@ -149,7 +94,7 @@ def claims_text(judged: Mapping, width: int = 118) -> str:
     ]
     if judged["unfinished"]:
         lines.append("left out, not finished: " + ", ".join(map(printable, judged["unfinished"])))
-    lines += ["", *arms_lines(judged)]
+    lines += ["", *arms_lines(judged["arms"])]
     for row in _rows(judged):
         lines.append("")
         lines.append(f"{MARKS[row['verdict']]} {row['verdict'].upper():<13}{row['sentence']}")

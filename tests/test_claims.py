@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from synthetic_runs import ACCURACY, add_settings, make_run
 
-from lab.claims import CLAIMS, judge, judge_runs
+from lab.arm_tables import arms_lines, arms_table, text_transfer_sentence
+from lab.claims import CLAIMS, arm_rows, judge, judge_runs
 from lab.errors import LabError
-from lab.evidence import read_evidence
+from lab.evidence import FINAL, read_evidence
 from lab.hypotheses import cache_bytes_per_token
-from lab.verdicts import arms_evidence_table, claims_figure, claims_json, claims_table, claims_text, seeds_table
+from lab.records import read_jsonl, write_jsonl
+from lab.verdicts import claims_figure, claims_json, claims_table, claims_text, seeds_table
 
 
 def verdicts(judged):
@@ -130,6 +132,26 @@ def test_a_setting_of_a_later_version_is_kept_and_keeps_recipes_apart(tmp_path):
     assert judged["main"] == ["a1"]
 
 
+def test_what_bounds_a_claim_is_said_beside_it(tmp_path):
+    accuracies = ACCURACY | {"cascade": 0.3, "text_hint": 1.0}
+    row = row_of(judge_runs(seeds(tmp_path, "a", accuracies)), "beats_text_transfer")
+    assert row["verdict"] == "supported"
+    assert "; latent - text_hint -" in row["reason"]  # the gold gloss as text is better still
+
+
+def test_an_arm_that_repeats_another_is_no_second_rival(tmp_path):
+    runs = seeds(tmp_path, "a", ACCURACY | {"cascade": 0.3, "same_bytes": 0.6}, count=2)
+    assert not any(row["same_as"] for row in arm_rows(read_evidence(runs)))
+    for run in runs:
+        for row in (rows := read_jsonl(run / FINAL)):
+            row["arms"]["same_bytes"] = row["arms"]["cascade"]
+        write_jsonl(run / FINAL, rows)
+    rows = arm_rows(read_evidence(runs))
+    assert {row["arm"]: row["same_as"] for row in rows if row["same_as"]} == {"same_bytes": "cascade"}
+    assert "same_bytes (= cascade)" in "\n".join(arms_lines(rows))
+    assert "same_bytes gives the answers of cascade, letter for letter." in text_transfer_sentence(rows)
+
+
 def test_degradation_is_read_from_the_log(tmp_path):
     steady = judge_runs(seeds(tmp_path, "steady", looks=(0.3, 0.80, 0.81, 0.79)))
     fallen = judge_runs(seeds(tmp_path, "fallen", looks=(0.3, 0.815, 0.6, 0.36)))
@@ -189,7 +211,7 @@ def test_everything_shown_is_escaped_or_plain(tmp_path):
     assert json.loads(claims_json(judged))["family"] == len(CLAIMS)
     table = claims_table(judged)
     assert len(table) == len(CLAIMS) and set(table["verdict"]) <= {"supported", "refuted", "inconclusive", "not run"}
-    assert len(seeds_table(evidence)) == 3 and len(arms_evidence_table(judged)) == 6
+    assert len(seeds_table(evidence)) == 3 and len(arms_table(judged["arms"])) == 6
     assert len(claims_figure(judged).data) >= 5
     judged["main"] = ["evil\x1b[31m"]
     assert "\x1b" not in claims_text(judged)

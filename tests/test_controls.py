@@ -3,14 +3,16 @@
 import pytest
 import torch
 
+from lab.arm_tables import arms_table, text_transfer_sentence
 from lab.arms import RETRAINED
 from lab.config import RunConfig
 from lab.controls import MAY_DIFFER, check_equal_budget, control_config, load_controls, trained_folder
 from lab.errors import LabError
 from lab.evidence import read_evidence
-from lab.evidence_figures import arms_figure, evidence_table, text_transfer_sentence
+from lab.evidence_figures import arms_figure
 from lab.generation import AnswerCache
 from lab.models import load_pair
+from lab.records import RunDirectory
 from lab.translators import build_translator, save_translator
 from lab.trial import compare, from_folders
 
@@ -49,6 +51,7 @@ def trained(folder, config, seed):
     pair = load_pair(config.pair)
     save_translator(build_translator(config.translator, pair, "all"), folder / "checkpoints" / "best", "all")
     config.to_yaml(folder / "config.yaml")
+    RunDirectory(folder).metric({"kind": "evaluation", "step": 0, "accuracy": 0.0, "n": 2})
     return str(folder)
 
 
@@ -67,13 +70,15 @@ def test_from_trained_runs_to_one_table(tmp_path, monkeypatch):
     assert candidates[0].controls["latent_target_source"].source.num_layers == pair.target.num_layers
     made = compare(tmp_path / "evidence", pair, task, candidates, "note", arms=("cascade", "latent_shuffled"))
     assert [path.name for path in made] == ["seed_1", "seed_2"]
+    # the test records alone could not tell whether training collapsed
+    assert RunDirectory(made[0]).metrics() == RunDirectory(folders[0]).metrics() != []
     from lab.claims import arm_rows
 
     rows = arm_rows(read_evidence([tmp_path / "evidence"]))
     assert all(len(row["per_seed"]) == 2 for row in rows)
     assert {row["arm"] for row in rows} == {"source", "target", "oracle", "cascade", "latent", "latent_shuffled",
                                             "latent_constant", "latent_target_source"}  # fmt: skip
-    assert list(evidence_table(rows).index) == [row["arm"] for row in rows]
+    assert list(arms_table(rows).index) == [row["arm"] for row in rows]
     assert "cascade" in text_transfer_sentence(rows) and arms_figure(rows).data
     with pytest.raises(LabError, match="1 runs for 2 translators"):
         from_folders(CONFIG, folders, {"latent_constant": constants[:1]})

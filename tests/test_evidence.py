@@ -89,18 +89,6 @@ def test_folders_of_runs_are_opened_and_unfinished_ones_named(tmp_path):
         find_runs([late])
 
 
-def test_the_log_may_lie_in_the_training_that_a_run_came_from(tmp_path):
-    tested, trained = (
-        make_run(tmp_path, "tested"),
-        make_run(tmp_path, "trained", looks=(0.1, 0.2, 0.3), dev_questions=9),
-    )
-    other = make_run(tmp_path, "other", looks=(0.1, 0.2, 0.3), width=64)
-    for folder in (trained, other):
-        (folder / "eval_samples_step_final.jsonl").unlink()
-    evidence = read_evidence([tested, other, trained])
-    assert evidence.log_of(evidence.runs[0]) == trained / "metrics.jsonl"
-
-
 def test_values_follow_ids_not_the_order_of_the_file(tmp_path):
     runs = [make_run(tmp_path, "a"), make_run(tmp_path, "b", seed=2)]
     before = rows_of(read_evidence(runs).main).values(read_evidence(runs).main, "latent")
