@@ -19,8 +19,8 @@ FLOORS = {
 }  # fmt: skip
 ANALYSIS = {
     "arm_tables", "audit", "bridge_figures", "browser", "claims", "cost_figures", "evidence", "evidence_figures",
-    "extraction", "figures", "hypotheses", "legacy", "logs", "runfiles", "samples", "stats", "summarize", "summary", "tables",
-    "verdicts",
+    "extraction", "figures", "hypotheses", "legacy", "logs", "runfiles", "samples", "stats", "summarize",
+    "summary", "tables", "verdicts",
 }  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
