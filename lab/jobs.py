@@ -187,6 +187,7 @@ def execute(job: Job, root: Path = ROOT) -> Path:
 
     Raises LabError with the failing cell's last line. A run that got going is kept, marked failed, with its notebook;
     one that did not leaves no directory (after a crash that is no LabError, its notebook as `<name>.failed.ipynb`).
+    Papermill changes the whole process's folder meanwhile: one job at a time in a process, several in several.
     """
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError

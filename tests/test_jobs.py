@@ -5,7 +5,9 @@ import json
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import nbformat
@@ -128,8 +130,8 @@ def test_each_kernel_talks_through_files_of_its_own(project):
     body += "open(f'{runs}/{name}/kernel', 'w').write(json.load(open(ipykernel.get_connection_file()))['ip'])"
     path, before = project(body), set(os.listdir(project.root))
     plans = [jobs.plan(path, [("name", name)], root=project.root) for name in ("one", "two", "three", "four")]
-    with ThreadPoolExecutor(4) as pool:
-        made = list(pool.map(lambda job: jobs.execute(job, root=project.root), plans))
+    with ProcessPoolExecutor(4, get_context("spawn")) as pool:
+        made = list(pool.map(partial(jobs.execute, root=project.root), plans))
     ips = {(run / "kernel").read_text() for run in made}
     assert len(ips) == 4 and not any(Path(ip).parent.exists() for ip in ips)
     assert set(os.listdir(project.root)) - before == {"runs"}
