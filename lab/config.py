@@ -30,6 +30,8 @@ __all__ = [
 ]  # fmt: skip
 
 PAIRS = ("mini", "mistral-llama", "llama-mistral", "custom")
+NAMED_LAYERS = ("all", "last", "middle")
+NAMED_LAYERS_TEXT = f"{', '.join(NAMED_LAYERS)}, or a list of layer indices"
 NOT_SCIENTIFIC = ("name", "device", "eval_batch_size")  # they change where and how fast, not what
 
 
@@ -85,7 +87,8 @@ def _typed(name: str, kind: str, value: Any) -> Any:
 class PairConfig(_Section):
     """Which frozen models. `source` and `target` go with pair="custom": a hub id, a folder, or "random:<folder>".
 
-    `source_layers` is "all" (1..number of layers), "last", or a list of indices into the hidden states (0: embeddings).
+    `source_layers` is "all" (1..number of layers), "last", "middle" (four layers of the middle), or a list of indices
+    into the hidden states (0: embeddings).
     """
 
     pair: str = "mini"
@@ -110,8 +113,8 @@ class PairConfig(_Section):
             if not layers or any(isinstance(index, bool) or not isinstance(index, int) for index in layers):
                 raise LabError(f"source_layers={layers!r} is not a list of at least one whole number.")
             object.__setattr__(self, "source_layers", tuple(layers))  # frozen all the way down
-        elif layers not in ("all", "last"):
-            raise LabError(f"source_layers={layers!r} is not known; choose all, last, or a list of layer indices.")
+        elif layers not in NAMED_LAYERS:
+            raise LabError(f"source_layers={layers!r} is not known; choose {NAMED_LAYERS_TEXT}.")
 
 
 @dataclass(frozen=True)

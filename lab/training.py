@@ -24,9 +24,9 @@ from lab.config import RunConfig, TrainConfig
 from lab.errors import LabError
 from lab.losses import weighted_sum
 from lab.models import Pair
-from lab.objective import Batch, Decode, due_weights, training_terms
+from lab.objective import Batch, Decode, due_weights, surroundings, training_terms
 from lab.records import RunDirectory, write_jsonl, write_text
-from lab.tasks import Task, shots_text
+from lab.tasks import Task
 from lab.translators import build_translator, load_translator, save_translator
 
 Evaluate = Callable[[nn.Module, int], dict]  # (translator, step) -> {"accuracy", "n", ...} on dev
@@ -230,8 +230,7 @@ def train(
         raise LabError(f"{label}: task {task.name!r} has no training questions; check data and train_questions.")
     lengths = [len(question.question) + len(question.answer) for question in questions]
     batches = Batches(lengths, settings.batch_size, settings.seed)
-    shots = shots_text(task.exemplars(config.task.shots)) if config.task.shots else ""
-    shared = {"instruction": task.instruction, "shots": shots}
+    shared = surroundings(task, config.task.shots)
 
     # --- evaluation before the first step
     if evaluate and progress.step == 0 and not progress.history:
