@@ -12,14 +12,14 @@ from lab import losses
 from lab.alignment import pooled, projected
 from lab.config import RunConfig
 from lab.errors import LabError
-from lab.inputs import TargetInputs, build_inputs
+from lab.inputs import build_inputs
 from lab.layout import TEXT
 from lab.models import FrozenModel, Pair, SourceStates
 from lab.tasks import Question, Task, shots_text, source_text
 from lab.translators import Teacher, TranslatorOutput
 from lab.translators.contract import as_long_as_source
 
-Decode = Callable[[FrozenModel, TargetInputs, int], list]  # greedy answers with a `text`, as `lab.generation.generate`
+Decode = Callable[..., list]  # `lab.generation.generate`: greedy answers with a `text`
 
 
 @dataclass
@@ -174,7 +174,8 @@ def _decode_term(
     soft, mask = soft[few], None if mask is None else mask[few]
     with torch.no_grad():
         prompt = build_inputs(target, layout, soft.detach(), contexts, None, mask)
-        texts = [answer.text.strip() or "?" for answer in decode(target, prompt, config.losses.decode_tokens)]
+        answers_of = decode(target, prompt, config.losses.decode_tokens, ends=task.answer_end)
+        texts = [answer.text.strip() or "?" for answer in answers_of]
     wrong = [not task.correct(task.extract(text), right) for text, right in zip(texts, gold, strict=True)]
     likelihoods = []
     for endings in (answers, texts):
