@@ -67,8 +67,8 @@ def arms_table(summary: Mapping) -> "pandas.DataFrame":
 
 
 def arms_text(summary: Mapping) -> str:
-    """The table for a terminal, in per cent: arm, accuracy, 95 % interval, word F1 if there is one, groups, p against the
-    latent arm."""
+    """The table for a terminal, in per cent: arm, accuracy, 95 % interval, word F1 if there is one, groups, p against
+    the latent arm."""
     columns = _columns(summary) if _arms(summary) else {}
     f1 = ["F1"] if _arms(summary) and _has_f1(summary) else []
     head = ["arm", "accuracy", "95 % interval", *f1, *columns.values(), "p vs latent"]
