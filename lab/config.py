@@ -250,8 +250,12 @@ class LossConfig(_Section):
         _at_least(self, 0, *weights, "kl_tokens")
         _at_least(self, -1, "contrast_start")
         _at_least(self, 1, "decode_every", "decode_samples", "decode_tokens")
-        if not any(getattr(self, name) for name in weights):
-            raise LabError(f"no loss term has a weight; set one of {', '.join(weights)} above 0.")
+        now_and_then = {"contrast_weight": self.contrast_start != 0, "decode_weight": self.decode_every > 1}
+        if not any(getattr(self, name) for name in weights if not now_and_then.get(name)):
+            raise LabError(
+                f"no loss term has a weight at every step; set one of {', '.join(weights)} above 0 "
+                "(contrast_weight alone needs contrast_start=0, decode_weight alone decode_every=1)."
+            )
         taught = self.flow_weight or self.token_alignment_weight
         if taught and self.teacher == "none":
             raise LabError("flow_weight and token_alignment_weight need a teacher; choose teacher=prompt or answer.")
@@ -326,6 +330,8 @@ class RunConfig(_Section):
         kind, losses = self.translator.translator, self.losses
         if (losses.flow_weight > 0) and kind != "dit":
             raise LabError(f"flow_weight={losses.flow_weight} needs translator='dit', not {kind!r}.")
+        if kind == "dit":
+            self._check_flow()
         if losses.geometry_weight and self.translator.soft_tokens:
             raise LabError(
                 f"geometry_weight={losses.geometry_weight} compares soft tokens with the source tokens they stand for; "
@@ -343,6 +349,21 @@ class RunConfig(_Section):
             raise LabError(
                 f"question_until={self.layout.question_until} leaves no step of steps={self.training.steps} without "
                 "the question; lower it."
+            )
+
+    def _check_flow(self) -> None:
+        """What the DiT's flow fields ask of the losses."""
+        chosen, losses = self.translator, self.losses
+        others = [name for name, value in vars(losses).items() if name.endswith("_weight") and value]
+        if not chosen.flow_backprop_steps and others != ["flow_weight"]:
+            raise LabError(
+                f"flow_backprop_steps=0 lets no gradient from the soft tokens to the translator, but {others[0]} needs "
+                "one; choose at least 1, or flow_weight alone."
+            )
+        if chosen.flow_guidance != 1 and not (losses.flow_weight and chosen.flow_condition_dropout):
+            raise LabError(
+                f"flow_guidance={chosen.flow_guidance} goes beyond a condition that training never drops; set "
+                "flow_weight and flow_condition_dropout above 0, or leave it at 1."
             )
 
     @classmethod

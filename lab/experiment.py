@@ -48,8 +48,9 @@ def check_training(experiment: Experiment, config: RunConfig) -> None:
 
     Raises LabError naming the split or the term. Costs one batch of two questions.
     """
-    task, pair, step = experiment.task, experiment.pair, config.training.steps  # by then every term is due
+    task, pair = experiment.task, experiment.pair
     check_splits(task, config.training.seed)
+    config, step = config.replace(decode_every=1), config.training.steps  # its last step: every term is due
     with torch.random.fork_rng():
         translator = build_translator(config.translator, pair, config.pair.source_layers)
         batch = Batch(task.train(2, config.training.seed)[:2], surroundings(task, config.task.shots))
