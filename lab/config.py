@@ -30,6 +30,8 @@ __all__ = [
 ]  # fmt: skip
 
 PAIRS = ("mini", "mistral-llama", "llama-mistral", "custom")
+NAMED_LAYERS = ("all", "last", "middle")
+NAMED_LAYERS_TEXT = f"{', '.join(NAMED_LAYERS)}, or a list of layer indices"
 NOT_SCIENTIFIC = ("name", "device", "eval_batch_size")  # they change where and how fast, not what
 
 
@@ -85,7 +87,8 @@ def _typed(name: str, kind: str, value: Any) -> Any:
 class PairConfig(_Section):
     """Which frozen models. `source` and `target` go with pair="custom": a hub id, a folder, or "random:<folder>".
 
-    `source_layers` is "all" (1..number of layers), "last", or a list of indices into the hidden states (0: embeddings).
+    `source_layers` is "all" (1..number of layers), "last", "middle" (four layers of the middle), or a list of indices
+    into the hidden states (0: embeddings).
     """
 
     pair: str = "mini"
@@ -110,8 +113,8 @@ class PairConfig(_Section):
             if not layers or any(isinstance(index, bool) or not isinstance(index, int) for index in layers):
                 raise LabError(f"source_layers={layers!r} is not a list of at least one whole number.")
             object.__setattr__(self, "source_layers", tuple(layers))  # frozen all the way down
-        elif layers not in ("all", "last"):
-            raise LabError(f"source_layers={layers!r} is not known; choose all, last, or a list of layer indices.")
+        elif layers not in NAMED_LAYERS:
+            raise LabError(f"source_layers={layers!r} is not known; choose {NAMED_LAYERS_TEXT}.")
 
 
 @dataclass(frozen=True)
@@ -247,8 +250,12 @@ class LossConfig(_Section):
         _at_least(self, 0, *weights, "kl_tokens")
         _at_least(self, -1, "contrast_start")
         _at_least(self, 1, "decode_every", "decode_samples", "decode_tokens")
-        if not any(getattr(self, name) for name in weights):
-            raise LabError(f"no loss term has a weight; set one of {', '.join(weights)} above 0.")
+        now_and_then = {"contrast_weight": self.contrast_start != 0, "decode_weight": self.decode_every > 1}
+        if not any(getattr(self, name) for name in weights if not now_and_then.get(name)):
+            raise LabError(
+                f"no loss term has a weight at every step; set one of {', '.join(weights)} above 0 "
+                "(contrast_weight alone needs contrast_start=0, decode_weight alone decode_every=1)."
+            )
         taught = self.flow_weight or self.token_alignment_weight
         if taught and self.teacher == "none":
             raise LabError("flow_weight and token_alignment_weight need a teacher; choose teacher=prompt or answer.")
@@ -323,6 +330,8 @@ class RunConfig(_Section):
         kind, losses = self.translator.translator, self.losses
         if (losses.flow_weight > 0) and kind != "dit":
             raise LabError(f"flow_weight={losses.flow_weight} needs translator='dit', not {kind!r}.")
+        if kind == "dit":
+            self._check_flow()
         if losses.geometry_weight and self.translator.soft_tokens:
             raise LabError(
                 f"geometry_weight={losses.geometry_weight} compares soft tokens with the source tokens they stand for; "
@@ -340,6 +349,21 @@ class RunConfig(_Section):
             raise LabError(
                 f"question_until={self.layout.question_until} leaves no step of steps={self.training.steps} without "
                 "the question; lower it."
+            )
+
+    def _check_flow(self) -> None:
+        """What the DiT's flow fields ask of the losses."""
+        chosen, losses = self.translator, self.losses
+        others = [name for name, value in vars(losses).items() if name.endswith("_weight") and value]
+        if not chosen.flow_backprop_steps and others != ["flow_weight"]:
+            raise LabError(
+                f"flow_backprop_steps=0 lets no gradient from the soft tokens to the translator, but {others[0]} needs "
+                "one; choose at least 1, or flow_weight alone."
+            )
+        if chosen.flow_guidance != 1 and not (losses.flow_weight and chosen.flow_condition_dropout):
+            raise LabError(
+                f"flow_guidance={chosen.flow_guidance} goes beyond a condition that training never drops; set "
+                "flow_weight and flow_condition_dropout above 0, or leave it at 1."
             )
 
     @classmethod

@@ -12,7 +12,7 @@ from lab.config import RunConfig
 from lab.generation import generate
 from lab.losses import check_gradients
 from lab.models import Pair, load_pair
-from lab.objective import Batch, due_weights, training_terms
+from lab.objective import Batch, due_weights, surroundings, training_terms
 from lab.records import RunDirectory
 from lab.summary import summarise
 from lab.tasks import Task, load_task
@@ -48,11 +48,12 @@ def check_training(experiment: Experiment, config: RunConfig) -> None:
 
     Raises LabError naming the split or the term. Costs one batch of two questions.
     """
-    task, pair, step = experiment.task, experiment.pair, config.training.steps  # by then every term is due
+    task, pair = experiment.task, experiment.pair
     check_splits(task, config.training.seed)
+    config, step = config.replace(decode_every=1), config.training.steps  # its last step: every term is due
     with torch.random.fork_rng():
         translator = build_translator(config.translator, pair, config.pair.source_layers)
-        batch = Batch(task.train(2, config.training.seed)[:2], {"instruction": task.instruction, "shots": ""})
+        batch = Batch(task.train(2, config.training.seed)[:2], surroundings(task, config.task.shots))
         terms = training_terms(translator, pair, config, batch, step, task, generate)
         check_gradients(translator, terms, due_weights(config, step))
 

@@ -1,8 +1,8 @@
 """Greedy answers from target inputs, cut where the answer ends, and a cache for the answers that never change.
 
-A row is done when it says ``#### number`` and then anything else, starts a new ``Q:``, or emits an end token. What a
-row says afterwards depends on its batch (others still run), so every text is cut at the first token that made it
-done: the same question gives the same record whatever stood beside it.
+A row is done when its task's rule says so (for numbers ``#### number`` and then anything else, or a new ``Q:``), or
+when it emits an end token. What a row says afterwards depends on its batch (others still run), so every text is cut at
+the first token that made it done: the same question gives the same record whatever stood beside it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,15 +19,16 @@ import torch
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
 from lab.errors import LabError
-from lab.tasks.scoring import STOP, cut_at_stop, find_answer
+from lab.tasks.scoring import answer_end
 
 if TYPE_CHECKING:
     from lab.inputs import TargetInputs
     from lab.models import FrozenModel
 
+AnswerEnd = Callable[[str], int | None]  # characters of a text that belong to the answer, None while it may go on
+
 _CHECK_EVERY = 4  # steps between two looks at the text; at most so many tokens are generated in vain
 _WINDOW = 40  # newest tokens looked at: a number of 24 digits, one token each, still fits with its "####"
-_AFTER_NUMBER = re.compile(r"[.,]*[^\d.,]")  # ends "#### 18." and "#### 1,018" only once no digit can follow
 
 
 @dataclass(frozen=True)
@@ -38,20 +39,11 @@ class Generation:
     new_tokens: int
 
 
-def answer_end(text: str) -> int | None:
-    """Characters of `text` that belong to the answer, or None while it may still go on."""
-    shown = cut_at_stop(text)
-    match = find_answer(shown)
-    if match and (_AFTER_NUMBER.match(shown, match.end()) or len(shown) < len(text)):
-        return match.end()
-    return len(shown) if len(shown) < len(text) else None
-
-
 class AnswerDone(StoppingCriteria):
     """Marks the rows of a batch whose answer has ended. Decodes a few new tokens of unfinished rows, now and then."""
 
-    def __init__(self, tokenizer, prompt_length: int = 0) -> None:
-        self.tokenizer, self.prompt_length, self.done = tokenizer, prompt_length, None
+    def __init__(self, tokenizer, prompt_length: int = 0, ends: AnswerEnd = answer_end) -> None:
+        self.tokenizer, self.prompt_length, self.ends, self.done = tokenizer, prompt_length, ends, None
 
     def __call__(self, input_ids: torch.Tensor, scores, **kwargs) -> torch.Tensor:
         """`input_ids` [B, prompt_length + steps] -> bool [B]. Given embeddings, generate passes no prompt ids."""
@@ -61,7 +53,7 @@ class AnswerDone(StoppingCriteria):
         if steps % _CHECK_EVERY == 0:
             rows = torch.nonzero(~self.done).flatten()
             texts = _decode(self.tokenizer, input_ids[rows, -min(steps, _WINDOW) :].tolist())
-            ended = [answer_end(text) is not None for text in texts]
+            ended = [self.ends(text) is not None for text in texts]
             self.done[rows] = torch.tensor(ended, dtype=torch.bool, device=input_ids.device)
         return self.done.clone()
 
@@ -78,7 +70,7 @@ def end_tokens_of(target: FrozenModel) -> list[int]:
     return sorted({token for token in [*own, target.tokenizer.eos_token_id] if token is not None})
 
 
-def cut_generation(tokenizer, ids: list[int], end_tokens: list[int]) -> Generation:
+def cut_generation(tokenizer, ids: list[int], end_tokens: list[int], ends: AnswerEnd = answer_end) -> Generation:
     """New tokens of one row, padding and all -> its Generation. A pure function of the tokens up to the end."""
     for index, token in enumerate(ids):
         if token in end_tokens:
@@ -87,17 +79,17 @@ def cut_generation(tokenizer, ids: list[int], end_tokens: list[int]) -> Generati
     else:
         ended = 0
     text = _decode(tokenizer, [ids])[0]
-    if answer_end(text) is None:
+    if ends(text) is None:
         return Generation(text, len(ids) + ended)
     low, high = 1, len(ids)  # the fewest tokens that are done: once done, a text stays done
     while low < high:
         middle = (low + high) // 2
-        if answer_end(_decode(tokenizer, [ids[:middle]])[0]) is None:
+        if ends(_decode(tokenizer, [ids[:middle]])[0]) is None:
             low = middle + 1
         else:
             high = middle
     text = _decode(tokenizer, [ids[:low]])[0]
-    return Generation(text[: answer_end(text)], low)
+    return Generation(text[: ends(text)], low)
 
 
 @dataclass(frozen=True)
@@ -113,7 +105,7 @@ PURE = Hygiene()
 
 @torch.no_grad()
 def _generate(
-    target: FrozenModel, max_new_tokens: int, hygiene: Hygiene, prompt_length: int = 0, **prompt
+    target: FrozenModel, max_new_tokens: int, hygiene: Hygiene, ends: AnswerEnd, prompt_length: int = 0, **prompt
 ) -> list[Generation]:
     end_tokens = end_tokens_of(target)
     pad = target.tokenizer.pad_token_id
@@ -124,23 +116,27 @@ def _generate(
         temperature=1.0, top_p=1.0, top_k=50,
         repetition_penalty=hygiene.repetition_penalty, no_repeat_ngram_size=hygiene.no_repeat_ngram,
     )  # fmt: skip
-    criteria = StoppingCriteriaList([AnswerDone(target.tokenizer, prompt_length)])
+    criteria = StoppingCriteriaList([AnswerDone(target.tokenizer, prompt_length, ends)])
     ids = target.model.generate(**prompt, generation_config=settings, stopping_criteria=criteria)
-    return [cut_generation(target.tokenizer, row, end_tokens) for row in ids[:, prompt_length:].tolist()]
+    return [cut_generation(target.tokenizer, row, end_tokens, ends) for row in ids[:, prompt_length:].tolist()]
 
 
 def generate(
-    target: FrozenModel, inputs: TargetInputs, max_new_tokens: int, hygiene: Hygiene = PURE
-) -> list[Generation]:
-    """Greedy answers to `inputs` (embeds [B, T, d], left-padded), in their order. `hygiene` sees new tokens alone."""
+    target: FrozenModel, inputs: TargetInputs, max_new_tokens: int, hygiene: Hygiene = PURE,
+    ends: AnswerEnd = answer_end,
+) -> list[Generation]:  # fmt: skip
+    """Greedy answers to `inputs` (embeds [B, T, d], left-padded), in their order. `hygiene` sees new tokens alone.
+
+    `ends`: the task's `answer_end`, which says where an answer is over.
+    """
     embeds = inputs.embeds.to(next(target.model.parameters()).dtype)
-    return _generate(target, max_new_tokens, hygiene, inputs_embeds=embeds, attention_mask=inputs.attention_mask)
+    return _generate(target, max_new_tokens, hygiene, ends, inputs_embeds=embeds, attention_mask=inputs.attention_mask)
 
 
 def generate_from_text(target: FrozenModel, texts: list[str], max_new_tokens: int) -> list[Generation]:
     """The plain way, through token ids: the reference that the way through embeddings is held to."""
     ids, mask = target.encode(texts, bos=True, side="left")
-    return _generate(target, max_new_tokens, PURE, ids.shape[1], input_ids=ids, attention_mask=mask)
+    return _generate(target, max_new_tokens, PURE, answer_end, ids.shape[1], input_ids=ids, attention_mask=mask)
 
 
 class AnswerCache:
@@ -195,7 +191,10 @@ def fingerprint(model: FrozenModel) -> str:
     return digest.hexdigest()[:16]
 
 
-def answer_key(name: str, weights: str, prompt: str, max_new_tokens: int, hygiene: Hygiene = PURE) -> str:
+def answer_key(
+    name: str, weights: str, prompt: str, max_new_tokens: int, hygiene: Hygiene = PURE, ends: AnswerEnd = answer_end
+) -> str:
     """The content hash under which an answer is kept."""
-    content = json.dumps([name, weights, prompt, max_new_tokens, STOP, *asdict(hygiene).values()], ensure_ascii=False)
+    told = [name, weights, prompt, max_new_tokens, ends.__qualname__, *asdict(hygiene).values()]
+    content = json.dumps(told, ensure_ascii=False)
     return hashlib.sha256(content.encode("utf-8")).hexdigest()

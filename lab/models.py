@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from lab.config import PairConfig
+from lab.config import NAMED_LAYERS, NAMED_LAYERS_TEXT, PairConfig
 from lab.errors import LabError
 
 __all__ = ["FrozenModel", "Pair", "SourceStates", "layer_indices", "load_pair", "pad_batch", "positions"]
@@ -66,14 +66,17 @@ def pad_batch(rows: Sequence[Sequence[int]], pad: int, device: torch.device | st
 
 
 def layer_indices(layers: str | Sequence[int], num_layers: int) -> list[int]:
-    """`layers` ("all", "last" or indices, negative from the end) as indices into the num_layers + 1 hidden states.
+    """`layers` (a name of `NAMED_LAYERS`, or indices, negative from the end) as indices into the num_layers + 1 hidden
+    states.
 
-    Index 0 is the embeddings; the last one is after the final norm. Raises LabError for an index that does not exist.
+    Index 0 is the embeddings; the last one is after the final norm. "middle" is the layers at 3, 4, 5 and 6 eighths of
+    the depth (12, 16, 20, 24 of 32). Raises LabError for an index that does not exist.
     """
     if isinstance(layers, str):
-        if layers not in ("all", "last"):
-            raise LabError(f"source_layers={layers!r} is not known; choose all, last, or a list of layer indices.")
-        return list(range(1, num_layers + 1)) if layers == "all" else [num_layers]
+        if layers not in NAMED_LAYERS:
+            raise LabError(f"source_layers={layers!r} is not known; choose {NAMED_LAYERS_TEXT}.")
+        middle = sorted({-(-eighth * num_layers // 8) for eighth in (3, 4, 5, 6)})
+        return {"all": list(range(1, num_layers + 1)), "last": [num_layers], "middle": middle}[layers]
     states = num_layers + 1
     for index in layers:
         if not -states <= index < states:

@@ -12,14 +12,14 @@ from lab import losses
 from lab.alignment import pooled, projected
 from lab.config import RunConfig
 from lab.errors import LabError
-from lab.inputs import TargetInputs, build_inputs
+from lab.inputs import build_inputs
 from lab.layout import TEXT
 from lab.models import FrozenModel, Pair, SourceStates
-from lab.tasks import Question, Task, source_text
+from lab.tasks import Question, Task, shots_text, source_text
 from lab.translators import Teacher, TranslatorOutput
 from lab.translators.contract import as_long_as_source
 
-Decode = Callable[[FrozenModel, TargetInputs, int], list]  # greedy answers with a `text`, as `lab.generation.generate`
+Decode = Callable[..., list]  # `lab.generation.generate`: greedy answers with a `text`
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Batch:
     """The questions of a step, and what the target reads around each of them."""
 
     questions: Sequence[Question]
-    shared: Mapping[str, str]  # instruction and shots
+    shared: Mapping[str, str]  # see `surroundings`
 
     @property
     def contexts(self) -> list[dict[str, str]]:
@@ -36,6 +36,11 @@ class Batch:
     @property
     def answers(self) -> list[str]:
         return [question.answer for question in self.questions]
+
+
+def surroundings(task: Task, shots: int) -> dict[str, str]:
+    """What stands around every question: the task's instruction and its first `shots` worked examples."""
+    return {"instruction": task.instruction, "shots": shots_text(task.exemplars(shots))}
 
 
 def due_weights(config: RunConfig, step: int) -> dict[str, float]:
@@ -169,7 +174,8 @@ def _decode_term(
     soft, mask = soft[few], None if mask is None else mask[few]
     with torch.no_grad():
         prompt = build_inputs(target, layout, soft.detach(), contexts, None, mask)
-        texts = [answer.text.strip() or "?" for answer in decode(target, prompt, config.losses.decode_tokens)]
+        answers_of = decode(target, prompt, config.losses.decode_tokens, ends=task.answer_end)
+        texts = [answer.text.strip() or "?" for answer in answers_of]
     wrong = [not task.correct(task.extract(text), right) for text, right in zip(texts, gold, strict=True)]
     likelihoods = []
     for endings in (answers, texts):

@@ -67,6 +67,12 @@ def _proportion(flags: list[bool]) -> dict:
     return {"accuracy": sum(flags) / len(flags), "n": len(flags), "ci95": list(wilson(sum(flags), len(flags)))}
 
 
+def _mean_f1(records: Sequence[Mapping], arm: str) -> dict:
+    """The arm's mean word F1, where its task gives one (the oracle has none)."""
+    scores = [row["arms"].get(arm, {}).get("f1") for row in records]
+    return {} if None in scores else {"f1": sum(scores) / len(scores)}
+
+
 def _latent_tests(correct: dict[str, dict[str, bool]], ids: Sequence[str]) -> dict:
     def of(arm: str) -> dict[str, bool]:
         return {key: correct[arm][key] for key in ids}
@@ -79,7 +85,8 @@ def summarise(records: Sequence[Mapping], arms: Sequence[str] | None = None) -> 
 
     The oracle is right where the source or the target is: the best a router between the two could do.
     Returns ``{"n", "arms": {arm: {"accuracy", "n", "ci95", "invalid", "cells": {cell or group: ...}}}, "tests"}``
-    with fractions, 95 % Wilson intervals and counts of unreadable answers (None for the oracle). ``tests`` pairs the
+    with fractions, 95 % Wilson intervals and counts of unreadable answers (None for the oracle); ``f1`` is the mean
+    word F1 of a task that is graded so (its accuracy is the exact match). ``tests`` pairs the
     latent arm with every other one: ``latent_vs_source`` and so on (difference = latent - other), on all questions and
     under ``both_skill`` on those that need both skills. The p-values are not corrected for their number.
     Raises LabError naming the question and arm where records repeat a question or miss an arm.
@@ -106,6 +113,7 @@ def summarise(records: Sequence[Mapping], arms: Sequence[str] | None = None) -> 
         invalid = None if arm == ORACLE else sum(row["arms"][arm].get("extracted") == INVALID for row in records)
         summary["arms"][arm] = _proportion(list(right.values())) | {
             "invalid": invalid,
+            **_mean_f1(records, arm),
             "cells": {group: _proportion([right[key] for key in members[group]]) for group in sorted(members)},
         }
     if LATENT in correct:

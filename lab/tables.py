@@ -29,6 +29,10 @@ def _columns(summary: Mapping) -> dict[str, str]:
     return known or (own if len(own) > 1 else {})
 
 
+def _has_f1(summary: Mapping) -> bool:
+    return any("f1" in entry for entry in summary["arms"].values())
+
+
 def _arms(summary: Mapping) -> list[str]:
     if not summary.get("arms"):
         raise LabError("tables: the summary holds no arm; give what `summarise` returns.")
@@ -36,7 +40,8 @@ def _arms(summary: Mapping) -> list[str]:
 
 
 def arms_table(summary: Mapping) -> "pandas.DataFrame":
-    """One row per arm: fractions, interval ends, n, unreadable answers, groups, the test against the latent arm.
+    """One row per arm: fractions, interval ends, n, unreadable answers, groups, the test against the latent arm; word
+    F1 where the task has it.
 
     `difference` is latent minus the arm, on all questions; `p_vs_latent` is exact McNemar's, not corrected.
     """
@@ -54,6 +59,7 @@ def arms_table(summary: Mapping) -> "pandas.DataFrame":
                 "n": entry["n"],
                 "invalid": entry["invalid"],
             }
+            | ({"f1": entry.get("f1")} if _has_f1(summary) else {})
             | {name: entry["cells"][group]["accuracy"] for group, name in _columns(summary).items()}
             | {"difference": test.get("difference"), "p_vs_latent": test.get("p")}
         )
@@ -61,9 +67,11 @@ def arms_table(summary: Mapping) -> "pandas.DataFrame":
 
 
 def arms_text(summary: Mapping) -> str:
-    """The table for a terminal, in per cent: arm, accuracy, 95 % interval, groups, p against the latent arm."""
+    """The table for a terminal, in per cent: arm, accuracy, 95 % interval, word F1 if there is one, groups, p against
+    the latent arm."""
     columns = _columns(summary) if _arms(summary) else {}
-    head = ["arm", "accuracy", "95 % interval", *columns.values(), "p vs latent"]
+    f1 = ["F1"] if _arms(summary) and _has_f1(summary) else []
+    head = ["arm", "accuracy", "95 % interval", *f1, *columns.values(), "p vs latent"]
     lines = []
     for arm in _arms(summary):
         entry, test = summary["arms"][arm], summary["tests"].get(f"{LATENT}_vs_{arm}", {})
@@ -75,12 +83,13 @@ def arms_text(summary: Mapping) -> str:
                 name,
                 f"{100 * entry['accuracy']:.1f}",
                 f"{100 * low:5.1f} - {100 * high:5.1f}",
+                *(f"{100 * entry['f1']:.1f}" if "f1" in entry else "" for _ in f1),
                 *(f"{100 * entry['cells'][group]['accuracy']:.1f}" for group in columns),
                 format_p(test.get("p")),
             ]
         )
     counts = next(iter(summary["arms"].values()))["cells"]
-    sizes = ["n", str(summary["n"]), "", *(str(counts[group]["n"]) for group in columns), ""]
+    sizes = ["n", str(summary["n"]), "", *("" for _ in f1), *(str(counts[group]["n"]) for group in columns), ""]
     widths = [max(len(line[i]) for line in [head, sizes, *lines]) for i in range(len(head))]
 
     def line_of(fields: list[str]) -> str:

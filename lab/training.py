@@ -9,7 +9,8 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,9 +25,9 @@ from lab.config import RunConfig, TrainConfig
 from lab.errors import LabError
 from lab.losses import weighted_sum
 from lab.models import Pair
-from lab.objective import Batch, Decode, due_weights, training_terms
+from lab.objective import Batch, Decode, due_weights, surroundings, training_terms
 from lab.records import RunDirectory, write_jsonl, write_text
-from lab.tasks import Task, shots_text
+from lab.tasks import Task
 from lab.translators import build_translator, load_translator, save_translator
 
 Evaluate = Callable[[nn.Module, int], dict]  # (translator, step) -> {"accuracy", "n", ...} on dev
@@ -126,8 +127,8 @@ def save_checkpoint(
         state = optimizer.state_dict()["state"]
         tensors = {f"{i}.{key}": value.contiguous() for i, slots in state.items() for key, value in slots.items()}
         tensors["random.cpu"] = torch.get_rng_state()
-        if torch.cuda.is_available():
-            tensors["random.cuda"] = torch.cuda.get_rng_state()
+        if (device := next(translator.parameters()).device).type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(device)
         save_file(tensors, beside / "optimizer.safetensors")
         write_text(beside / "state.json", json.dumps(vars(progress)))
     if folder.exists():  # a full folder cannot be replaced in one call; `find_checkpoint` covers the gap between two
@@ -149,9 +150,9 @@ def resume(folder: Path, translator: nn.Module, optimizer: torch.optim.Optimizer
     """Load the checkpoint in `folder` into `translator` and `optimizer`, and set the random state it was saved in."""
     translator.load_state_dict(load_translator(folder)[0].state_dict())
     tensors, state = load_file(folder / "optimizer.safetensors"), {}
-    on_gpu = tensors.pop("random.cuda", None)
-    if on_gpu is not None and torch.cuda.is_available():
-        torch.cuda.set_rng_state(on_gpu)
+    on_gpu, device = tensors.pop("random.cuda", None), next(translator.parameters()).device
+    if on_gpu is not None and device.type == "cuda":
+        torch.cuda.set_rng_state(on_gpu, device)
     torch.set_rng_state(tensors.pop("random.cpu"))
     for name, tensor in tensors.items():
         index, _, key = name.partition(".")
@@ -194,7 +195,7 @@ def _evaluate(
         progress.best_accuracy, progress.best_step = result["accuracy"], progress.step
         progress.evaluations_without_gain = 0
         save_checkpoint(run.checkpoints / "best", translator, config.pair.source_layers)
-    else:
+    elif progress.step > config.layout.question_until:  # until then training is about another layout than this look
         progress.evaluations_without_gain += 1
 
 
@@ -230,8 +231,7 @@ def train(
         raise LabError(f"{label}: task {task.name!r} has no training questions; check data and train_questions.")
     lengths = [len(question.question) + len(question.answer) for question in questions]
     batches = Batches(lengths, settings.batch_size, settings.seed)
-    shots = shots_text(task.exemplars(config.task.shots)) if config.task.shots else ""
-    shared = {"instruction": task.instruction, "shots": shots}
+    shared = surroundings(task, config.task.shots)
 
     # --- evaluation before the first step
     if evaluate and progress.step == 0 and not progress.history:
@@ -274,6 +274,17 @@ def train(
     return TrainResult(translator.eval(), best_step, progress.history, time.monotonic() - began)
 
 
+@contextmanager
+def _fast_products() -> Iterator[None]:
+    """TF32 inside (a GPU's fast products of float32, with 10 bits of mantissa). Answers stay plain float32, also after
+    a step that was interrupted."""
+    torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
 def _step(
     translator: nn.Module, optimizer: torch.optim.Optimizer, config: RunConfig, step: int, terms_at: Callable[[], dict]
 ) -> dict:
@@ -282,18 +293,16 @@ def _step(
     The row holds the loss that is optimised, its terms and their weights, learning rate, gradient norm and seconds.
     """
     began, factor = time.monotonic(), schedule(step, config.training)
-    # TF32 in training alone (a GPU's fast products of float32, with 10 bits of mantissa); answers stay plain float32.
-    torch.set_float32_matmul_precision("high")
     translator.train()
     for group in optimizer.param_groups:
         group["lr"] = group["peak_lr"] * factor
-    terms, weights = terms_at(), due_weights(config, step + 1)
-    loss = weighted_sum(terms, weights)
-    loss.backward()
-    norm = torch.nn.utils.clip_grad_norm_(translator.parameters(), config.training.gradient_clip)
-    optimizer.step()
+    with _fast_products():
+        terms, weights = terms_at(), due_weights(config, step + 1)
+        loss = weighted_sum(terms, weights)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(translator.parameters(), config.training.gradient_clip)
+        optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    torch.set_float32_matmul_precision("highest")
     return {
         "loss": loss.item(),
         "terms": {name: term.item() for name, term in terms.items()},

@@ -13,7 +13,6 @@ from lab.benchmark import (
     question_costs,
     seconds_by_length,
     sizes,
-    token_f1,
 )
 from lab.config import RunConfig
 from lab.errors import LabError
@@ -97,11 +96,6 @@ def test_compression_is_refused_where_the_target_reads_the_question(tiny_pair, b
     assert aware["compression_of_question"] is None and "reads the question" in aware["why_no_compression"]
     per_token = kv_bytes_computed(tiny_pair.target.model.config, 1, torch.float32)
     assert bare["kv_bytes_latent"] == per_token * bare["latent_tokens"]
-
-
-def test_f1_by_hand():
-    assert token_f1("18", "18") == 1 and token_f1("18", "19") == 0 and token_f1("", "1") == 0
-    assert token_f1("the red house", "red house") == pytest.approx(0.8)
 
 
 def test_rows_and_aggregate_agree(tiny_pair, bridge, tmp_path, monkeypatch):

@@ -4,10 +4,17 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from lab import arms
 from lab.arms import evaluate
+from lab.arms import text as arms_of_text
 from lab.config import RunConfig
 from lab.errors import LabError
+from lab.generation import Generation, cut_generation
+from lab.summary import summarise
+from lab.tables import arms_table, arms_text
 from lab.tasks import INVALID, load_task, source_text
 from lab.tasks.hotpotqa import HotpotQA, f1, normalised, paragraphs
 from lab.translators import build_translator
@@ -35,6 +42,44 @@ def test_scores_are_the_official_ones():
     assert not task.correct(INVALID, INVALID)
     assert task.extract(" #### Chief of Protocol\nQ: next #### no") == "Chief of Protocol"
     assert task.extract("no marker") == INVALID and task.extract("#### \n") == INVALID
+
+
+PHRASES = ["1969 until 1974", "3,677 seated", "#### 2009 Big 12 Conference", "", "\n", " ", "Q:", "#", "Chief, Jr."]
+
+
+@given(st.lists(st.sampled_from(["####", *PHRASES])))
+def test_generation_ends_where_the_answer_does(pieces):
+    """Cutting must not change what is read: a phrase may begin with a number. What has ended stays ended, there."""
+    task = HotpotQA("nowhere")
+    text = "".join(pieces)
+    for length in range(len(text) + 1):
+        end = task.answer_end(text[:length])
+        if end is not None:
+            assert task.answer_end(text) == end and task.extract(text[:end]) == task.extract(text)
+
+
+def test_a_phrase_that_begins_with_a_number_is_kept_whole():
+    class Letters:
+        def batch_decode(self, rows, **options):
+            return ["".join(map(chr, row)) for row in rows]
+
+    said = [ord(letter) for letter in "#### 1969 until 1974\nand more"]
+    answer = cut_generation(Letters(), said, [], HotpotQA("nowhere").answer_end)
+    assert answer.text == "#### 1969 until 1974"
+    assert HotpotQA("nowhere").correct(HotpotQA("nowhere").extract(answer.text), "1969 until 1974")
+
+
+def test_f1_reaches_the_summary_and_the_tables(tiny_pair, folder, monkeypatch):
+    config = RunConfig.from_parameters(task="hotpotqa", data=str(folder), max_new_tokens=4, test_questions=4)
+    task = load_task(config.task)
+    monkeypatch.setattr(arms_of_text, "generate", lambda model, inputs, *told: [
+        Generation("#### Author of it", 4) for _ in inputs.embeds])  # fmt: skip
+    monkeypatch.setattr(arms, "replay_check", lambda *given: None)
+    summary = summarise(evaluate(config, tiny_pair, task, task.test(), arms=("source", "target"), progress=False))
+    assert summary["arms"]["source"]["accuracy"] == 0 and "f1" not in summary["arms"]["oracle"]
+    assert summary["arms"]["source"]["f1"] == pytest.approx(2 * 1 / (3 + 2))
+    assert "F1" in arms_text(summary) and "40.0" in arms_text(summary)
+    assert arms_table(summary).loc["target", "f1"] == pytest.approx(0.4)
 
 
 def test_splits_are_apart_and_fixed(folder):

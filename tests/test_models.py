@@ -102,6 +102,11 @@ def test_a_layer_that_does_not_exist_is_told(layers):
         layer_indices(layers, 3)
 
 
+def test_the_middle_layers_follow_the_depth():
+    assert layer_indices("middle", 32) == [12, 16, 20, 24]
+    assert layer_indices("middle", 4) == [2, 3] and layer_indices("middle", 1) == [1]
+
+
 def metaspace_tokenizer():
     """Marks the start of a text like SentencePiece does."""
     vocabulary = {"<s>": 0, "</s>": 1, **{character: 2 + place for place, character in enumerate("▁\nabA:")}}

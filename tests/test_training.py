@@ -271,6 +271,23 @@ def test_it_stops_early_and_stays_stopped(tiny_pair, tmp_path):
     assert again.best_step == 2 and weights_of(again.translator) == weights_of(result.translator)
 
 
+def test_patience_begins_when_the_curriculum_takes_the_question_away(tiny_pair, tmp_path):
+    """Before that dev is asked without the question, training still with it: no gain there says nothing."""
+    settings = config(steps=20, eval_every=2, patience=2, question_until=8, layout="soft_only")
+    result = train(settings, tiny_pair, Sums(), fresh(tmp_path / "run", settings), scores(*[0.1] * 20))
+    assert result.history[-1]["step"] == 12
+
+
+def test_an_interrupted_step_leaves_full_precision(tiny_pair, tmp_path, monkeypatch):
+    def interrupted(*given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "weighted_sum", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(config(), tiny_pair, Sums(), fresh(tmp_path / "run", config()))
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
 def test_the_log_has_the_lines_that_readers_know(tiny_pair, tmp_path):
     settings = config(steps=20, eval_every=10)
     run = fresh(tmp_path / "run", settings)

@@ -88,7 +88,7 @@ def _prompts(config: RunConfig, task: Task, questions: Sequence[Question], progr
     chosen = config.evaluation
     hygiene = Hygiene(chosen.repetition_penalty, chosen.no_repeat_ngram)
     return Prompts(questions, task.instruction, shots_text(exemplars), chosen.eval_batch_size, chosen.max_new_tokens,
-                   hygiene, progress)  # fmt: skip
+                   hygiene, progress, task.answer_end)  # fmt: skip
 
 
 def _text_answers(
@@ -214,5 +214,5 @@ def _scored(task: Task, question: Question, answer: Answer, shots: str) -> dict:
         "text": answer.text, "extracted": extracted, "correct": task.correct(extracted, question.gold),
         "saw": answer.saw, "context_aware": answer.context_aware, "prompt_tokens": answer.prompt_tokens,
         "soft_tokens": answer.soft_tokens, "new_tokens": answer.new_tokens, "soft_from": answer.soft_from,
-        "handed": list(answer.handed),
+        "handed": list(answer.handed), **task.grades(extracted, question.gold),
     }  # fmt: skip

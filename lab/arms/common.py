@@ -10,11 +10,12 @@ import torch
 from tqdm.auto import tqdm
 
 from lab.errors import LabError
-from lab.generation import PURE, Generation, Hygiene, generate, generate_from_text
+from lab.generation import PURE, AnswerEnd, Generation, Hygiene, generate, generate_from_text
 from lab.inputs import build_inputs
 from lab.layout import SOFT, TEXT, Layout
 from lab.models import positions
 from lab.tasks import Question
+from lab.tasks.scoring import answer_end
 
 if TYPE_CHECKING:
     from lab.inputs import TargetInputs
@@ -44,7 +45,8 @@ class Answer:
 
 @dataclass(frozen=True)
 class Prompts:
-    """The questions of an evaluation and what every arm shares: instruction, shots, batch size and token limit."""
+    """The questions of an evaluation and what every arm shares: instruction, shots, batch size, token limit, and
+    where an answer ends."""
 
     questions: Sequence[Question]
     instruction: str
@@ -53,6 +55,7 @@ class Prompts:
     max_new_tokens: int
     hygiene: Hygiene = PURE
     progress: bool = True
+    ends: AnswerEnd = answer_end
 
     def context(self, index: int) -> dict[str, str]:
         """The placeholders of a layout for one question. The gold answer is not among them."""

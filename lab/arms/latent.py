@@ -68,7 +68,7 @@ def latent_arm(
         inputs = build_inputs(target, layout, soft, contexts, None, output.mask)
         check_token_counts(target, layout, inputs, contexts, counts)
         knows = bridge.translator.needs_source and label not in ("latent_zero", "latent_noise", "latent_mean")
-        generations = generate(target, inputs, prompts.max_new_tokens, prompts.hygiene)
+        generations = generate(target, inputs, prompts.max_new_tokens, prompts.hygiene, prompts.ends)
         for index, context, generation, count in zip(batch, contexts, generations, counts, strict=True):
             donor = prompts.questions[donors[index]].id if knows else ""
             answers[index] = answer_of(prompts.questions[index], generation, target, layout, context, count, donor)

@@ -54,13 +54,14 @@ def text_arm(
     weights = fingerprint(model)
     if shown is None:
         shown = [Shown(TEXT, prompts.context(index)) for index in range(len(prompts.questions))]
-    keys = [answer_key(model.name, weights, item.text, prompts.max_new_tokens, prompts.hygiene) for item in shown]
+    told = (prompts.max_new_tokens, prompts.hygiene, prompts.ends)
+    keys = [answer_key(model.name, weights, item.text, *told) for item in shown]
     missing = [index for index, key in enumerate(keys) if cache.get(key) is None]
     for batch in prompts.batches(missing, label):
         layout, contexts = shown[batch[0]].layout, [shown[index].context for index in batch]
         inputs = build_inputs(model, layout, None, contexts, None)
         check_token_counts(model, layout, inputs, contexts, [0] * len(batch))
-        answers = generate(model, inputs, prompts.max_new_tokens, prompts.hygiene)
+        answers = generate(model, inputs, *told)
         cache.put({keys[index]: answer for index, answer in zip(batch, answers, strict=True)})
     return [
         answer_of(question, cache.get(key), model, item.layout, item.context, handed=item.handed)

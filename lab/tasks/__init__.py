@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab.errors import LabError
-from lab.tasks.scoring import INVALID, STOP, final_answer, same_answer
+from lab.tasks.scoring import INVALID, STOP, answer_end, final_answer, same_answer
 
 if TYPE_CHECKING:
     from lab.config import TaskConfig
@@ -96,6 +96,17 @@ class Task(ABC):
         """The final answer in `text`, or ``[invalid]``."""
         return final_answer(text)
 
+    def answer_end(self, text: str) -> int | None:
+        """Characters of generated `text` that belong to the answer, None while it may still go on.
+
+        What comes after changes nothing: a text that has ended stays ended, at the same place.
+        """
+        return answer_end(text)
+
+    def grades(self, extracted: str, gold: str) -> dict[str, float]:
+        """Scores of an answer besides right or wrong, by name; none where right or wrong says all."""
+        return {}
+
     def correct(self, extracted: str, gold: str) -> bool:
         """Whether an extracted answer equals the gold; ``[invalid]`` never does, not even ``[invalid]``."""
         return same_answer(extracted, gold)
@@ -107,7 +118,8 @@ class LimitedTask(Task):
     def __init__(self, task: Task, train_questions: int = 0, dev_questions: int = 0, test_questions: int = 0) -> None:
         self.whole = task
         self.name, self.instruction, self.max_new_tokens = task.name, task.instruction, task.max_new_tokens
-        self.extract, self.correct = task.extract, task.correct
+        self.extract, self.correct, self.grades = task.extract, task.correct, task.grades
+        self.answer_end = task.answer_end
         self.limits = {"train": train_questions, "dev": dev_questions, "test": test_questions}
 
     def __getattr__(self, name: str) -> object:

@@ -84,9 +84,17 @@ class HotpotQA(Task):
         """Exact match after the official normalisation; ``[invalid]`` never is, not even with itself."""
         return INVALID not in (extracted, gold) and normalised(extracted) == normalised(gold)
 
-    def f1(self, extracted: str, gold: str) -> float:
-        """Word F1 of an extracted answer."""
-        return f1(extracted, gold)
+    def grades(self, extracted: str, gold: str) -> dict[str, float]:
+        """`f1`: word F1 of an extracted answer; `correct` is the exact match."""
+        return {"f1": f1(extracted, gold)}
+
+    def answer_end(self, text: str) -> int | None:
+        """At the end of the line that `extract` reads: a phrase may go on after a number ("1969 until 1974")."""
+        shown = cut_at_stop(text)
+        answer = shown.partition("####")[2].lstrip()
+        if "\n" in answer:
+            return len(shown) - len(answer) + answer.index("\n")
+        return len(shown) if len(shown) < len(text) else None
 
     @cached_property
     def _parts(self) -> dict[str, list[Question]]:

@@ -16,6 +16,7 @@ STOP = "Q:"
 
 # Digits with optional commas and one decimal part; a period that no digit follows is punctuation and stays outside.
 _ANSWER = re.compile(r"####[ \t]*(-?)[ \t]*\$?[ \t]*(-?)(\d[\d,]*(?:\.\d+)?|\.\d+)")
+_AFTER_NUMBER = re.compile(r"[.,]*[^\d.,]")  # ends "#### 18." and "#### 1,018" only once no digit can follow
 
 
 def cut_at_stop(text: str, stop: str = STOP) -> str:
@@ -26,6 +27,15 @@ def cut_at_stop(text: str, stop: str = STOP) -> str:
 def find_answer(text: str) -> re.Match[str] | None:
     """The first ``#### number`` in `text`; the match ends after the last character of the number."""
     return _ANSWER.search(text)
+
+
+def answer_end(text: str) -> int | None:
+    """Characters of `text` that belong to the answer, or None while it may still go on."""
+    shown = cut_at_stop(text)
+    match = find_answer(shown)
+    if match and (_AFTER_NUMBER.match(shown, match.end()) or len(shown) < len(text)):
+        return match.end()
+    return len(shown) if len(shown) < len(text) else None
 
 
 def final_answer(text: str) -> str:
