@@ -128,9 +128,10 @@ class Arms:
 class Setting:
     """The latent arm of runs *with* something beats that of runs *without*, all else equal, seed against seed.
 
-    `fields`: settings that may differ. `by` "on": any of them above 0, or one of the `words`, against none; `by`
-    "size": the largest value against the smallest. `alongside`: what shapes it and means nothing without it. Runs that
-    differ in anything else are never compared, nor is a lone seed enough: two seeds of one recipe differ as well.
+    `fields`: settings that may differ. `by` "on": as many of them as any run has above 0, or one of the `words`,
+    against none; `by` "size": the largest value against the smallest. `alongside`: what shapes it and means nothing
+    without it. Runs that differ in anything else are never compared, nor is a lone seed enough: two seeds of one
+    recipe differ as well.
     """
 
     fields: tuple[str, ...]
@@ -169,7 +170,7 @@ class Setting:
             families.setdefault(run.recipe((*self.fields, *self.alongside)), []).append(run)
         for family in families.values():
             sizes = sorted({self._size(run) for run in family})
-            if len(sizes) > 1:
+            if len(sizes) > 1 and (self.by == "size" or sizes[0] == 0):
                 ends = [[run for run in family if self._size(run) == end] for end in (sizes[-1], sizes[0])]
                 # of several recipes on one side the one given first
                 alike = [[run for run in end if run.recipe() == end[0].recipe()] for end in ends]
@@ -177,10 +178,10 @@ class Setting:
         raise NotRun(f"no two runs given differ in {' or '.join(known)} alone")
 
     def _size(self, run: Run) -> float:
+        """By size the largest value of the fields, else how many of them are on."""
         values = [run.settings.get(name) or 0 for name in self.fields]
-        sizes = [value for value in values if isinstance(value, (int, float))]
-        largest = max([*sizes, *(float(value in self.words) for value in values if isinstance(value, str))], default=0)
-        return largest if self.by == "size" else float(largest > 0)
+        sizes = [float(value in self.words) if isinstance(value, str) else value for value in values]
+        return max(sizes) if self.by == "size" else sum(size > 0 for size in sizes)
 
 
 def matched(one: Sequence[Run], other: Sequence[Run]) -> tuple[list[Run], list[Run]]:

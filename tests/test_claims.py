@@ -264,6 +264,16 @@ def test_two_recipes_that_end_alike_show_no_collapse(tmp_path):
     assert row["verdict"] == "inconclusive" and row["low"] < 0 == row["effect"] < row["high"]
 
 
+def test_the_fixes_are_as_many_of_them_as_were_tried_together(tmp_path):
+    one = seeds(tmp_path, "a_one", looks=(0.3, 0.7, 0.1), kl_weight=0.05)
+    all_of_them = seeds(tmp_path, "b_all", looks=(0.3, 0.7, 0.69), kl_weight=0.05, contrast_weight=0.05)
+    none = seeds(tmp_path, "c_none", looks=(0.3, 0.8, 0.36))
+    row = row_of(judge_runs([*one, *all_of_them, *none]), "fixes_prevent_collapse")
+    assert row["effect"] == pytest.approx(0.33)
+    row = row_of(judge_runs([*one, *all_of_them]), "fixes_prevent_collapse")
+    assert row["verdict"] == "not run"  # no side is without
+
+
 def comparison(wins, losses, n, clusters=None):
     better = np.arange(n) < wins
     worse = (np.arange(n) >= wins) & (np.arange(n) < wins + losses)
