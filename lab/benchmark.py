@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 
 from lab.arms import Bridge, count_tokens
-from lab.arms.text import CASCADE_PROMPTS
+from lab.arms.text import CASCADE_PROMPTS, with_evidence
 from lab.errors import LabError
 from lab.generation import Generation, answer_end, cut_generation, end_tokens_of
 from lab.inputs import TargetInputs, build_inputs
@@ -140,7 +140,7 @@ def question_costs(
 ) -> dict[str, dict]:  # fmt: skip
     """The costs of each of `TIMED_ARMS` for one question, alone: arm -> fields of `Cost`."""
     context = {"instruction": "", "shots": "", **(shared or {}), "question": question.question}
-    device = pair.target.device
+    alone, device = with_evidence(context, question), pair.target.device
     found = {}
 
     def begin() -> float:
@@ -151,7 +151,7 @@ def question_costs(
 
     began = begin()
     said, found["source"] = _cost(
-        pair.source, build_inputs(pair.source, TEXT, None, [context]), began, 0.0, max_new_tokens
+        pair.source, build_inputs(pair.source, TEXT, None, [alone]), began, 0.0, max_new_tokens
     )
     began = begin()
     _, found["target"] = _cost(
@@ -176,7 +176,9 @@ def question_costs(
     waited = found["source"].seconds
     began = begin() - waited
     inputs = build_inputs(pair.target, TEXT, None, [handed])
-    _, found["cascade"] = _cost(pair.target, inputs, began, waited, max_new_tokens)
+    _, cost = _cost(pair.target, inputs, began, waited, max_new_tokens)
+    peaks = [peak for peak in (found["source"].peak_bytes, cost.peak_bytes) if peak is not None]
+    found["cascade"] = replace(cost, peak_bytes=max(peaks, default=None))  # the source's answer is part of it
     return {arm: asdict(cost) for arm, cost in found.items()}
 
 
@@ -198,7 +200,8 @@ def seconds_by_length(
                 output = bridge.write([question])
                 inputs = build_inputs(model, layout, output.soft_tokens, [context], None, output.mask)
             else:
-                inputs = build_inputs(model, TEXT, None, [context])
+                shown = with_evidence(context, question) if arm == "source" else context
+                inputs = build_inputs(model, TEXT, None, [shown])
             _, moments, _ = decode(model, inputs, max(lengths), forced=True)
             for length in lengths:
                 by_length[length].append(moments[length - 1] - began)

@@ -145,11 +145,13 @@ def check_same_prompt(records: Sequence[Mapping], instruction: str = "", shots: 
                 )
 
 
-def check_handed(records: Sequence[Mapping], hint=None) -> None:
+def check_handed(
+    records: Sequence[Mapping], hint: Mapping[str, str] | None = None, evidence: Mapping[str, str] | None = None
+) -> None:
     """Raise LabError unless text that was handed to an arm is what its name says, so that no other text can enter.
 
     A cut prompt or question is part of the whole one, a cascade hands over the source's answer, same_bytes parts of
-    the question and that answer, text_hint what `hint` (id -> text) gives.
+    the question and that answer, text_hint what `hint` (id -> text) gives, the source what `evidence` gives it alone.
     """
     for record in records:
         source = record["arms"].get("source", {}).get("text")
@@ -166,6 +168,8 @@ def check_handed(records: Sequence[Mapping], hint=None) -> None:
                 sound = source is None or all(text in record["question"] or text in source for text in handed)
             elif arm == "text_hint":
                 sound = hint is None or all(text == hint[record["id"]] for text in handed)
+            elif arm == "source":
+                sound = all(text == (evidence or {}).get(record["id"]) for text in handed)
             else:
                 sound = not handed
             if not sound:
@@ -194,5 +198,6 @@ def check_records(
     check_complete(records, [question.id for question in questions], arms)
     check_same_prompt(records, task.instruction, shots)
     hint = getattr(task, "hint", None)
-    check_handed(records, {question.id: hint(question) for question in questions} if hint else None)
+    hints = {question.id: hint(question) for question in questions} if hint else None
+    check_handed(records, hints, {question.id: question.evidence for question in questions})
     check_scoring(records, task)

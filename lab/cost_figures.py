@@ -67,11 +67,12 @@ def wire_figure(summary: Mapping) -> go.Figure:
         )  # fmt: skip
     # A trace, not `add_vline`: on a logarithmic axis that one's label would stretch the axis to its logarithm.
     text_bytes = summary["sizes"]["text_bytes"]
-    figure.add_scatter(x=[text_bytes] * 2, y=[0, 100], mode="lines+text", text=["the question as text", ""],
-                       textposition="middle right", showlegend=False, line={"dash": "dot", "color": INK})  # fmt: skip
-    figure.update_yaxes(range=[-3, 108])
-    figure.update_xaxes(title_text="Bytes per question", type="log")
-    figure.update_yaxes(title_text="Right answers, per cent")
+    figure.add_scatter(x=[text_bytes] * 2, y=[0, 100], mode="lines+text", text=["\u00a0the question as text", ""],
+                       textposition="top right", showlegend=False, line={"dash": "dot", "color": INK})  # fmt: skip
+    ticks = [digit * 10**power for power in range(9) for digit in (1, 2, 5)]
+    figure.update_xaxes(title_text="Bytes per question", type="log", tickvals=ticks, tickformat=",")
+    # room for the names above 100
+    figure.update_yaxes(title_text="Right answers, per cent", range=[-3, 116], tickvals=[0, 20, 40, 60, 80, 100])
     return styled(figure, "What quantised soft tokens cost and keep", 760)
 
 

@@ -16,7 +16,7 @@ from scipy.stats import norm
 
 from lab.evidence import ALL, Evidence, Run, rows_of
 from lab.records import RunDirectory
-from lab.stats import Z95, expected_best_of, mean_interval, paired_difference
+from lab.stats import Z95, expected_best_of, mean_interval, paired_difference, score_p_below
 
 WORTH = 0.01  # one point of accuracy: less is not worth a sentence
 
@@ -65,8 +65,9 @@ def _of_values(label: str, better: np.ndarray, worse: np.ndarray, clusters: Sequ
     greater, _ = _one_sided(found["p"], found["difference"])
     small = mean_interval(better - worse - WORTH, clusters)
     _, less = _one_sided(small["p"], small["mean"])
-    if not (better - worse).any():  # no row differs: all that is known is so many clusters without an effect
-        less = (1 - WORTH) ** found["clusters"]
+    # The t test knows words and seeds, but takes a handful of discordant rows for certainty; the score test does not.
+    share = found["pairs"] / found["n"]
+    less = max(less, score_p_below(found["only_a"] * share, found["only_b"] * share, found["pairs"], WORTH))
     return Comparison(
         label, found["difference"], found["low"], found["high"], greater, less, found["n"], found["clusters"],
         found["seeds"], detail={key: found[key] for key in ("only_a", "only_b", "per_seed", "pairs")}
@@ -97,13 +98,14 @@ class Arms:
     """`better` beats every arm of `worse`, in each of `places` (each a tuple of groups), within one recipe.
 
     All comparisons have to hold (intersection-union test: the largest p counts, without a correction). `task`: only
-    runs of that task; else the main recipe's.
+    runs of that task; else the main recipe's. `soft_only`: meaningless where the target reads the question as well.
     """
 
     better: str
     worse: tuple[str, ...]
     places: tuple[tuple[str, ...], ...] = ((ALL,),)
     task: str = ""
+    soft_only: bool = False
 
     @property
     def needs(self) -> str:
@@ -116,7 +118,9 @@ class Arms:
             if not fitting:
                 raise NotRun(f"no run of task {self.task} was given")
             runs = fitting[0]
-        need_arms(runs, (self.better, *[arm for arm in self.worse]))
+        need_arms(runs, (self.better, *self.worse))
+        if self.soft_only:
+            refuse_context_aware(runs)
         return [compare_arms(runs, self.better, arm, place) for place in self.places for arm in self.worse]
 
 
@@ -124,9 +128,10 @@ class Arms:
 class Setting:
     """The latent arm of runs *with* something beats that of runs *without*, all else equal, seed against seed.
 
-    `fields`: settings that may differ. `by` "on": any of them above 0, or one of the `words`, against none; `by`
-    "size": the largest value against the smallest. `alongside`: what shapes it and means nothing without it. Runs that
-    differ in anything else are never compared, nor is a lone seed enough: two seeds of one recipe differ as well.
+    `fields`: settings that may differ. `by` "on": as many of them as any run has above 0, or one of the `words`,
+    against none; `by` "size": the largest value against the smallest. `alongside`: what shapes it and means nothing
+    without it. Runs that differ in anything else are never compared, nor is a lone seed enough: two seeds of one
+    recipe differ as well.
     """
 
     fields: tuple[str, ...]
@@ -165,7 +170,7 @@ class Setting:
             families.setdefault(run.recipe((*self.fields, *self.alongside)), []).append(run)
         for family in families.values():
             sizes = sorted({self._size(run) for run in family})
-            if len(sizes) > 1:
+            if len(sizes) > 1 and (self.by == "size" or sizes[0] == 0):
                 ends = [[run for run in family if self._size(run) == end] for end in (sizes[-1], sizes[0])]
                 # of several recipes on one side the one given first
                 alike = [[run for run in end if run.recipe() == end[0].recipe()] for end in ends]
@@ -173,10 +178,10 @@ class Setting:
         raise NotRun(f"no two runs given differ in {' or '.join(known)} alone")
 
     def _size(self, run: Run) -> float:
+        """By size the largest value of the fields, else how many of them are on."""
         values = [run.settings.get(name) or 0 for name in self.fields]
-        sizes = [value for value in values if isinstance(value, (int, float))]
-        largest = max([*sizes, *(float(value in self.words) for value in values if isinstance(value, str))], default=0)
-        return largest if self.by == "size" else float(largest > 0)
+        sizes = [float(value in self.words) if isinstance(value, str) else value for value in values]
+        return max(sizes) if self.by == "size" else sum(size > 0 for size in sizes)
 
 
 def matched(one: Sequence[Run], other: Sequence[Run]) -> tuple[list[Run], list[Run]]:
@@ -235,6 +240,8 @@ def _of_numbers(
 ) -> Comparison:
     """Mean of per-question numbers against `margin`; evidence against it is a mean below margin + worth."""
     found, above = mean_interval(values, clusters), mean_interval(values - margin, clusters)
+    if not np.isfinite(found["low"]):
+        raise NotRun("all questions share one word: they say nothing about others")
     below = mean_interval(values - margin - worth, clusters)
     return Comparison(
         label, found["mean"], found["low"], found["high"], _one_sided(above["p"], above["mean"])[0],
@@ -251,27 +258,34 @@ def looks_of(run: Run) -> dict[int, tuple[float, int]]:
     return looks
 
 
-def _of_shares(label: str, pairs: Sequence[tuple[float, float]], n: int, margin: float, detail: dict) -> Comparison:
-    """Mean over seeds of (first - second) of two accuracies on n dev questions, against `margin`.
+def _last(looks: dict[int, tuple[float, int]]) -> tuple[float, int]:
+    return looks[max(looks)]
 
-    The log holds no answers, so the two count as independent, and the same n questions serve every seed: the interval
-    is too wide rather than too narrow. Seeds are a level of their own.
+
+def _variance_of_gap(one: float, other: float, n: int) -> float:
+    """Variance of the difference of two accuracies on n questions each.
+
+    The log holds no answers, so the two count as independent: too wide rather than too narrow. One more right and one
+    more wrong answer each, so that it does not vanish at 0 % and 100 %.
     """
-    gaps = np.array([first - second for first, second in pairs])
-    # one more right and one more wrong answer: the variance must not vanish at 0 % and 100 %
-    variances = [
-        # one look against itself: exactly 0
-        0.0 if one == other else sum(share * (1 - share) / n for share in ((x * n + 1) / (n + 2) for x in (one, other)))
-        for one, other in pairs
-    ]
+    return sum(share * (1 - share) / n for share in ((x * n + 1) / (n + 2) for x in (one, other)))
+
+
+def _of_shares(
+    label: str, gaps: Sequence[float], variances: Sequence[float], n: int, margin: float, detail: dict
+) -> Comparison:
+    """Mean over seeds of gaps between two accuracies on n dev questions, against `margin`.
+
+    The same n questions serve every seed, so their variances are averaged; seeds are a level of their own.
+    """
     half = Z95 * float(np.sqrt(np.mean(variances)))
     if len(gaps) > 1:
         spread = mean_interval(gaps)
         half = float(np.hypot(half, (spread["high"] - spread["low"]) / 2))
-    effect = float(gaps.mean())
+    effect = float(np.mean(gaps))
     z = (effect - margin) / half * Z95 if half else np.copysign(np.inf, effect - margin)
     return Comparison(label, effect, effect - half, effect + half, float(norm.sf(z)), float(norm.cdf(z)), n, n,
-                      len(gaps), detail=detail | {"per_seed": gaps.tolist()})  # fmt: skip
+                      len(gaps), detail=detail | {"per_seed": list(gaps)})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -285,14 +299,17 @@ class Degradation:
     needs: str = "runs with three evaluations on dev at least (eval_every above 0)"
 
     def compare(self, evidence: Evidence) -> list[Comparison]:
-        pairs, picked = [], []
+        gaps, variances, picked = [], [], []
         for run in evidence.main:
             looks = looks_of(run)
             best, n = max(looks.values())
-            pairs.append((looks[max(looks)][0], best))
+            last, _ = _last(looks)
+            gaps.append(last - best)
+            # a last look that is the best one is compared with itself: it has fallen by exactly 0
+            variances.append(0.0 if last == best else _variance_of_gap(last, best, n))
             picked.append(expected_best_of(len(looks)) * float(np.sqrt(best * (1 - best) / n)))
         detail = {"optimism_of_best": float(np.mean(picked))}
-        return [_of_shares(f"last - best on dev, margin -{self.points:.0%}", pairs, n, -self.points, detail)]
+        return [_of_shares(f"last - best on dev, margin -{self.points:.0%}", gaps, variances, n, -self.points, detail)]
 
 
 @dataclass(frozen=True)
@@ -308,10 +325,11 @@ class Collapse:
 
     def compare(self, evidence: Evidence) -> list[Comparison]:
         sides = self.setting.sides(evidence)
-        looks = [[looks_of(run) for run in side] for side in sides]
-        last = [[found[max(found)] for found in side] for side in looks]
-        pairs = [(kept[0], fallen[0]) for kept, fallen in zip(*last, strict=True)]
-        return [_of_shares(f"last on dev: {self.setting.contrast(sides)}", pairs, last[0][0][1], 0.0, {})]
+        kept, fallen = ([_last(looks_of(run)) for run in side] for side in sides)
+        n, pairs = kept[0][1], [(one, other) for (one, _), (other, _) in zip(kept, fallen, strict=True)]
+        gaps = [one - other for one, other in pairs]
+        variances = [_variance_of_gap(one, other, n) for one, other in pairs]
+        return [_of_shares(f"last on dev: {self.setting.contrast(sides)}", gaps, variances, n, 0.0, {})]
 
 
 @dataclass(frozen=True)

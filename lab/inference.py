@@ -74,8 +74,8 @@ def inference_rows(
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:
-    """Median with the middle nine tenths: times have a tail, and a mean would tell of the machine."""
-    ends = quantiles(values, n=20) if len(values) > 1 else [values[0]] * 19
+    """Median with the middle nine tenths of these values: times have a tail, a mean would tell of the machine."""
+    ends = quantiles(values, n=20, method="inclusive") if len(values) > 1 else [values[0]] * 19
     return {"median": median(values), "low": ends[0], "high": ends[-1], "n": len(values)}
 
 

@@ -100,8 +100,6 @@ class _Problem(Exception):
 
 def _lines(data: bytes) -> Iterable[bytes]:
     """Lines end in \\n alone: texts may hold other separators. An empty rest after the last one is no line."""
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff") and b"\0" in data[:64]:  # without zeros it is damage, not UTF-16
-        data = data.decode("utf-16", "replace").encode("utf-8")
     lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     return lines if lines[-1] else lines[:-1]
 

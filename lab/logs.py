@@ -43,8 +43,17 @@ class LogFacts:
 
 
 def read_tolerantly(path: Path) -> tuple[bytes, str | None]:
-    """The bytes of a file, gzipped or not, and what was wrong with it: as much as can be had of a torn archive."""
-    raw = Path(path).read_bytes()
+    """The bytes of a file, gzipped or not, and what was wrong with it: as much as can be had of a torn archive.
+
+    UTF-16, which some shells write on Windows, comes as UTF-8.
+    """
+    data, damage = _unpacked(Path(path).read_bytes())
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff") and b"\0" in data[:64]:  # without zeros it is damage, not UTF-16
+        data = data.decode("utf-16", "replace").encode("utf-8")
+    return data, damage
+
+
+def _unpacked(raw: bytes) -> tuple[bytes, str | None]:
     if raw[:2] != b"\x1f\x8b":
         return raw, None
     parts, rest = [], raw

@@ -180,7 +180,9 @@ max-width:400px;overflow-wrap:break-word;white-space:pre-wrap}
 </style>"""
 
 
-def html_table(rows: Sequence[Mapping], columns: Sequence[str] | None = None, empty: str = "rows not here") -> str:
+def html_table(
+    rows: Sequence[Mapping], columns: Sequence[str] | None = None, empty: str = "rows not here", digits: int = 2
+) -> str:
     """Escaped HTML of rows with the same keys (all of them, or `columns`); long text wraps instead of being cut."""
     if not rows:
         return f"<p><i>{html.escape(empty)}</i></p>"
@@ -189,7 +191,7 @@ def html_table(rows: Sequence[Mapping], columns: Sequence[str] | None = None, em
     def cell(value) -> str:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         shown = {None: "", True: "yes", False: "no"}[value] if value is None or isinstance(value, bool) else value
-        shown = f"{value:,.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(shown)
+        shown = f"{value:,.{digits}f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(shown)
         return f'<td class="number">{html.escape(shown)}</td>' if number else f"<td>{html.escape(shown)}</td>"
 
     def head(name: str) -> str:
@@ -200,3 +202,9 @@ def html_table(rows: Sequence[Mapping], columns: Sequence[str] | None = None, em
     heads = "".join(map(head, columns))
     body = "".join("<tr>" + "".join(cell(row.get(name)) for name in columns) + "</tr>" for row in rows)
     return f'{TABLE_STYLE}<table class="lab-table"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def frame_html(frame: "pandas.DataFrame", empty: str = "no rows", digits: int = 3) -> str:
+    """A data frame as `html_table`, named indices as columns: whole, where a notebook's view cuts rows and texts."""
+    named = frame.reset_index() if any(frame.index.names) else frame
+    return html_table(named.to_dict("records"), None, empty, digits)

@@ -1,8 +1,11 @@
 """Laws of the costs: sizes measured are sizes computed, the clocked loop says what generation says, sums add up."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from lab import benchmark
 from lab.arms import Bridge
 from lab.benchmark import (
     TIMED_ARMS,
@@ -17,6 +20,7 @@ from lab.benchmark import (
 from lab.config import RunConfig
 from lab.errors import LabError
 from lab.generation import AnswerCache, generate
+from lab.inference import _spread as aggregate_spread
 from lab.inference import aggregate, costs_table, inference_rows, write_inference
 from lab.inputs import build_inputs
 from lab.layout import LAYOUTS, TEXT
@@ -85,6 +89,35 @@ def test_times_are_end_to_end(tiny_pair, bridge):
     for lengths in times.values():
         for short, long in zip(lengths[1], lengths[9], strict=True):
             assert 0 < short < long
+
+
+def test_the_sources_answer_pays_for_its_evidence(tiny_pair, bridge):
+    plain = asked(TEXTS[0])
+    evident = replace(plain, evidence="Book: the book is old and it was written long ago.\n")
+    costs = [
+        question_costs(tiny_pair, bridge, LAYOUTS["soft_only"], question, 1, "note") for question in (plain, evident)
+    ]
+    assert costs[0]["source"]["kv_bytes"] < costs[1]["source"]["kv_bytes"]
+    assert costs[0]["target"]["kv_bytes"] == costs[1]["target"]["kv_bytes"]
+
+
+def test_the_cascade_peaks_where_either_of_its_models_does(tiny_pair, bridge, monkeypatch):
+    peaks, cost = iter([9, 2, 3, 4]), benchmark._cost
+
+    def with_peak(*given):
+        said, found = cost(*given)
+        return said, replace(found, peak_bytes=next(peaks))
+
+    monkeypatch.setattr(benchmark, "_cost", with_peak)
+    costs = question_costs(tiny_pair, bridge, LAYOUTS["soft_only"], asked(TEXTS[0]), 1, "note")
+    assert [costs[arm]["peak_bytes"] for arm in TIMED_ARMS] == [9, 2, 3, 9]
+
+
+def test_spreads_keep_within_what_was_measured():
+    values = [0.1, 0.4, 0.2, 7.0]
+    found = aggregate_spread(values)
+    assert min(values) <= found["low"] <= found["median"] <= found["high"] <= max(values)
+    assert aggregate_spread([0.5])["low"] == 0.5
 
 
 def test_compression_is_refused_where_the_target_reads_the_question(tiny_pair, bridge):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from synthetic_runs import ACCURACY, add_settings, make_run
 
@@ -12,7 +13,7 @@ from lab.arm_tables import arms_lines, arms_table, text_transfer_sentence
 from lab.claims import CLAIMS, arm_rows, judge, judge_runs
 from lab.errors import LabError
 from lab.evidence import FINAL, read_evidence
-from lab.hypotheses import cache_bytes_per_token
+from lab.hypotheses import NotRun, _of_numbers, _of_values, cache_bytes_per_token
 from lab.records import read_jsonl, write_jsonl
 from lab.verdicts import claims_figure, claims_json, claims_table, claims_text, seeds_table
 
@@ -81,6 +82,14 @@ def test_no_compression_is_claimed_where_the_target_reads_the_question(tmp_path)
     few, many = [seeds(tmp_path, f"k{k}-", layout="soft_plus_text", soft_tokens=k) for k in (2, 8)]
     row = row_of(judge_runs([*few, *many]), "compression_quality")
     assert row["refused"] and "context-aware" in row["reason"]
+
+
+def test_as_many_tokens_of_text_are_no_rival_where_the_target_reads_the_question_besides(tmp_path):
+    accuracies = ACCURACY | {"token_budget": 0.1}
+    row = row_of(judge_runs(seeds(tmp_path, "aware", accuracies, layout="soft_plus_text")), "beats_token_budget")
+    assert row["verdict"] == "not run" and row["refused"] and "context-aware" in row["reason"]
+    row = row_of(judge_runs(seeds(tmp_path, "only", accuracies)), "beats_token_budget")
+    assert row["verdict"] == "supported"
 
 
 def test_a_record_that_hides_its_layout_is_seen_through(tmp_path):
@@ -178,6 +187,12 @@ def test_hotpotqa_is_judged_on_its_own_runs(tmp_path):
     assert verdicts(judge_runs(here))["generalises_hotpotqa"] == "not run"
 
 
+def test_on_hotpotqa_a_target_without_the_evidence_is_no_text_baseline(tmp_path):
+    accuracies = ACCURACY | {"source": 0.98, "latent": 0.8}
+    row = row_of(judge_runs(seeds(tmp_path, "hotpot", accuracies, task="hotpotqa")), "generalises_hotpotqa")
+    assert row["verdict"] != "supported"
+
+
 def test_the_family_is_all_that_was_declared(tmp_path):
     judged = judge_runs(seeds(tmp_path, "a", count=1))
     assert judged["family"] == len(CLAIMS) == len({claim.key for claim in CLAIMS})
@@ -240,6 +255,44 @@ def test_collapse_is_judged_at_the_end_of_training(tmp_path):
     falls = seeds(tmp_path, "falls", looks=(0.3, 0.8, 0.36), count=4)
     row = row_of(judge_runs([*holds, *falls]), "fixes_prevent_collapse")
     assert row["verdict"] == "supported" and row["effect"] == pytest.approx(0.33)
+
+
+def test_two_recipes_that_end_alike_show_no_collapse(tmp_path):
+    holds = seeds(tmp_path, "holds", looks=(0.3, 0.7, 0.69), contrast_weight=0.05, contrast_start=10)
+    falls = seeds(tmp_path, "falls", looks=(0.3, 0.8, 0.69))
+    row = row_of(judge_runs([*holds, *falls]), "fixes_prevent_collapse")
+    assert row["verdict"] == "inconclusive" and row["low"] < 0 == row["effect"] < row["high"]
+
+
+def test_the_fixes_are_as_many_of_them_as_were_tried_together(tmp_path):
+    one = seeds(tmp_path, "a_one", looks=(0.3, 0.7, 0.1), kl_weight=0.05)
+    all_of_them = seeds(tmp_path, "b_all", looks=(0.3, 0.7, 0.69), kl_weight=0.05, contrast_weight=0.05)
+    none = seeds(tmp_path, "c_none", looks=(0.3, 0.8, 0.36))
+    row = row_of(judge_runs([*one, *all_of_them, *none]), "fixes_prevent_collapse")
+    assert row["effect"] == pytest.approx(0.33)
+    row = row_of(judge_runs([*one, *all_of_them]), "fixes_prevent_collapse")
+    assert row["verdict"] == "not run"  # no side is without
+
+
+def comparison(wins, losses, n, clusters=None):
+    better = np.arange(n) < wins
+    worse = (np.arange(n) >= wins) & (np.arange(n) < wins + losses)
+    return _of_values("a - b", better[None].astype(float), worse[None].astype(float), clusters or [""] * n)
+
+
+@pytest.mark.parametrize("losses", [0, 1, 3])
+def test_a_handful_of_discordant_pairs_refutes_nothing(losses):
+    # were the effect one point, 400 pairs would show no win with a chance of 0.99 ** 400 = 0.018
+    assert 0.99**400 / 10 < comparison(0, losses, 400).p_less < 0.05
+    assert comparison(0, losses, 1319).p_less < 0.001
+    assert comparison(0, 2, 2).p_less > 0.05
+
+
+def test_one_word_decides_nothing(tmp_path):
+    found = comparison(0, 30, 60, ["one"] * 60)
+    assert min(found.p_greater, found.p_less) > 0.05
+    with pytest.raises(NotRun, match="share one word"):
+        _of_numbers("a", np.ones((1, 4)), ["one"] * 4, 0.01)
 
 
 def test_a_setting_may_be_a_word(tmp_path):

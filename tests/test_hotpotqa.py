@@ -118,6 +118,9 @@ def test_rows_go_through_every_arm(tiny_pair, folder):
                                        layout="soft_only", max_new_tokens=4)  # fmt: skip
     task = load_task(config.task)
     translator = build_translator(config.translator, tiny_pair, "all")
-    records = evaluate(config, tiny_pair, task, task.test(), translator, progress=False)
+    arms = ("source", "target", "cascade", "same_bytes", "token_budget", "latent")
+    records = evaluate(config, tiny_pair, task, task.test(), translator, arms=arms, progress=False)
     assert len(records) == 8 and all(set(record["arms"]) >= {"source", "target", "latent"} for record in records)
-    assert not any("wrote it" in record["arms"]["latent"]["saw"] for record in records)
+    for record in records:
+        saw = {arm: "wrote it" in row["saw"] for arm, row in record["arms"].items()}
+        assert saw.pop("source") and not any(saw.values())  # else no text arm would know what the soft tokens know

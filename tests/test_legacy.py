@@ -235,6 +235,15 @@ def test_encodings_and_gzip(tmp_path, encoding, packed):
     assert bool(rows.warnings) == (encoding == "cp1252")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_log_that_windows_wrote_says_the_same(tmp_path, encoding):
+    write_jsonl(tmp_path / "eval_samples_step_250.jsonl", [wide()])
+    (tmp_path / "train.log").write_bytes(LOG.replace("\n", "\r\n").encode(encoding))
+    run = find_runs(tmp_path)[0]
+    assert run.log == parse_log(LOG)
+    assert read_step(run.steps[0].path).records[0]["arms"]["latent"]["soft_tokens"] == 2048
+
+
 def test_a_torn_gzip_gives_what_it_holds(tmp_path):
     lines = [json.dumps(wide(index) | {"target_full": os.urandom(500).hex()}).encode() + b"\n" for index in range(40)]
     path = tmp_path / "eval_samples_step_250.jsonl.gz"

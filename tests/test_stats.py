@@ -19,6 +19,7 @@ from lab.stats import (
     newcombe,
     paired_difference,
     proportion,
+    score_p_below,
     sign_flip_p,
     wilson,
 )
@@ -203,6 +204,24 @@ def test_saturated_arms_keep_an_interval():
     assert found["difference"] == 1 and found["low"] < 0.95 and found["high"] <= 1
     assert found["p"] == 2**-19  # twenty words, not sixty rows
     assert proportion([True] * 60, [row // 3 for row in range(60)])["low"] == pytest.approx(wilson(20, 20)[0])
+
+
+def test_tangos_score_test_ends_where_his_interval_does():
+    # Fagerland, Lydersen and Laake, Stat. Med. 33:2850 (2014): 1, 1, 7, 12 has Tango's interval -0.517 to -0.026
+    assert score_p_below(7, 1, 21, 0.026) == pytest.approx(0.975, abs=1e-3)
+    assert score_p_below(7, 1, 21, 0.517) == pytest.approx(0.025, abs=1e-3)
+
+
+def test_a_lone_cluster_says_nothing():
+    found = mean_interval([1, 0, 0, 1, 1], ["w"] * 5)
+    assert found["p"] == 1 and (found["low"], found["high"]) == (-np.inf, np.inf)
+    assert mean_interval([0.5])["p"] == 1
+    found = paired_difference([1, 1, 1, 0], [0, 0, 1, 0], ["w"] * 4)
+    assert found["p"] == 1 and found["pairs"] == 1 and found["low"] < 0 < found["high"]
+    assert proportion([1, 1, 0], ["w"] * 3)["low"] < 0.2
+    for refused in (lambda: bootstrap_interval([1, 0], ["w"] * 2), lambda: best_of_looks([[1, 0], [0, 1]], ["w"] * 2)):
+        with pytest.raises(LabError, match="one cluster"):
+            refused()
 
 
 def test_proportion_of_independent_rows_is_wilsons():

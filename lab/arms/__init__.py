@@ -21,6 +21,7 @@ from lab.arms.text import (
     DEFAULT_CASCADE,
     cascade,
     same_bytes,
+    source_shown,
     text_arm,
     text_hint,
     token_budget,
@@ -95,8 +96,10 @@ def _text_answers(
     arm: str, pair: Pair, task: Task, prompts: Prompts, cache: AnswerCache, soft_tokens: int, cascade_prompt: str
 ) -> list[Answer]:
     """The answers of one text arm. `soft_tokens` is the budget that the cut arms are held to."""
-    if arm in ("source", "target"):
-        return text_arm(arm, getattr(pair, arm), prompts, cache)
+    if arm == "source":
+        return text_arm(arm, pair.source, prompts, cache, source_shown(prompts))
+    if arm == "target":
+        return text_arm(arm, pair.target, prompts, cache)
     if arm == "token_budget":
         shown = token_budget(pair, prompts, soft_tokens)
     elif arm == "token_budget_question":
@@ -104,7 +107,7 @@ def _text_answers(
     elif arm == "text_hint":
         shown = text_hint(task, prompts)
     else:
-        said = text_arm("source", pair.source, prompts, cache)
+        said = text_arm("source", pair.source, prompts, cache, source_shown(prompts))
         check_aligned("source", [answer.id for answer in said], [question.id for question in prompts.questions])
         size = WIRES["bf16"].bytes(soft_tokens, pair.target.hidden_size)
         shown = (

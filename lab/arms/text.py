@@ -18,7 +18,7 @@ from lab.layout import TEXT, Layout
 
 if TYPE_CHECKING:
     from lab.models import FrozenModel, Pair
-    from lab.tasks import Task
+    from lab.tasks import Question, Task
 
 CUT = Layout("cut", "{question}")  # a prompt that was cut as a whole
 # Where a cascade may put the source's answer; which one is chosen on dev.
@@ -66,6 +66,19 @@ def text_arm(
     return [
         answer_of(question, cache.get(key), model, item.layout, item.context, handed=item.handed)
         for question, key, item in zip(prompts.questions, keys, shown, strict=True)
+    ]
+
+
+def with_evidence(context: dict[str, str], question: Question) -> dict[str, str]:
+    """The context of the source's own prompt: what the source alone may read stands before the question."""
+    return context | {"shots": context["shots"] + question.evidence}
+
+
+def source_shown(prompts: Prompts) -> list[Shown]:
+    """What the source answers from: all that it reads when its states are translated, its own evidence among it."""
+    return [
+        Shown(TEXT, with_evidence(prompts.context(index), question), (question.evidence,) * bool(question.evidence))
+        for index, question in enumerate(prompts.questions)
     ]
 
 

@@ -75,7 +75,7 @@ def steps_figure(archive: Archive, short: str, title: str) -> go.Figure:
         name="latent, log only",
     )
     figure.update_xaxes(title="training step", type="category", categoryarray=places, showgrid=False)
-    return figure.update_yaxes(title="right, per cent", gridcolor=GRID, range=[0, 100], zeroline=False)
+    return figure.update_yaxes(title="right, per cent", gridcolor=GRID, range=[-3, 103], zeroline=False)
 
 
 def differences_figure(rows: Sequence[Mapping]) -> go.Figure:

@@ -52,6 +52,7 @@ LEAK = "The number is in the log; it is not evidence, because the target had rea
 NOT_FINAL = "The evaluation of step 2000. The final evaluation, made after it, is another one."
 SMALL = "The evaluations were of 200 questions."
 SAME_CONFIG = "All-fix, KL-only and KL + prompt logged one and the same configuration: replicates, not an ablation."
+NOT_150 = "150 tokens were assumed; a test question has 59 Llama tokens on average."
 FULL_HEADS = "0.5 MiB per token would be 32 key-value heads; Llama-3.1-8B shares 8 (grouped-query attention)."
 
 
@@ -175,8 +176,9 @@ REPORTED: tuple[Reported, ...] = (
          note="Start to end in the sweep's summary.log, times the four GPUs that the instructions name."),
     # appendix A
     _one(REPORT, 483, "~50M", "sweep: translator parameters", 50, "M",
-         "log_number", "sweep", r"Translator parameters: ([\d.]+)M"),
-    _one(REPORT, 489, "2 per device", "sweep: batch per device", 2, "n", "config", "sweep", "per_device_batch"),
+         "log_number", "sweep", r"Translator parameters: ([\d.]+)M", note="The log counts them as training starts."),
+    _one(REPORT, 489, "2 per device", "sweep: batch per device", 2, "n", "config", "sweep", "per_device_batch",
+         note="SUCCESSFUL_EXPERIMENT.md:27 has it right."),
     *_curve(REPORT, "all_fix", "latent",
             [(500 + i, f"{value / 100:.3f}", step, value, again) for i, (step, value, again) in enumerate(_PHASE_1)],
             "The archived rows rise to 68.0 % at step 1500; the printed curve falls from it."),
@@ -190,9 +192,9 @@ REPORTED: tuple[Reported, ...] = (
     _accuracy(SUMMARY, 29, "final 0.645", "all_fix", "final", "latent", 64.5, 64.5),
     _one(SUMMARY, 28, "64 tokens", "all_fix: soft tokens", 64, "tokens", "soft_tokens", "all_fix", reread=2048,
          note="Its log: `soft_tokens: -1`, capped to 2 048."),
-    _one(SUMMARY, 44, "~4.7×", "compression at 32 soft tokens", 4.7, "x", "compression", 32),
+    _one(SUMMARY, 44, "~4.7×", "compression at 32 soft tokens", 4.7, "x", "compression", 32, note=NOT_150),
     _one(SUMMARY, 45, "~59 MB", "KV cache of 118 tokens", 59, "MiB", "kv", 118, note=FULL_HEADS),
-    _one(SUMMARY, 52, "~3.1×", "compression at 48 soft tokens", 3.1, "x", "compression", 48),
+    _one(SUMMARY, 52, "~3.1×", "compression at 48 soft tokens", 3.1, "x", "compression", 48, note=NOT_150),
     _one(SUMMARY, 53, "~51 MB", "KV cache of 102 tokens", 51, "MiB", "kv", 102, note=FULL_HEADS),
     _one(SUMMARY, 60, "~2.3×", "compression at 64 soft tokens", 2.3, "x", "compression", 64,
          note="64 soft tokens are more than the mean question."),
@@ -213,7 +215,8 @@ REPORTED: tuple[Reported, ...] = (
              ((35, 250, 70.5), (36, 500, 73.0), (37, 750, 72.5), (38, 1000, 73.0), (39, 1250, 72.5), (40, 1500, 73.0),
               (41, 2000, 73.0), (42, 3000, 72.5))],
             "The log says 73.0 % every time, as it must: the target decodes greedily and is frozen."),
-    _one(SUCCESS, 47, "2.3×", "compression at 64 soft tokens", 2.3, "x", "compression", 64),
+    _one(SUCCESS, 47, "2.3×", "compression at 64 soft tokens", 2.3, "x", "compression", 64,
+         note="64 soft tokens are more than the mean question."),
     _one(SUCCESS, 48, "~43 MB", "KV cache of 86 tokens", 43, "MiB", "kv", 86, note=FULL_HEADS),
     # the README
     _accuracy(README, 82, "0.680 peak", "all_fix", "peak", "latent", 68.0, 68.0),
@@ -222,7 +225,7 @@ REPORTED: tuple[Reported, ...] = (
     _accuracy(README, 86, "bridged 0.26", "swap_text", "final", "latent", 26.0),
     _accuracy(README, 87, "≤0.005", "swap_soft_first", "peak", "latent", 0.5, 0.5,
               "Soft-only; an upper bound in the README."),
-    _one(README, 110, "4.7×", "compression at 32 soft tokens", 4.7, "x", "compression", 32),
+    _one(README, 110, "4.7×", "compression at 32 soft tokens", 4.7, "x", "compression", 32, note=NOT_150),
     _one(README, 161, "81.5%", "sweep: latent at 1000", 81.5, "%", "accuracy", "sweep", 1000, "latent", note=LEAK),
     _one(README, 173, "43-59 MB", "KV cache of 118 tokens", 59, "MiB", "kv", 118, note=FULL_HEADS),
     _one(README, 207, "5", "128: early-stopping patience", 5, "n", "config", "128", "early_stop_patience",
@@ -230,7 +233,7 @@ REPORTED: tuple[Reported, ...] = (
     _one(README, 212, "500", "128: questions evaluated", 500, "n", "config", "128", "eval_samples", note=SMALL),
     # the plan
     _one(PLAN, 12, "81.5%", "sweep: latent at 1000", 81.5, "%", "accuracy", "sweep", 1000, "latent", note=LEAK),
-    _one(PLAN, 65, "~4.7×", "compression at 32 soft tokens", 4.7, "x", "compression", 32),
+    _one(PLAN, 65, "~4.7×", "compression at 32 soft tokens", 4.7, "x", "compression", 32, note=NOT_150),
     _one(PLAN, 78, "~43 MB", "KV cache of 86 tokens", 43, "MiB", "kv", 86, note=FULL_HEADS),
 )  # fmt: skip
 
