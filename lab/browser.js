@@ -13,6 +13,7 @@ const ANSWER_TAGS = ["good", "bad", "odd"];
 const PAUSE = 300; // ms without a key or click before another step is read
 const NEAR = 5; // questions on either side that the page asks for before they are looked at
 const KEPT = 50; // places beyond which it lets them go
+const WIDE = 6; // columns beyond which the names above them stand upright
 const SHORT = 8; // characters of an extracted answer that fit into a cell
 
 // ---- elements
@@ -106,8 +107,8 @@ function conversation(model, root) {
   };
 }
 
-// ---- the shelf: questions by their place in the selection, those around the one on the screen. A move is painted from
-// it, however long the kernel takes to answer.
+// ---- the shelf: questions by their place in the selection, those around the one on the screen. A move is painted
+// from it, however long the kernel takes to answer.
 
 function shelf() {
   const held = new Map(), asked = new Set(); // place -> {question, version}
@@ -277,13 +278,14 @@ function listItem(say, row, names) {
 
 function questionList(say) {
   const count = h("h4"), element = h("div", { className: "lb-list" });
-  let items = new Map(), here = null;
+  let items = new Map(), here = null, legend = "";
   const show = whenChanged(({ rows, names }) => {
+    legend = names.a ? ` · right in ${names.b}, ${names.a}` : "";
     items = new Map(rows.map((row) => [row.place, listItem(say, row, names)]));
     fill(element, [...items.values()]);
   });
   const point = (place, total) => {
-    count.textContent = total ? `${place + 1} of ${total}` : "nothing found";
+    count.textContent = total ? `${place + 1} of ${total}${legend}` : "nothing found";
     here?.classList.remove("here");
     here = items.get(place) ?? null;
     here?.classList.add("here");
@@ -443,14 +445,15 @@ function flipTable(say) {
   const element = h("div");
   const cell = (value, row, column, names) => value === null ? "" : say.button(String(value), "flip", { row, column },
     { title: `${names[row]} right, ${names[column]} wrong` });
-  const show = whenChanged(({ kind, names, counts, kinds }) => {
+  const show = whenChanged(({ kind, names, counts, left_out: left, kinds }) => {
     const choice = (name) => say.button(name, "table", { kind: name }, { aria: { pressed: name === kind } });
     const heads = names.map((name) => h("th", { title: name }, h("span", {}, name)));
     const row = (values, i) => h("tr", {}, h("th", { title: names[i] }, names[i]),
       values.map((value, j) => h("td", {}, cell(value, i, j, names))));
-    const body = h("tbody", {}, counts.map(row));
-    fill(element, h("h4", {}, "Row right, column wrong, by ", kinds.map(choice)),
-      h("table", { className: "lb-grid flips" }, h("thead", {}, h("tr", {}, h("th"), heads)), body));
+    const many = left ? ` ${names.length} of ${names.length + left}` : "";
+    const head = h("thead", {}, h("tr", {}, h("th"), heads)), body = h("tbody", {}, counts.map(row));
+    fill(element, h("h4", {}, "Row right, column wrong, by ", kinds.map(choice), many),
+      h("table", { className: `lb-grid flips ${names.length > WIDE ? "many" : ""}` }, head, body));
   });
   return { element, show };
 }

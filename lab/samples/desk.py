@@ -238,14 +238,12 @@ class Desk:
 
     def _table_sides(self) -> list[Side]:
         """What the table of flips compares: all arms, or the steps or runs around the one on the screen."""
-        a = self.a
-        if self.table == "arms":
-            return [Side(a.run, a.step, arm) for arm in self.sheet_of(a).arms]
-        steps = self.library.steps(a.run)
+        a, steps, runs = self.a, self.library.steps(self.a.run), range(len(self.library.runs))
         if self.table == "steps":
             return _around([Side(a.run, step, a.arm) for step in steps], steps.index(a.step), TABLE)
-        runs = range(len(self.library.runs))
-        return _around([Side(run, self.library.steps(run)[-1], a.arm) for run in runs], a.run, TABLE)
+        if self.table == "runs":
+            return _around([Side(run, self.library.steps(run)[-1], a.arm) for run in runs], a.run, TABLE)
+        return [Side(a.run, a.step, arm) for arm in self.sheet_of(a).arms]
 
     def steps_around(self) -> list[object]:
         """The steps of a's run that are shown beside each other: those around the one on the screen."""
@@ -272,7 +270,8 @@ class Desk:
         return [self.record(place) for place in range(min(count, len(self.order)))]
 
     def flips_table(self) -> dict:
-        """Counts of questions that the row's side has right and the column's wrong."""
+        """Counts of questions that the row's side has right and the column's wrong. `left_out`: how many steps or runs
+        there are besides."""
         sides, known = [], []
         for side in self._table_sides():
             found = self.library.verdicts(side.run, side.step)
@@ -285,8 +284,10 @@ class Desk:
             "runs": lambda side: clean(self.library.runs[side.run].name),
         }
         self._flip_sides = sides
+        existing = {"arms": 0, "steps": len(self.library.steps(self.a.run)), "runs": len(self.library.runs)}[self.table]
         return {
             "kind": self.table, "names": [names[self.table](side) for side in sides],
+            "left_out": max(0, existing - TABLE),
             "counts": [[None if i == j else flips(known[i], known[j]) for j in range(len(sides))]
                        for i in range(len(sides))],
         }  # fmt: skip
