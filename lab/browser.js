@@ -11,7 +11,8 @@ const PLACES_OF_A_SIDE = ["arm", "step", "run"];
 const QUESTION_TAGS = ["success", "failure", "enrichment"]; // those with a key of their own
 const ANSWER_TAGS = ["good", "bad", "odd"];
 const PAUSE = 300; // ms without a key or click before another step is read
-const NEAR = 5; // questions on either side that the page asks for before they are looked at
+const NEAR = 8; // questions on either side that the page asks for before they are looked at: a key held down runs ahead
+const AT_ONCE = 4; // of them in one message, so that the kernel is soon free for the reader again
 const KEPT = 50; // places beyond which it lets them go
 const WIDE = 6; // columns beyond which the names above them stand upright
 const SHORT = 8; // characters of an extracted answer that fit into a cell
@@ -118,9 +119,13 @@ function shelf() {
     return [0, ...steps.flat()].map((by) => place + by).filter((at) => at >= 0 && at < total);
   };
   const old = (at) => held.has(at) && held.get(at).version !== version;
-  const ask = (places) => places.filter((at) => !asked.has(at) && asked.add(at));
+  const ask = (places) => {
+    const next = places.filter((at) => !asked.has(at)).slice(0, AT_ONCE);
+    next.forEach((at) => asked.add(at));
+    return next;
+  };
   return {
-    // Another order: other questions have these places. Another version: the same ones, but something about them is new.
+    // Another order: other questions have these places. Another version: the same ones, something about them is new.
     take(questions, place) {
       if (questions.order !== order) held.clear();
       if (questions.version !== version) asked.clear();
