@@ -66,13 +66,19 @@ def make_files(folder: Path, files: int, steps: int) -> None:
         path.write_text("".join(lines), encoding="utf-8")
 
 
-# Does something, waits until the component has its answer and the picture after it is painted; milliseconds.
-MEASURE = """async (act) => {
+# Does something, waits until it is shown and the picture after it is painted; milliseconds. A move is shown when the
+# next question is; anything else when the kernel has answered it.
+MEASURE = """async ([act, move]) => {
   const root = document.querySelector('.lab-browser');
-  const before = root.dataset.asked, start = performance.now();
+  const {asked, sample} = root.dataset, start = performance.now();
+  let number = null;
+  const shown = () => {
+    number ??= root.dataset.asked !== asked ? Number(root.dataset.asked) : null;
+    return number !== null && (move ? root.dataset.sample !== sample : Number(root.dataset.done) >= number);
+  };
   new Function('root', act)(root);
   await new Promise((done) => {
-    const look = () => root.dataset.asked !== before && root.dataset.done === root.dataset.asked ? done() : 0;
+    const look = () => shown() ? done() : 0;
     new MutationObserver(look).observe(root, {attributes: true});
     look();
   });
@@ -133,7 +139,10 @@ def measure(folder: Path, files: int, steps: int) -> dict:
         open_notebook(tab, address, "browse.ipynb")
 
         def timed(act: str) -> float:
-            return tab.evaluate(MEASURE, act)
+            return tab.evaluate(MEASURE, [act, False])
+
+        def move(key: str) -> float:
+            return tab.evaluate(MEASURE, [PRESS % key, True])
 
         start = time.monotonic()
         tab.evaluate("() => window.jupyterapp.commands.execute('notebook:run-cell-and-select-next')")
@@ -144,16 +153,16 @@ def measure(folder: Path, files: int, steps: int) -> dict:
         presses = []
         for _ in range(10):
             tab.wait_for_timeout(400)  # long enough for the next step to be read meanwhile
-            presses.append(timed(PRESS % "j"))
+            presses.append(move("j"))
         found["sample_while_reading"] = summary(presses)
         tab.wait_for_timeout(3000)
         settle(tab)
         presses = []
-        for key in "j" * 30 + "k" * 10:
+        for key in "j" * 120 + "k" * 80:
             tab.wait_for_timeout(200)  # as fast as one looks
-            presses.append(timed(PRESS % key))
+            presses.append(move(key))
         found["sample"] = summary(presses)
-        found["sample_in_a_row"] = summary([timed(PRESS % "j") for _ in range(40)])
+        found["sample_in_a_row"] = summary([move(key) for key in "j" * 120 + "k" * 80])
         names = ("fixed", "broken", "only", "all_wrong", "invalid", "repeats", "copies", "disagree")
         found["filter"] = summary([timed(CLICK % f".filter-{name}") for name in names for _ in (1, 2)])
         cells = [f".lb-matrix .{name} button" for name in ("broken", "fixed")]

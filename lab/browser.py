@@ -1,7 +1,7 @@
 """The sample browser of JupyterLab: `browse` opens a folder, `Browser` shows a desk.
 
-All choosing and counting happens in Python; the page gets only what is on the screen, as text that it shows with
-textContent. So a click costs the same however large the folder is, and no text can become markup.
+All choosing and counting happens in Python; the page gets what is on the screen and the questions beside it, as text
+that it shows with textContent. So a click costs the same however large the folder is, and no text can become markup.
 """
 
 from collections.abc import Callable
@@ -17,9 +17,18 @@ from lab.samples.desk import EXPORTED, Desk
 from lab.samples.sheets import Library
 from lab.samples.tags import Tags
 
+SENT = 16  # questions that one message may ask for
+MOVES = ("move", "go", "near", "prefix")  # they change nothing but which question is looked at
+TAGS = ("tag", "note", "export")  # they change one question, and no other's place
+
 
 class Browser(anywidget.AnyWidget):
-    """The desk in a notebook. Python sends a few dicts, the page sends one small message per click or key."""
+    """The desk in a notebook: the page sends one small message per click or key, Python answers with what changed.
+
+    The *shell* (menus, header, flip matrix, filters, list, tables) goes out when it changes. A move leaves it as it
+    is: then only questions go out, those the page says it lacks. It keeps the ones around the question on the screen,
+    so that a move is painted without waiting for the kernel.
+    """
 
     _esm = Path(__file__).with_name("browser.js")
     _css = Path(__file__).with_name("browser.css")
@@ -28,38 +37,50 @@ class Browser(anywidget.AnyWidget):
     header = traitlets.Dict().tag(sync=True)
     controls = traitlets.Dict().tag(sync=True)
     listing = traitlets.Dict().tag(sync=True)
-    sample = traitlets.Dict().tag(sync=True)
     across = traitlets.Dict().tag(sync=True)
+    # {"order", "version", "at": {place: question}}: in another order these are places of other questions; in another
+    # version they are the same ones, but something about them is new
+    questions = traitlets.Dict().tag(sync=True)
+    place = traitlets.Int().tag(sync=True)  # of the question on the screen, in the selection
+    prefix = traitlets.Dict().tag(sync=True)
     status = traitlets.Unicode().tag(sync=True)
     done = traitlets.Int().tag(sync=True)  # the number of the last message that was answered
 
     def __init__(self, desk: Desk):
         super().__init__()
-        self.desk = desk
-        self._show()
+        self.desk, self._order, self._version = desk, 0, 0
+        self._show_shell()
+        self._show_questions([desk.place])
         self.on_msg(self._heard)
 
-    def _show(self, selection: bool = True) -> None:
-        """Send what changed. `selection` False: only the question did, so the paired result stays."""
+    @property
+    def sample(self) -> dict:
+        """The question on the screen, as the page has it."""
+        return self.questions["at"].get(str(self.place)) or screen.sample(self.desk)
+
+    def _show_shell(self) -> None:
+        """Everything but the questions; what is as before is not sent again."""
         desk = self.desk
-        with self.hold_sync():
-            if selection:
-                self.choices, self.header, self.controls = (
-                    screen.choices(desk), screen.header(desk), screen.controls(desk)
-                )  # fmt: skip
-            self.listing, self.sample, self.across = screen.listing(desk), screen.sample(desk), screen.across(desk)
-            self.status = desk.status
+        self.choices, self.header, self.controls = screen.choices(desk), screen.header(desk), screen.controls(desk)
+        self.listing, self.across, self.place = screen.listing(desk), screen.across(desk), desk.place
+
+    def _show_questions(self, places: list[int]) -> None:
+        found = {str(place): screen.sample(self.desk, place) for place in places[:SENT]}
+        self.questions = {"order": self._order, "version": self._version, "at": found}
 
     def _heard(self, _, message: dict, __=None) -> None:
-        """One message of the page: ``{"do": action, "with": {...}, "number": n}``. Unknown ones change nothing."""
+        """One message of the page: ``{"do": action, "with": {...}, "number": n, "lacks": places, "on": question id}``.
+        `lacks`: the places whose questions it does not have (absent: the one on the screen). Unknown actions change
+        nothing."""
         name = message.get("do")
-        action = self._actions().get(name)
         self.desk.status = ""
         with self.hold_sync():
             try:
-                if action is not None:
+                if (action := self._actions().get(name)) is not None:
+                    self._check_seen(message)
                     action(**message.get("with", {}))
-                    self._show(selection=name not in ("move", "go", "more"))
+                    self._answer(name, message.get("lacks"))
+                self.status = self.desk.status
             except LabError as error:
                 self.status = clean(str(error))
             except OSError as error:
@@ -69,13 +90,35 @@ class Browser(anywidget.AnyWidget):
             finally:
                 self.done = int(message.get("number", 0))  # or the page would wait for ever
 
+    def _check_seen(self, message: dict) -> None:
+        """The page may be ahead of Python; a tag must not fall on a question that its reader did not see."""
+        if message.get("on", self.desk.key) != self.desk.key:
+            raise LabError("the question on the screen has changed; nothing was written, say it again.")
+
+    def _answer(self, name: str, lacks: list[int] | None) -> None:
+        """What changed by an action: after a move the list at most, after a tag the question, else all."""
+        if name in MOVES:
+            self.listing, self.place = screen.listing(self.desk), self.desk.place
+        else:
+            self._version += name not in TAGS
+            self._order += name not in (*TAGS, "more")
+            self._show_shell()
+            lacks = None
+        lacks = [self.place] if lacks is None else [int(place) for place in lacks]
+        if lacks:
+            self._show_questions(lacks)
+
     def _actions(self) -> dict[str, Callable]:
         desk = self.desk
         return {
-            "move": desk.move, "go": desk.go, "side": desk.side, "filter": desk.toggle_filter, "choose": desk.choose,
+            "move": desk.move, "go": desk.go, "near": lambda: None, "prefix": self._unfold,
+            "side": desk.side, "filter": desk.toggle_filter, "choose": desk.choose, "find": desk.find,
             "clear": desk.clear, "blind": desk.toggle_blind, "tag": desk.toggle_tag, "note": desk.note,
             "flip": desk.click_flip, "table": desk.tabulate, "more": desk.read_more, "export": self._export,
         }  # fmt: skip
+
+    def _unfold(self, answer: int) -> None:
+        self.prefix = screen.prefix(self.desk, answer)
 
     def _export(self) -> None:
         paths = self.desk.export()

@@ -1,5 +1,6 @@
 """A real JupyterLab with a real Chromium, for the tests and benchmarks of what people see."""
 
+import json
 import os
 import shutil
 import socket
@@ -84,6 +85,7 @@ RESTORED = """async () => {
   await window.jupyterapp.restored;
   await window.jupyterapp.commands.execute('application:toggle-left-area');
 }"""
+NOTEBOOK = "04_browse_samples.ipynb"
 IDLE = "() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 ANSWERED = """() => {
   const asked = document.querySelector('.lab-browser')?.dataset;
@@ -102,6 +104,29 @@ def open_notebook(tab, address: str, notebook: str) -> None:
 def run_all(tab) -> None:
     """Run all cells, as the menu does; returns when the last one has run."""
     tab.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
+
+
+def copy_browser_notebook(folder: Path, records: str) -> None:
+    """The browser's notebook in `folder`, as a user has it: it opens `records` and writes below `runs`, both relative
+    to the folder."""
+    notebook = json.loads((ROOT / "notebooks" / NOTEBOOK).read_text("utf-8"))
+    for cell in notebook["cells"]:
+        if "parameters" in cell["metadata"].get("tags", []):
+            cell["source"] = "".join(cell["source"]).replace('records = "runs"', f"records = {records!r}")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / NOTEBOOK).write_text(json.dumps(notebook), "utf-8")
+
+
+def open_browser(tab, address: str) -> None:
+    """Run the browser's notebook and wait until all that it reads by itself is read. Fails on a cell's error."""
+    open_notebook(tab, address, NOTEBOOK)
+    run_all(tab)
+    tab.wait_for_selector(".lab-browser")
+    settle(tab)
+    errors = tab.locator('[data-mime-type="application/vnd.jupyter.stderr"], [data-mime-type*="error"]')
+    assert errors.count() == 0, errors.first.inner_text()
+    tab.wait_for_timeout(1500)  # the other steps are read meanwhile
+    settle(tab)
 
 
 def settle(tab) -> None:

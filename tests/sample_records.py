@@ -31,11 +31,14 @@ def question(number: int) -> str:
 
 
 def record(number: int, pattern: tuple[int, ...]) -> dict:
+    """Question `number`; its shuffled control has the soft tokens of the question after it."""
     gold = 2 * (number + 1)
+    arms = {arm: answer(arm, number, gold, right) for arm, right in zip(ARMS, pattern, strict=True)}
+    for arm, source in (("latent", number), ("latent_shuffled", number + 1)):
+        arms[arm]["soft_from"] = question_id(question(source))
     return {
         "id": question_id(question(number)), "question": question(number), "gold": str(gold),
-        "cell": "lore/long/seen" if number % 2 else "plain", "word": "",
-        "arms": {arm: answer(arm, number, gold, right) for arm, right in zip(ARMS, pattern, strict=True)},
+        "cell": "lore/long/seen" if number % 2 else "plain", "word": "", "arms": arms,
     }  # fmt: skip
 
 

@@ -34,6 +34,61 @@ def test_messages_change_what_is_shown(browser, tmp_path):
     assert "samples.html" in browser.status and (tmp_path / "out" / "samples.html").exists()
 
 
+def sent(browser, action, **besides):
+    """The names of what a message changed."""
+    names = []
+    browser.observe(lambda change: names.append(change["name"]))
+    browser._heard(browser, {"do": action, "number": browser.done + 1, **besides}, [])
+    browser.unobserve_all()
+    return set(names)
+
+
+def test_a_move_sends_the_question_and_nothing_else(browser):
+    assert sent(browser, "move", **{"with": {"by": 1}}) == {"place", "questions", "done"}
+    assert list(browser.questions["at"]) == ["1"]
+    # a page that has it asks for the one further on
+    assert sent(browser, "move", **{"with": {"by": 1}}, lacks=[5]) == {"place", "questions", "done"}
+    assert list(browser.questions["at"]) == ["5"] and browser.place == 2
+    assert sent(browser, "move", **{"with": {"by": -1}}, lacks=[]) == {"place", "done"}
+
+
+def test_what_a_page_may_keep_is_told(browser):
+    first = browser.questions
+    say(browser, "more")
+    assert browser.questions["order"] == first["order"] and browser.questions["version"] > first["version"]
+    say(browser, "tag", tag="odd")
+    assert browser.questions["order"] == first["order"] and browser.sample["tags"] == ["odd"]
+    say(browser, "filter", name="broken")
+    assert browser.questions["order"] > first["order"]
+
+
+def test_a_page_cannot_ask_for_everything_or_nonsense(browser):
+    say(browser, "filter", name="broken")  # two questions are left
+    browser._heard(browser, {"do": "near", "lacks": [*range(-5, 500)], "number": 2}, [])
+    assert len(browser.questions["at"]) <= 16
+    assert all(question["id"] is None for place, question in browser.questions["at"].items() if place not in "01")
+    browser._heard(browser, {"do": "near", "lacks": ["<b>"], "number": 3}, [])
+    assert browser.done == 3 and "ValueError" in browser.status
+
+
+def test_a_tag_never_falls_on_a_question_that_was_not_seen(browser):
+    seen = browser.sample["id"]
+    say(browser, "move", by=1)
+    browser._heard(browser, {"do": "tag", "with": {"tag": "odd"}, "on": seen, "number": 2}, [])
+    assert browser.desk.tags.tagged() == {} and "has changed" in browser.status
+    browser._heard(browser, {"do": "tag", "with": {"tag": "odd"}, "on": browser.sample["id"], "number": 3}, [])
+    assert browser.desk.tags.tagged() == {browser.sample["id"]: ["odd"]}
+
+
+def test_the_prefix_comes_when_it_is_unfolded(browser):
+    assert "shot?" not in json.dumps(browser.questions)
+    say(browser, "prefix", answer=1)
+    assert browser.prefix == {"id": browser.sample["id"], "answer": 1, "text": "Q: shot?\nA: 1\n\n"}
+    say(browser, "blind")
+    say(browser, "prefix", answer=1)
+    assert browser.prefix == {}
+
+
 @pytest.mark.parametrize("message", [
     {}, {"do": "nothing"}, {"do": "go", "with": {"place": "x"}}, {"do": "filter", "with": {"name": "no"}},
     {"do": "side", "with": {"which": "a", "arm": 3}}, {"do": "tag", "with": {"tag": "good", "answer": 99}},

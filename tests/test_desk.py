@@ -162,9 +162,8 @@ def test_a_click_into_the_table_of_flips(desk):
 
 def test_the_same_question_across_steps(desk):
     read_all(desk)
-    steps = screen.across(desk)["steps"]
-    assert [step["step"] for step in steps] == ["0", "100", "final"]
-    assert all(set(step["arms"]) == set(ARMS) for step in steps)
+    assert [step["step"] for step in screen.across(desk)["steps"]] == ["0", "100", "final"]
+    assert all(set(arms) == set(ARMS) for arms in screen.sample(desk)["steps"])
 
 
 def test_a_run_with_very_many_steps_shows_those_around(tmp_path):
@@ -177,7 +176,8 @@ def test_a_run_with_very_many_steps_shows_those_around(tmp_path):
     assert shown["step"] in [step["step"] for step in shown["steps"]]
     desk.tabulate("steps")
     read_all(desk)
-    assert len(desk.flips_table()["names"]) == 16 and "30" in desk.flips_table()["names"]
+    table = desk.flips_table()
+    assert len(table["names"]) == 16 and table["left_out"] == 44 and "30" in table["names"]
 
 
 def test_solutions_are_compared_with_the_right_one(desk):
@@ -193,6 +193,52 @@ def test_the_shuffled_control_stands_beside_latent(desk):
     assert [answer["name"] for answer in screen.sample(desk)["answers"]] == [
         "target", "latent", "latent_shuffled", "source"
     ]  # fmt: skip
+
+
+def test_the_control_stands_beside_latent_on_either_side(desk):
+    desk.side("b", arm="latent", step="0")
+    names = [answer["name"] for answer in screen.sample(desk)["answers"]]
+    assert names[:4] == ["latent @0", "latent_shuffled @0", "latent @final", "latent_shuffled"]
+
+
+def test_the_control_names_the_question_whose_soft_tokens_it_got(desk):
+    shown = screen.sample(desk)
+    donors = {answer["name"]: answer["donor"] for answer in shown["answers"]}
+    assert donors["latent_shuffled"]["question"].endswith("box 1?") and shown["question"].endswith("box 0?")
+    assert donors["latent"] == donors["target"] == {}  # its own soft tokens, and none
+    desk.choose(flip="broken")
+    desk.find(donors["latent_shuffled"]["id"])
+    assert desk.key == donors["latent_shuffled"]["id"] and desk.exploratory  # it is among them: the filter stays
+    desk.go(0)
+    desk.find(desk.comparison.ids[19])
+    assert desk.key == desk.comparison.ids[19] and not desk.exploratory
+    with pytest.raises(LabError, match="not among"):
+        desk.find("nobody")
+
+
+def test_only_and_all_wrong_ask_the_models_the_control_and_b_but_no_oracle():
+    rows = [record(number, pattern) for number, pattern in enumerate([(0, 1, 0, 0), (0, 1, 1, 0), (0, 0, 0, 0)])]
+    for row in rows:
+        for arm in ("oracle", "text_hint", "latent_bf16"):
+            row["arms"][arm] = {"text": "", "extracted": "", "correct": True}
+    sheet = Sheet(rows)
+
+    def kept(name, against):
+        return Comparison(sheet, "latent", sheet, against).filtered(name).tolist()
+
+    for other in ("target", "oracle", "text_hint"):
+        assert (kept("only", other), kept("all_wrong", other)) == ([True, False, False], [False, False, True])
+    assert not any(kept("only", "latent_bf16")) and not any(kept("all_wrong", "latent_bf16"))  # b is always asked
+
+
+def test_every_arm_is_in_the_table_of_flips(tmp_path):
+    names = [f"arm_{number:02d}" for number in range(30)]
+    arms = {name: {"text": "", "extracted": "1", "correct": name > "arm_10"} for name in names}
+    write_jsonl(tmp_path / "eval_samples_step_1.jsonl", [{"id": "q", "question": "?", "gold": "1", "arms": arms}])
+    desk = Desk(Library(tmp_path))
+    assert desk.flips_table()["names"] == names
+    desk.click_flip(29, 0)
+    assert (desk.a.arm, desk.b.arm, len(desk.order)) == ("arm_00", "arm_29", 1)
 
 
 def test_nonsense_is_refused(desk):

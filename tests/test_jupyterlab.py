@@ -18,9 +18,17 @@ from lab.samples.answers import clean
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-from jupyter_page import ROOT, chromium, jupyter, open_notebook, page, run_all, settle  # noqa: E402
+from jupyter_page import (  # noqa: E402
+    NOTEBOOK,
+    ROOT,
+    chromium,
+    copy_browser_notebook,
+    jupyter,
+    open_browser,
+    page,
+    settle,
+)
 
-NOTEBOOK = "04_browse_samples.ipynb"
 LEGACY = ROOT.parent / "shared" / "data" / "legacy_runs"
 ACTIVE = "script, style, img, iframe, object, embed, video, audio, svg, math, a, form"
 pytestmark = pytest.mark.slow
@@ -31,14 +39,8 @@ def site(tmp_path):
     """A folder with the notebook, as a user has it: `records` beside it is what it opens."""
     if chromium() is None:
         pytest.skip("no Chromium: `apt-get install chromium`, or `python -m playwright install chromium`")
-    notebook = json.loads((ROOT / "notebooks" / NOTEBOOK).read_text("utf-8"))
-    for cell in notebook["cells"]:
-        if "parameters" in cell["metadata"].get("tags", []):
-            cell["source"] = "".join(cell["source"]).replace('records = "runs"', 'records = "records"')
-    folder = tmp_path / "site"
-    folder.mkdir()
-    (folder / NOTEBOOK).write_text(json.dumps(notebook), "utf-8")
-    return folder
+    copy_browser_notebook(tmp_path / "site", "records")
+    return tmp_path / "site"
 
 
 def picture(tab, tmp_path, name, whole=False):
@@ -62,17 +64,6 @@ def head(tab) -> str:
     return " ".join(tab.locator(".lb-head").inner_text().split())
 
 
-def started(tab, address):
-    open_notebook(tab, address, NOTEBOOK)
-    run_all(tab)
-    tab.wait_for_selector(".lab-browser")
-    settle(tab)
-    errors = tab.locator('[data-mime-type="application/vnd.jupyter.stderr"], [data-mime-type*="error"]')
-    assert errors.count() == 0, errors.first.inner_text()
-    tab.wait_for_timeout(1500)  # the other steps are read meanwhile
-    settle(tab)
-
-
 def test_the_notebook_in_jupyterlab(site, tmp_path):
     records = write_runs(site / "records")
     before = {path: path.read_bytes() for path in records.rglob("*.jsonl")}
@@ -80,7 +71,7 @@ def test_the_notebook_in_jupyterlab(site, tmp_path):
     with jupyter(site) as address, page() as tab:
         failures = []
         tab.on("pageerror", lambda error: failures.append(str(error)))
-        started(tab, address)
+        open_browser(tab, address)
         assert "20 of 20" in head(tab) and "5 / 2" in head(tab) and "exploratory" not in head(tab)
         assert "p = .453" in head(tab)  # exact McNemar of 5 against 2
         picture(tab, tmp_path, "browser")
@@ -169,7 +160,7 @@ def test_nothing_that_a_model_or_a_file_wrote_is_executed(site, tmp_path):
     with jupyter(site) as address, page() as tab:
         dialogs = []
         tab.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
-        started(tab, address)
+        open_browser(tab, address)
         shown = set()
 
         def look():
@@ -217,7 +208,7 @@ def test_nothing_that_a_model_or_a_file_wrote_is_executed(site, tmp_path):
 def test_archived_runs_open_in_the_browser(site, tmp_path):
     shutil.copytree(LEGACY, site / "records")
     with jupyter(site) as address, page() as tab:
-        started(tab, address)
+        open_browser(tab, address)
         assert "140/200" in head(tab) and "10 / 24" in head(tab) and "p = .024" in head(tab)
         tab.select_option(".a-step", "250")
         settle(tab)

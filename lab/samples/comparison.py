@@ -10,8 +10,13 @@ import numpy as np
 from lab.errors import LabError
 from lab.samples.sheets import RIGHT, UNKNOWN, WRONG, Sheet, Verdicts
 from lab.stats import mcnemar, wilson
-from lab.summary import LATENT
+from lab.summary import LATENT, ORACLE
 
+SHUFFLED = f"{LATENT}_shuffled"
+# "only a right" and "all wrong" ask whether anyone else could: each model alone, the control with another question's
+# soft tokens, and b. Other arms share a's soft tokens or are further controls; an oracle was told, even as b.
+RIVALS = ("source", "target", SHUFFLED)
+TOLD = (ORACLE, "text_hint")
 # (b right?, a right?), regressions first
 FLIPS = {"broken": (RIGHT, WRONG), "fixed": (WRONG, RIGHT), "both_wrong": (WRONG, WRONG), "both_right": (RIGHT, RIGHT)}
 FILTERS = {
@@ -97,12 +102,17 @@ class Comparison:
         if name in ("fixed", "broken"):
             return self.flip(name)
         if name in ("only", "all_wrong"):
-            others = [self.a.verdicts.correct[arm][self.rows_a] == RIGHT for arm in self.a.arms if arm != self.arm_a]
-            if self.b is not self.a:
-                others.append(self.right_b)
+            correct = self.a.verdicts.correct
+            others = [correct[arm][self.rows_a] == RIGHT for arm in RIVALS if arm in correct and arm != self.arm_a]
+            others += [] if self.arm_b in TOLD else [self.right_b]
             anyone = np.any(others, axis=0) if others else np.zeros(len(self), dtype=bool)
             return ~anyone & (self.right_a if name == "only" else ~self.right_a)
         return self.a.flag(name, self.arm_a)[self.rows_a]
+
+    def rivals(self) -> list[str]:
+        """Whom "only a right" and "all wrong" ask about besides a."""
+        found = [arm for arm in RIVALS if arm in self.a.arms and arm != self.arm_a]
+        return found if self.arm_b in TOLD or (self.b is self.a and self.arm_b in found) else [*found, "the other side"]
 
     def in_cell(self, cell: str) -> np.ndarray:
         """bool [m]: questions of a cell or of a group (``lore/long`` holds ``lore/long/seen``); "" is all."""

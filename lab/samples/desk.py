@@ -8,15 +8,14 @@ import numpy as np
 
 from lab.errors import LabError
 from lab.samples.answers import clean
-from lab.samples.comparison import FILTERS, FLIPS, Comparison, Side, flips, usual_sides
+from lab.samples.comparison import FILTERS, FLIPS, SHUFFLED, Comparison, Side, flips, usual_sides
 from lab.samples.export import Sample, write_samples
 from lab.samples.sheets import Library, Sheet
 from lab.samples.tags import CHOICES, Tags
 from lab.summary import LATENT
 
 EXPORTED = 20
-TABLE, STEPS = 16, 24  # rows of the table of flips, steps of a question; more would not be read
-SHUFFLED = f"{LATENT}_shuffled"
+TABLE, STEPS = 16, 24  # steps or runs in the table of flips, steps of a question; more would not be read
 
 
 class Desk:
@@ -90,6 +89,16 @@ class Desk:
     def move(self, by: int) -> None:
         self.go(self.place + int(by))
 
+    def find(self, key: str) -> None:
+        """Go to a question; the filters are cleared where they keep it out. Raises LabError if it is not compared."""
+        if key not in self.comparison.ids:
+            raise LabError(f"question {clean(key)} is not among those that both sides answered.")
+        places = [place for place, row in enumerate(self.order) if self.comparison.ids[row] == key]
+        if places:
+            self.go(places[0])
+        else:
+            self.clear(key)
+
     def side(self, which: str, run: int | None = None, step: str | None = None, arm: str | None = None) -> None:
         """Change a side. While both sides stand at the same run and step, b follows a there; a new run opens at its
         last step."""
@@ -147,9 +156,10 @@ class Desk:
         self.tag = self.tag if tag is None else tag
         self._select()
 
-    def clear(self) -> None:
+    def clear(self, key: str | None = None) -> None:
+        """Take all filters away, and look at the question `key` (None: the same as before)."""
         self.filters, self.flip, self.cell, self.words, self.tag = set(), "", "", "", ""
-        self._select()
+        self._select(key)
 
     def toggle_blind(self) -> None:
         """Into blind mode nothing that was chosen by outcome may follow: a filter would name the arm."""
@@ -198,30 +208,42 @@ class Desk:
         a, b = self.answer(self.a, key).get("correct"), self.answer(self.b, key).get("correct")
         return self.a if a is True and b is not True else self.b
 
-    def columns(self) -> list[Side]:
-        """The answers side by side: b, a, the shuffled control pinned beside a, then the other arms of a's step. In
-        blind mode in an order that only the question decides, so that it tells nothing."""
-        sheet = self.sheet_of(self.a)
-        own = [arm for arm in sheet.arms if arm != self.a.arm]
-        pinned = [arm for arm in own if self.a.arm == LATENT and arm == SHUFFLED]
-        sides = [self.b, self.a, *(Side(self.a.run, self.a.step, arm) for arm in [*pinned, *own])]
+    def columns(self, key: str | None = None) -> list[Side]:
+        """The answers side by side: b, a, the shuffled control pinned beside a latent one, then the other arms of a's
+        step. In blind mode in an order that only the question (None: the one looked at) decides: it tells nothing."""
+        key = self.key if key is None else key
+        sides = [*self._with_control(self.b), *self._with_control(self.a)]
+        sides += [Side(self.a.run, self.a.step, arm) for arm in self.sheet_of(self.a).arms]
         columns = list(dict.fromkeys(sides))
-        if self.blind and self.key is not None:
-            seed = hashlib.sha256(f"{self.key}/{self.a}/{self.b}".encode()).digest()
+        if self.blind and key is not None:
+            seed = hashlib.sha256(f"{key}/{self.a}/{self.b}".encode()).digest()
             random.Random(seed).shuffle(columns)
         return columns
+
+    def _with_control(self, side: Side) -> list[Side]:
+        pinned = side.arm == LATENT and SHUFFLED in self.sheet_of(side).arms
+        return [side, Side(side.run, side.step, SHUFFLED)] if pinned else [side]
+
+    def donor(self, side: Side, key: str) -> dict:
+        """The question whose source states became the soft tokens of a side's answer, where that is another one: its
+        id, and its text where this file has it. Empty if the answer has its own, has none, or the record is silent."""
+        donor = clean(self.answer(side, key).get("soft_from"))
+        if donor in ("", key):
+            return {}
+        sheet = self.sheet_of(side)
+        row = sheet.verdicts.place.get(donor)
+        return {"id": donor, "question": "" if row is None else clean(sheet.records[row].get("question"))}
 
     # ---- across steps and runs
 
     def _table_sides(self) -> list[Side]:
-        a = self.a
+        """What the table of flips compares: all arms, or the steps or runs around the one on the screen."""
+        a, steps, runs = self.a, self.library.steps(self.a.run), range(len(self.library.runs))
         if self.table == "steps":
-            sides = [Side(a.run, step, a.arm) for step in self.library.steps(a.run)]
-        elif self.table == "runs":
-            sides = [Side(run, self.library.steps(run)[-1], a.arm) for run in range(len(self.library.runs))]
-        else:
-            sides = [Side(a.run, a.step, arm) for arm in self.sheet_of(a).arms]
-        return _around(sides, next((place for place, side in enumerate(sides) if side == a), len(sides) - 1), TABLE)
+            return _around([Side(a.run, step, a.arm) for step in steps], steps.index(a.step), TABLE)
+        if self.table == "runs":
+            return _around([Side(run, self.library.steps(run)[-1], a.arm) for run in runs], a.run, TABLE)
+        return [Side(a.run, a.step, arm) for arm in self.sheet_of(a).arms]
 
     def steps_around(self) -> list[object]:
         """The steps of a's run that are shown beside each other: those around the one on the screen."""
@@ -239,13 +261,17 @@ class Desk:
             self.library.read(unread[0].run, unread[0].step)
         return bool(unread)
 
+    def record(self, place: int) -> dict:
+        """The record at a place of the selection, that of side a's file."""
+        return self.comparison.a.records[self.comparison.rows_a[self.order[place]]]
+
     def selected_records(self, count: int) -> list[dict]:
-        """The first records of the selection, those of side a's file."""
-        comparison = self.comparison
-        return [comparison.a.records[comparison.rows_a[at]] for at in self.order[:count]]
+        """The first records of the selection."""
+        return [self.record(place) for place in range(min(count, len(self.order)))]
 
     def flips_table(self) -> dict:
-        """Counts of questions that the row's side has right and the column's wrong."""
+        """Counts of questions that the row's side has right and the column's wrong. `left_out`: how many steps or runs
+        there are besides."""
         sides, known = [], []
         for side in self._table_sides():
             found = self.library.verdicts(side.run, side.step)
@@ -258,8 +284,10 @@ class Desk:
             "runs": lambda side: clean(self.library.runs[side.run].name),
         }
         self._flip_sides = sides
+        existing = {"arms": 0, "steps": len(self.library.steps(self.a.run)), "runs": len(self.library.runs)}[self.table]
         return {
             "kind": self.table, "names": [names[self.table](side) for side in sides],
+            "left_out": max(0, existing - TABLE),
             "counts": [[None if i == j else flips(known[i], known[j]) for j in range(len(sides))]
                        for i in range(len(sides))],
         }  # fmt: skip

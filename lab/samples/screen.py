@@ -4,14 +4,14 @@ In blind mode they hold no arm's name, no verdict, nothing that would tell the a
 """
 
 from lab.samples.answers import clean, fold_saw, pieces, scorers_disagree, verdicts
-from lab.samples.comparison import FILTERS, Side
-from lab.samples.desk import SHUFFLED, Desk, percent
+from lab.samples.comparison import FILTERS, SHUFFLED, Side
+from lab.samples.desk import Desk, percent
 from lab.samples.sheets import RIGHT, UNKNOWN, WRONG
 from lab.samples.tags import CHOICES
 from lab.tables import format_p
 from lab.tasks import groups_of
 
-LISTED = 60  # questions of the list that are sent at a time
+LISTED, LEAP = 60, 20  # questions of the list that are sent at a time, and by how many they move on
 NAMED = 8  # ids named in a notice
 LONGEST = 20_000  # characters of a question or a prompt that are shown
 MARKS = {RIGHT: "right", WRONG: "wrong", UNKNOWN: "unknown"}
@@ -77,11 +77,17 @@ def controls(desk: Desk) -> dict:
         "matrix": {"a": label_a, "b": label_b, "counts": counts, "chosen": desk.flip},
         "filters": [
             {"name": name, "label": text.format(a=label_a), "on": name in desk.filters,
-             "count": int(comparison.filtered(name).sum())}
+             "about": _about(name, desk), "count": int(comparison.filtered(name).sum())}
             for name, text in FILTERS.items()
         ],
         "notices": notices(desk),
     }  # fmt: skip
+
+
+def _about(name: str, desk: Desk) -> str:
+    """What a filter asks, where its label does not say all of it."""
+    others = ", ".join(desk.comparison.rivals())
+    return {"only": f"right, and wrong in {others}", "all_wrong": f"wrong, and so in {others}"}.get(name, "")
 
 
 def notices(desk: Desk) -> list[str]:
@@ -96,80 +102,98 @@ def notices(desk: Desk) -> list[str]:
 
 
 def listing(desk: Desk) -> dict:
-    """The questions around the one on the screen."""
-    start = max(0, min(desk.place - LISTED // 2, len(desk.order) - LISTED))
+    """The questions around the one on the screen. It moves on in leaps, so that most moves leave it as it is."""
+    start = max(0, min(desk.place // LEAP * LEAP - LEAP, len(desk.order) - LISTED))
     comparison, rows = desk.comparison, []
     for place in range(start, min(start + LISTED, len(desk.order))):
-        at = desk.order[place]
-        record = comparison.a.records[comparison.rows_a[at]]
+        at, record = desk.order[place], desk.record(place)
         rows.append({
             "place": place, "question": clean(record.get("question"))[:90], "tags": desk.tags.of(record["id"]),
             **({} if desk.blind else {"a": bool(comparison.right_a[at]), "b": bool(comparison.right_b[at])}),
         })  # fmt: skip
-    return {"total": len(desk.order), "place": desk.place, "rows": rows}
+    return {"total": len(desk.order), "rows": rows}
 
 
-def sample(desk: Desk) -> dict:
-    """The question on the screen with every answer, side a and b first."""
-    if desk.row is None:
+def sample(desk: Desk, place: int | None = None) -> dict:
+    """The question at a place of the selection (None: the one looked at) with every answer, side b and a first."""
+    place = desk.place if place is None else place
+    if not 0 <= place < len(desk.order):
         return {"id": None}
-    record = desk.comparison.a.records[desk.comparison.rows_a[desk.row]]
-    columns, question = desk.columns(), clean(record.get("question"))
-    reference = desk.reference(record["id"])
-    return {
-        "id": desk.key, "question": question[:LONGEST], "gold": clean(record.get("gold")),
+    record = desk.record(place)
+    key, question = record["id"], clean(record.get("question"))
+    shown = {
+        "id": key, "question": question[:LONGEST], "gold": clean(record.get("gold")),
         "cell": clean(record.get("cell")), "word": clean(record.get("word")),
-        "tags": desk.tags.of(desk.key), "note": desk.tags.note_of(desk.key), "blind": desk.blind,
-        "answers": [_shown(desk, side, place, question, reference) for place, side in enumerate(columns)],
+        "tags": desk.tags.of(key), "note": desk.tags.note_of(key), "blind": desk.blind,
     }  # fmt: skip
-
-
-def _shown(desk: Desk, side: Side, place: int, question: str, reference: Side) -> dict:
-    answer = desk.answer(side, desk.key)
-    text, extracted = clean(answer.get("text")), clean(answer.get("extracted"))
-    tags = desk.tags.of_answer(desk.key, desk.name(side))
     if desk.blind:
-        return {"name": f"answer {place + 1}", "pieces": pieces(text, extracted), "tags": tags}
-    gold = clean(desk.comparison.a.records[desk.comparison.rows_a[desk.row]].get("gold"))
-    prefix, saw = fold_saw(clean(answer.get("saw")), question)
-    other = None if side == reference else clean(desk.answer(reference, desk.key).get("text"))
+        answers = [_unnamed(desk, side, number, key) for number, side in enumerate(desk.columns(key), start=1)]
+        return shown | {"answers": answers}
+    reference = desk.reference(key)
+    answers = [_named(desk, side, record, reference) for side in desk.columns(key)]
+    return shown | {"answers": answers, "steps": _at_steps(desk, key)}
+
+
+def _unnamed(desk: Desk, side: Side, number: int, key: str) -> dict:
+    answer = desk.answer(side, key)
+    return {"name": f"answer {number}", "tags": desk.tags.of_answer(key, desk.name(side)),
+            "pieces": pieces(clean(answer.get("text")), clean(answer.get("extracted")))}  # fmt: skip
+
+
+def _named(desk: Desk, side: Side, record: dict, reference: Side) -> dict:
+    key, answer = record["id"], desk.answer(side, record["id"])
+    text, extracted, correct = clean(answer.get("text")), clean(answer.get("extracted")), answer.get("correct")
+    other = None if side == reference else clean(desk.answer(reference, key).get("text"))
     role = "b" if side == desk.b else "a" if side == desk.a else "control" if side.arm == SHUFFLED else ""
-    correct = answer.get("correct")
+    prefix, saw = fold_saw(clean(answer.get("saw")), clean(record.get("question")))
     return {
         "name": desk.label(side, desk.b if side == desk.a else desk.a), "role": role, "there": bool(answer),
         "verdict": MARKS[correct if correct in (True, False) and correct is not None else UNKNOWN],
-        "extracted": extracted, "tags": tags,
-        "pieces": pieces(text, extracted, other),
-        "scorers": [
-            f"{name}: {'right' if verdict else 'wrong'}"
-            for name, verdict in verdicts(text, gold, correct).items()
-            if verdict is not None
-        ]
-        if scorers_disagree(text, gold, correct)
-        else [],
-        "prefix": prefix[:LONGEST], "saw": saw[:LONGEST],
+        "extracted": extracted, "tags": desk.tags.of_answer(key, desk.name(side)),
+        "pieces": pieces(text, extracted, other), "scorers": _scorers(text, clean(record.get("gold")), correct),
+        "prefix": len(prefix), "saw": saw[:LONGEST], "donor": desk.donor(side, key),
         "tokens": {name: answer.get(name) for name in ("prompt_tokens", "soft_tokens", "new_tokens")
                    if isinstance(answer.get(name), int)},
         "context_aware": answer.get("context_aware"),
     }  # fmt: skip
 
 
-def across(desk: Desk) -> dict:
-    """The same question at every step of the run, and the table of flips between arms, steps or runs."""
-    if desk.blind:
-        return {"blind": True}
-    steps = []
+def _scorers(text: str, gold: str, correct: bool | None) -> list[str]:
+    """What each scorer says, where they disagree."""
+    if not scorers_disagree(text, gold, correct):
+        return []
+    found = verdicts(text, gold, correct).items()
+    return [f"{name}: {'right' if verdict else 'wrong'}" for name, verdict in found if verdict is not None]
+
+
+def _at_steps(desk: Desk, key: str) -> list[dict]:
+    """For each step of `across` the question's (mark, extracted answer) by arm; empty where there is none yet."""
+    found = []
     for step in desk.steps_around():
         known = desk.library.verdicts(desk.a.run, step)
-        row = None if known is None or desk.key is None else known.place.get(desk.key)
-        steps.append({
-            "step": str(step), "read": known is not None,
-            "arms": {} if row is None else {
-                arm: [MARKS[int(known.correct[arm][row])], known.extracted[arm][row]] for arm in known.correct
-            },
-        })  # fmt: skip
+        row = None if known is None else known.place.get(key)
+        arms = {} if row is None else known.correct
+        found.append({arm: [MARKS[int(arms[arm][row])], known.extracted[arm][row]] for arm in arms})
+    return found
+
+
+def prefix(desk: Desk, answer: int) -> dict:
+    """The few-shot prefix of one answer on the screen, the same for most questions: sent when somebody unfolds it."""
+    if desk.blind or desk.key is None or not 0 <= int(answer) < len(desk.columns()):
+        return {}
+    said, question = desk.answer(desk.columns()[int(answer)], desk.key), clean(desk.record(desk.place).get("question"))
+    text = fold_saw(clean(said.get("saw")), question)[0]
+    return {"id": desk.key, "answer": int(answer), "text": text[:LONGEST]}
+
+
+def across(desk: Desk) -> dict:
+    """The steps at which each question is shown, and the table of flips between arms, steps or runs."""
+    if desk.blind:
+        return {"blind": True}
+    run, steps = desk.a.run, desk.steps_around()
     return {
         "blind": False, "step": str(desk.a.step), "arm": desk.a.arm, "arms": desk.sheet_of(desk.a).arms,
-        "steps": steps, "steps_left_out": len(desk.library.steps(desk.a.run)) - len(steps),
+        "steps": [{"step": str(step), "read": desk.library.verdicts(run, step) is not None} for step in steps],
+        "steps_left_out": len(desk.library.steps(run)) - len(steps),
         "unread": len(desk.unread()), "flips": desk.flips_table(),
     }  # fmt: skip
