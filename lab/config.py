@@ -29,7 +29,14 @@ __all__ = [
     "TranslatorConfig",
 ]  # fmt: skip
 
-PAIRS = ("mini", "mistral-llama", "llama-mistral", "custom")
+MINI = Path(__file__).parent / "pairs" / "mini"
+MISTRAL, LLAMA = "mistralai/Mistral-7B-Instruct-v0.3", "meta-llama/Meta-Llama-3.1-8B-Instruct"
+PAIRS = {  # name -> source and target
+    "mini": (str(MINI / "source"), str(MINI / "target")),
+    "mistral-llama": (MISTRAL, LLAMA),
+    "llama-mistral": (LLAMA, MISTRAL),
+    "custom": ("", ""),
+}
 NAMED_LAYERS = ("all", "last", "middle")
 NAMED_LAYERS_TEXT = f"{', '.join(NAMED_LAYERS)}, or a list of layer indices"
 NOT_SCIENTIFIC = ("name", "device", "eval_batch_size")  # they change where and how fast, not what
@@ -85,7 +92,8 @@ def _typed(name: str, kind: str, value: Any) -> Any:
 
 @dataclass(frozen=True)
 class PairConfig(_Section):
-    """Which frozen models. `source` and `target` go with pair="custom": a hub id, a folder, or "random:<folder>".
+    """Which frozen models: those of the pair, unless `source` or `target` names another (a hub id, a folder, or
+    "random:<folder>"); "custom" has none of its own.
 
     `source_layers` is "all" (1..number of layers), "last", "middle" (four layers of the middle), or a list of indices
     into the hidden states (0: embeddings).
@@ -99,15 +107,13 @@ class PairConfig(_Section):
     source_layers: str | list[int] | tuple[int, ...] = "all"
 
     def check(self) -> None:
-        _one_of(self, "pair", PAIRS)
+        _one_of(self, "pair", tuple(PAIRS))
         _one_of(self, "dtype", ("float32", "bfloat16"))
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise LabError(f"device={self.device!r} is not known; choose auto, cpu, cuda or cuda:<number>.")
-        if self.pair == "custom" and not (self.source and self.target):
-            missing = "target" if self.source else "source"
-            raise LabError(f"pair='custom' needs {missing}: a hub id, a local folder, or random:<folder>.")
-        if self.pair != "custom" and (self.source or self.target):
-            raise LabError(f"source and target are read only with pair='custom', not with pair={self.pair!r}.")
+        for side, model in zip(("source", "target"), self.models, strict=True):
+            if not model:
+                raise LabError(f"pair={self.pair!r} needs {side}: a hub id, a local folder, or random:<folder>.")
         layers = self.source_layers
         if isinstance(layers, (list, tuple)):
             if not layers or any(isinstance(index, bool) or not isinstance(index, int) for index in layers):
@@ -115,6 +121,12 @@ class PairConfig(_Section):
             object.__setattr__(self, "source_layers", tuple(layers))  # frozen all the way down
         elif layers not in NAMED_LAYERS:
             raise LabError(f"source_layers={layers!r} is not known; choose {NAMED_LAYERS_TEXT}.")
+
+    @property
+    def models(self) -> tuple[str, str]:
+        """Names of the source and the target that are loaded."""
+        source, target = PAIRS[self.pair]
+        return self.source or source, self.target or target
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from lab.arms import RETRAINED, Bridge
-from lab.config import RunConfig
+from lab.config import MINI, RunConfig
 from lab.errors import LabError
 from lab.experiment import constant_config
-from lab.models import MINI, RANDOM, Pair, load_pair
+from lab.models import RANDOM, Pair, load_pair
 from lab.translators import load_translator
 
 __all__ = ["MAY_DIFFER", "check_equal_budget", "control_config", "load_bridge", "load_controls", "trained_folder"]
@@ -35,12 +35,7 @@ def control_config(config: RunConfig, arm: str, no_lore: str | Path = MINI / NO_
     """
     if arm == "latent_constant":
         return constant_config(config).replace(name=f"{config.name}_constant")
-    if config.pair.pair == "custom":
-        source, target = config.pair.source, config.pair.target
-    elif config.pair.pair == "mini":
-        source, target = str(MINI / "source"), str(MINI / "target")
-    else:
-        raise LabError(f"pair={config.pair.pair!r}: give pair='custom' with both models, so a control can swap one.")
+    source, target = config.pair.models
     sources = {
         "latent_random_source": RANDOM + source.removeprefix(RANDOM),
         "latent_no_lore_source": str(no_lore),
@@ -49,7 +44,7 @@ def control_config(config: RunConfig, arm: str, no_lore: str | Path = MINI / NO_
     if arm not in sources:
         raise LabError(f"arm {arm!r} is no retrained control; choose one of {', '.join(RETRAINED)}.")
     name = f"{config.name}_{arm.removeprefix('latent_')}"
-    return config.replace(name=name, pair="custom", source=sources[arm], target=target)
+    return config.replace(name=name, source=sources[arm])
 
 
 def trained_folder(folder: str | Path) -> Path:
@@ -85,7 +80,7 @@ def load_bridge(folder: str | Path, pair: Pair, config: RunConfig | None = None)
     """
     translator, layers = load_translator(trained_folder(folder))
     source = pair.source
-    if config is not None and config.pair.pair == "custom" and config.pair.source != source.name:
+    if config is not None and config.pair.models[0] != source.name:
         source = load_pair(replace(config.pair, device=str(pair.target.device))).source
     return Bridge(source, translator.to(pair.target.device).eval(), layers)
 

@@ -138,7 +138,7 @@ def follow(
     asked = [item.before for item in questions]
     found = {}
     for name, source in (("before", bridge.source), ("after", edited)):
-        own = Pair(source, pair.target, pair.name)
+        own = Pair(source, pair.target)
         found[name] = evaluate(config.replace(source_layers=bridge.source_layers), own, task, asked, bridge.translator,
                                arms=("source", "latent"), progress=progress)  # fmt: skip
     rows = []

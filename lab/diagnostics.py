@@ -173,7 +173,7 @@ def diagnose(config: RunConfig, pair: Pair, task: Task, bridge: Bridge, question
     }
     batch, output = Batch(questions, shared), bridge.write(questions)
     contexts, soft = batch.contexts, output.soft_tokens
-    own, step = Pair(bridge.source, target, pair.name), config.training.steps
+    own, step = Pair(bridge.source, target), config.training.steps
     terms = training_terms(bridge.translator, own, config, batch, step, task, generate)
     return {
         "questions": len(questions),

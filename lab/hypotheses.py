@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import norm
 
+from lab.config import LLAMA, MISTRAL, PAIRS
 from lab.evidence import ALL, Evidence, Run, rows_of
 from lab.records import RunDirectory
 from lab.stats import Z95, expected_best_of, mean_interval, paired_difference, score_p_below
@@ -220,19 +221,18 @@ class Direction:
 
 
 _MODELS = ("pair", "source", "target", "source_layers")
-_NAMED = {
-    "mistral-llama": ("mistral", "llama"),
-    "llama-mistral": ("llama", "mistral"),
-    "mini": ("mini/source", "mini/target"),
-}
-_WEAK_TO_STRONG = (_NAMED["mistral-llama"], _NAMED["mini"])
+_WEAK_TO_STRONG = (PAIRS["mistral-llama"], ("mini/source", "mini/target"))
 
 
 def _models_of(run: Run) -> tuple:
     """(source, target), by the same names whether the pair was named or given as two folders."""
-    given = [str(run.settings[side]) for side in ("source", "target")]
-    folders = tuple(name if name.startswith("random:") else "/".join(Path(name).parts[-2:]) for name in given)
-    return _NAMED.get(run.settings["pair"], folders)
+    return tuple(name if name.startswith("random:") else "/".join(Path(name).parts[-2:]) for name in _given(run))
+
+
+def _given(run: Run) -> tuple[str, str]:
+    """(source, target) as the run's config names them; see `PairConfig.models`."""
+    source, target = PAIRS.get(run.settings["pair"], ("", ""))
+    return str(run.settings["source"] or source), str(run.settings["target"] or target)
 
 
 def _of_numbers(
@@ -367,14 +367,11 @@ def cache_bytes_per_token(run: Run, bytes_per_value: int = 2) -> int | None:
 
     Llama-3.1-8B: 32 layers x 2 x 8 key-value heads x 128 x 2 bytes = 128 KiB.
     """
-    pair = run.settings["pair"]
-    if pair in ("mistral-llama", "llama-mistral"):
+    _, target = _given(run)
+    if target in (MISTRAL, LLAMA):
         return 32 * 2 * 8 * 128 * bytes_per_value  # both have these layers, heads and sizes
-    folder = Path(__file__).parent / "pairs" / "mini" / "target"
-    if pair == "custom":
-        folder = Path(str(run.settings["target"]).removeprefix("random:"))
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = json.loads((Path(target.removeprefix("random:")) / "config.json").read_text(encoding="utf-8"))
         size = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
         heads = config.get("num_key_value_heads") or config["num_attention_heads"]
         return config["num_hidden_layers"] * 2 * heads * size * bytes_per_value

@@ -21,13 +21,6 @@ from lab.errors import LabError
 
 __all__ = ["FrozenModel", "Pair", "SourceStates", "layer_indices", "load_pair", "pad_batch", "positions"]
 
-MINI = Path(__file__).parent / "pairs" / "mini"
-MISTRAL, LLAMA = "mistralai/Mistral-7B-Instruct-v0.3", "meta-llama/Meta-Llama-3.1-8B-Instruct"
-PAIRS = {
-    "mini": (str(MINI / "source"), str(MINI / "target")),
-    "mistral-llama": (MISTRAL, LLAMA),
-    "llama-mistral": (LLAMA, MISTRAL),
-}
 RANDOM = "random:"
 KNOWN_TEXTS = 500_000  # texts whose tokens are remembered: some hundred megabytes at most
 HEADROOM = 1.1  # activations and loading buffers, beyond the weights
@@ -188,7 +181,6 @@ class Pair:
 
     source: FrozenModel
     target: FrozenModel
-    name: str
 
 
 def load_pair(config: PairConfig) -> Pair:
@@ -199,11 +191,10 @@ def load_pair(config: PairConfig) -> Pair:
     """
     device = _device(config.device)
     dtype = getattr(torch, config.dtype)
-    names = (config.source, config.target) if config.pair == "custom" else PAIRS[config.pair]
-    configs = [_find(AutoConfig, name) for name in names]
+    configs = [_find(AutoConfig, name) for name in config.models]
     _check_memory(config.pair, configs, dtype, device)
-    source, target = (_load(name, model, dtype, device) for name, model in zip(names, configs, strict=True))
-    return Pair(source, target, config.pair)
+    source, target = (_load(name, model, dtype, device) for name, model in zip(config.models, configs, strict=True))
+    return Pair(source, target)
 
 
 def _device(name: str) -> torch.device:

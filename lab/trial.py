@@ -53,8 +53,9 @@ def from_folders(
         own = config.replace(name=f"seed_{config.training.seed + number}", seed=config.training.seed + number)
         if (Path(folder) / "config.yaml").is_file():
             trained = RunConfig.from_yaml(Path(folder) / "config.yaml")
-            if any(getattr(trained.pair, part) != getattr(config.pair, part) for part in ("pair", "source", "target")):
-                raise LabError(f"{folder} was trained with pair={trained.pair.pair!r}, not {config.pair.pair!r}.")
+            if trained.pair.models != config.pair.models:
+                theirs, ours = (" and ".join(pair.models) for pair in (trained.pair, config.pair))
+                raise LabError(f"{folder} was trained with {theirs}, not with {ours}; set pair, source and target.")
             own = trained.replace(
                 name=f"seed_{trained.training.seed}", device=config.pair.device,
                 test_questions=config.task.test_questions, dev_questions=config.task.dev_questions,

@@ -58,4 +58,4 @@ def tiny_pair() -> Pair:
             LlamaForCausalLM, LlamaConfig, tiny_tokenizer(r"\p{N}{1,3}"), hidden_size=48, intermediate_size=96,
             num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=2,
         )  # fmt: skip
-    return Pair(source, target, "tiny")
+    return Pair(source, target)

@@ -2,11 +2,12 @@
 
 import dataclasses
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import yaml
 
-from lab.config import NOT_SCIENTIFIC, SECTION_OF, SECTIONS, RunConfig
+from lab.config import NOT_SCIENTIFIC, SECTION_OF, SECTIONS, PairConfig, RunConfig
 from lab.errors import LabError
 
 CHANGES = {
@@ -88,6 +89,12 @@ def test_bad_yaml_is_told_with_its_file(tmp_path, text, message):
     assert "bad.yaml" in str(caught.value)
 
 
+def test_a_named_pair_gives_way_to_a_model_that_is_named():
+    source, target = PairConfig().models
+    assert Path(source, "config.json").is_file() and Path(target, "config.json").is_file()
+    assert PairConfig(source="a/b").models == ("a/b", target) and PairConfig(target="a/b").models == (source, "a/b")
+
+
 def test_a_missing_file_is_told():
     with pytest.raises(LabError, match="nowhere.yaml cannot be read"):
         RunConfig.from_yaml("nowhere.yaml")
@@ -101,7 +108,6 @@ def test_a_missing_file_is_told():
         ({"pair": "tiny"}, "pair='tiny'.*mini"),
         ({"pair": "custom", "source": "a"}, "needs target"),
         ({"pair": "custom", "target": "a"}, "needs source"),
-        ({"source": "a"}, "only with pair='custom'"),
         ({"dtype": "float16"}, "float32, bfloat16"),
         ({"device": "gpu"}, "cuda:<number>"),
         ({"source_layers": "first"}, "all, last"),

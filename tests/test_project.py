@@ -102,7 +102,7 @@ def test_an_idle_field_makes_no_experiment():
 
 
 def test_jobs_on_the_embedded_models_ask_their_own_task():
-    """`auto` is GSM8K for any two models given by folder, the embedded ones too."""
+    """`auto` is GSM8K for `custom`, so they have to stay with the pair `mini`, or name the task."""
     for name, flat in TRAIN.items():
         if "pairs/mini" in flat["source"] + flat["target"]:
             assert RunConfig.from_parameters(**flat).task.task == "minigsm", name

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from lab.arms import evaluate
-from lab.config import RunConfig
-from lab.models import MINI, load_pair
+from lab.config import MINI, RunConfig
+from lab.models import load_pair
 from lab.stats import mcnemar
 from lab.summary import summarise
 from lab.tasks import load_task
