@@ -170,10 +170,16 @@ def test_degradation_is_read_from_the_log(tmp_path):
     assert "evaluations" in row_of(judge_runs(seeds(tmp_path, "short")), "degradation_below_10")["reason"]
 
 
-def test_direction_compares_the_gaps_of_a_pair_and_its_mirror(tmp_path):
-    here = seeds(tmp_path, "here", pair="custom", source="weak", target="strong")
-    there = seeds(tmp_path, "there", {"source": 0.4, "target": 0.3, "latent": 0.3}, pair="custom", source="strong",
-                  target="weak")  # fmt: skip
+@pytest.mark.parametrize(
+    ("forward", "mirror"),
+    [
+        ({"pair": "custom", "source": "weak", "target": "strong"}, {"source": "strong", "target": "weak"}),
+        ({"pair": "mini"}, {"source": "lab/pairs/mini/target", "target": "lab/pairs/mini/source"}),
+    ],
+)
+def test_direction_compares_the_gaps_of_a_pair_and_its_mirror(tmp_path, forward, mirror):
+    here = seeds(tmp_path, "here", **forward)
+    there = seeds(tmp_path, "there", {"source": 0.4, "target": 0.3, "latent": 0.3}, **(forward | mirror))
     judged = judge_runs([*here, *there])
     assert verdicts(judged)["direction_matters"] == "supported"
     assert row_of(judged, "direction_matters")["effect"] > 0.4
