@@ -116,6 +116,11 @@ class FrozenModel:
         return self.model.base_model
 
     @property
+    def head(self) -> torch.nn.Module:
+        """The language-model head, which architectures call by different names."""
+        return self.model.get_output_embeddings()
+
+    @property
     def hidden_size(self) -> int:
         """Size d of an embedding and of a hidden state."""
         return self.model.config.hidden_size
