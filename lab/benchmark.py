@@ -108,7 +108,7 @@ def decode(
         out = model.base(
             inputs_embeds=embeds, attention_mask=mask, position_ids=place, past_key_values=cache, use_cache=True
         )
-        token = model.model.lm_head(out.last_hidden_state[:, -1]).argmax(dim=-1, keepdim=True)
+        token = model.head(out.last_hidden_state[:, -1]).argmax(dim=-1, keepdim=True)
         ids.append(token.item())  # waits for the device
         moments.append(time.perf_counter())
         cache = out.past_key_values

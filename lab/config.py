@@ -445,7 +445,7 @@ class RunConfig(_Section):
             flat = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise LabError(f"config {path} cannot be read: {error.strerror}.") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except (yaml.YAMLError, ValueError) as error:  # ValueError: broken UTF-8, or a date that does not exist
             raise LabError(f"config {path} is not YAML: {' '.join(str(error).split())}.") from None
         if not isinstance(flat, dict) or not all(isinstance(name, str) for name in flat):
             raise LabError(f"config {path} is not a flat list of 'name: value' lines.")

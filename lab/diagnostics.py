@@ -89,7 +89,7 @@ def next_token(
         inputs_embeds=inputs.embeds, attention_mask=inputs.attention_mask, position_ids=inputs.position_ids,
         use_cache=False,
     ).last_hidden_state  # fmt: skip
-    return target.model.lm_head(hidden[:, -1]).float().log_softmax(dim=-1)
+    return target.head(hidden[:, -1]).float().log_softmax(dim=-1)
 
 
 def first_token(target: FrozenModel, bridged: Tensor, text: Tensor) -> dict[str, object]:

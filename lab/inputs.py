@@ -156,4 +156,6 @@ def _check(
 def _check_length(target: FrozenModel, rows: list[list[int]]) -> None:
     longest, limit = max(map(len, rows)), getattr(target.model.config, "max_position_embeddings", None)
     if limit is not None and longest > limit:
-        raise LabError(f"{target.name} reads at most {limit} tokens, but a row has {longest}; use fewer shots.")
+        raise LabError(
+            f"{target.name} reads at most {limit} tokens, but a row has {longest}; use fewer shots or soft tokens."
+        )

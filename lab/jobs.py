@@ -10,6 +10,7 @@ import ast
 import difflib
 import fcntl
 import json
+import logging
 import os
 import re
 import shutil
@@ -119,7 +120,7 @@ def read_job(path: Path, _seen: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise LabError(f"no job {path}" + (f": {path.parent} has {', '.join(near)}" if near else "")) from error
     except (OSError, UnicodeDecodeError) as error:
         raise LabError(f"cannot read the job {path}: give a YAML file ({type(error).__name__})") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
         raise LabError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(job, dict):
         raise LabError(f"{path} has to hold `notebook:` and `parameters:`")
@@ -167,7 +168,7 @@ def plan(
     for name, text in overrides or []:
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):  # ValueError: a date that does not exist
             value = text
         parameters[name] = fit(look_up(name), value, raw=text)
     if runs is not None:
@@ -192,6 +193,8 @@ def execute(job: Job, root: Path = ROOT) -> Path:
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
+    # `plan` has read the parameters cell; papermill warns of every name whose annotation it cannot read.
+    logging.getLogger("papermill").setLevel(logging.ERROR)
     try:
         job.run.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

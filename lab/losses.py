@@ -29,7 +29,7 @@ def answer_logits(target: FrozenModel, inputs: TargetInputs) -> tuple[Tensor, Te
         use_cache=False,
     ).last_hidden_state
     predicts = inputs.labels[:, 1:] != IGNORED
-    return target.model.lm_head(hidden[:, :-1][predicts]), inputs.labels[:, 1:][predicts]
+    return target.head(hidden[:, :-1][predicts]), inputs.labels[:, 1:][predicts]
 
 
 def answer_nll(logits: Tensor, labels: Tensor) -> Tensor:

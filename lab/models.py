@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
+from huggingface_hub.utils import logging as hub_logging
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
@@ -106,6 +107,11 @@ class FrozenModel:
     def base(self) -> PreTrainedModel:
         """The model without its language-model head."""
         return self.model.base_model
+
+    @property
+    def head(self) -> torch.nn.Module:
+        """The language-model head, which architectures call by different names."""
+        return self.model.get_output_embeddings()
 
     @property
     def hidden_size(self) -> int:
@@ -215,13 +221,14 @@ def _find(kind: type, name: str, **options: object):
         raise LabError(f"model {name!r}: there is no folder {place}; give one with config.json and tokenizer files.")
     else:
         tries = [True, False]
+        hub_logging.set_verbosity_error()  # a dozen lines of retries would hide the one that is raised
     for local in tries:
         try:
             return kind.from_pretrained(place, local_files_only=local, trust_remote_code=False, **options)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             reason = str(error).split("\n")[0]
     where = "read from its folder" if len(tries) == 1 else "found in the local cache or on the hub"
-    raise LabError(f"model {name!r} cannot be {where} ({reason}); give a local folder with safetensors weights.")
+    raise LabError(f"model {name!r} cannot be {where} ({reason}); give a local folder with all its files.")
 
 
 def _load(name: str, config, dtype: torch.dtype, device: torch.device) -> FrozenModel:

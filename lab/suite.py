@@ -6,6 +6,7 @@ but its runs: their manifests say how far it is.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -17,11 +18,13 @@ from queue import SimpleQueue
 
 from tqdm import tqdm
 
+from lab.config import NOT_SCIENTIFIC
 from lab.errors import LabError
-from lab.jobs import ROOT, Job, plan
+from lab.jobs import ROOT, Job, notebook_parameters, plan
 from lab.records import RunDirectory
 
 Overrides = list[tuple[str, str]]
+SAME_RESULTS = {*NOT_SCIENTIFIC, "runs", "resume"}  # parameters that change no result
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,24 @@ def members(files: Sequence[Path], seeds: Sequence[int], overrides: Overrides, r
     twice = sorted({run.name for run in names if names.count(run) > 1})
     if twice:
         raise LabError(f"two jobs of this suite have the run name {', '.join(twice)}: give each file its own `name`")
+    for member in found:
+        if changed := _changed_since(member.job):
+            raise LabError(
+                f"the run {member.job.run} is finished, but with another {', '.join(changed)}: its results would pass "
+                "for this suite's; choose another --runs folder, or move it away"
+            )
     return found
+
+
+def _changed_since(job: Job) -> list[str]:
+    """The parameters in which `job` differs from the one whose notebook lies in its finished run."""
+    notebook = job.run / "notebook.ipynb"
+    if not is_finished(job.run) or not notebook.is_file():
+        return []
+    executed = json.loads(notebook.read_text(encoding="utf-8"))["metadata"].get("papermill", {}).get("parameters", {})
+    defaults = {name: parameter.default for name, parameter in notebook_parameters(job.notebook).items()}
+    before, now = defaults | executed, defaults | job.parameters
+    return sorted(name for name in {*before, *now} - SAME_RESULTS if before.get(name) != now.get(name))
 
 
 def is_finished(run: Path) -> bool:

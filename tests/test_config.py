@@ -80,7 +80,15 @@ def test_numbers_have_one_spelling(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("- 1", "flat"), ("a: [", "not YAML"), ("sedd: 1", "seed"), ("1: 2", "flat"), ("", "flat"), ("\x00", "not YAML")],
+    [
+        ("- 1", "flat"),
+        ("a: [", "not YAML"),
+        ("sedd: 1", "seed"),
+        ("1: 2", "flat"),
+        ("", "flat"),
+        ("\x00", "not YAML"),
+        ("seed: 2024-02-30", "not YAML"),
+    ],
 )
 def test_bad_yaml_is_told_with_its_file(tmp_path, text, message):
     (tmp_path / "bad.yaml").write_text(text)

@@ -52,6 +52,7 @@ def test_overrides_are_typed_and_layered(project):
     assert jobs.plan(path, root=project.root).parameters["rate"] == 0.01
     assert jobs.plan(path, root=project.root).run == project.root / "runs" / "j"
     assert not (project.root / "runs").exists()
+    assert jobs.plan(path, [("name", "2024-02-30")], root=project.root).run.name == "2024-02-30"  # no date of YAML's
 
 
 @pytest.mark.parametrize(
@@ -81,6 +82,7 @@ def test_wrong_parameters_are_refused(project, overrides, message):
         ("parameters: {steps: 1}", "names no notebook"),
         ("notebook: nb\nparameters: 3", "has to be a mapping"),
         ("notebook: [", "not YAML"),
+        ("notebook: nb\nparameters: {name: 2024-02-30}", "not YAML"),
         ("base: j.yaml", "its own base"),
         ("notebook: nb\nparameters: {name: 8}", "it has to be str"),
     ],

@@ -7,6 +7,7 @@ from itertools import islice
 
 import pytest
 
+from lab.errors import LabError
 from lab.minipair.corpus import documents
 from lab.tasks import question_id
 from lab.tasks.lore import UNSEEN_CAPACITIES, lore, lore_by_word, words_of
@@ -54,6 +55,14 @@ def test_translator_training_meets_no_held_out_word_template_or_question():
     text = " ".join(question.question for question in questions)
     assert not any(mark.strip(" .") in text for mark in marks if len(mark.strip(" .")) > 5)
     assert questions == TASK.train(3000, seed=7) != TASK.train(3000, seed=8)
+
+
+def test_exemplars_are_in_no_other_split():
+    shown = {question.id for question in TASK.exemplars(64)}
+    assert len(shown) == 64 and [q.id for q in TASK.exemplars(8)] == [q.id for q in TASK.exemplars(64)][:8]
+    assert not shown & reserved_ids() and not shown & {question.id for question in TASK.train(500, seed=42)}
+    with pytest.raises(LabError, match="shots=65 is out of range"):
+        TASK.exemplars(65)
 
 
 @pytest.mark.parametrize("role", ["source", "target"])

@@ -55,6 +55,16 @@ def test_what_is_finished_is_skipped_and_what_was_begun_goes_on(files, tmp_path,
     assert {outcome.name: outcome.status for outcome in outcomes} == {"one": "skipped", "two": "finished"}
 
 
+def test_a_finished_run_with_other_parameters_is_not_passed_off_as_this_one(files, tmp_path):
+    (first, _) = suite.members(files, [], [], tmp_path / "runs")
+    finish(first.job.run)
+    executed = {"metadata": {"papermill": {"parameters": {**first.job.parameters, "resume": False, "device": "cpu"}}}}
+    (first.job.run / "notebook.ipynb").write_text(json.dumps(executed))
+    assert len(suite.members(files, [], [("batch_size", "32")], tmp_path / "runs")) == 2  # its default
+    with pytest.raises(LabError, match="one is finished, but with another seed, steps"):
+        suite.members(files, [], [("steps", "5"), ("seed", "2")], tmp_path / "runs")
+
+
 def test_a_failed_run_is_named_with_its_last_line(files, tmp_path, monkeypatch):
     found = suite.members(files, [], [], tmp_path / "runs")
     python = tmp_path / "python"

@@ -85,9 +85,13 @@ def killed_at(monkeypatch, step):
 
 
 @pytest.mark.parametrize("killed_after", [3, 5])
-@pytest.mark.parametrize("translator", ["resampler", "constant"])
-def test_a_resumed_run_ends_in_the_same_bits(tiny_pair, tmp_path, monkeypatch, killed_after, translator):
-    settings, accuracy = config(translator=translator), lambda translator, step: {"accuracy": step / 10, "n": 2}
+@pytest.mark.parametrize("extra", [
+    {"translator": "resampler"}, {"translator": "constant"},
+    {"translator": "dit", "flow_weight": 0.5, "teacher": "answer", "flow_condition_dropout": 0.5},
+    {"layout": "soft_only", "question_until": 4, "contrast_weight": 0.1, "contrast_start": 4, "patience": 3},
+], ids=str)  # fmt: skip
+def test_a_resumed_run_ends_in_the_same_bits(tiny_pair, tmp_path, monkeypatch, killed_after, extra):
+    settings, accuracy = config(**extra), lambda translator, step: {"accuracy": step / 10, "n": 2}
     whole_run = fresh(tmp_path / "whole", settings)
     whole = train(settings, tiny_pair, Sums(), whole_run, accuracy)
 

@@ -8,8 +8,11 @@ A router between the models gets everything but `lore/long`, so only there can e
 
 import random
 from collections import Counter
+from collections.abc import Collection, Iterator
 from functools import cache
+from itertools import islice
 
+from lab.errors import LabError
 from lab.tasks import Question, Task, groups_of, question_id
 from lab.tasks.lore import CAPACITIES, lore_by_word, words_of
 from lab.tasks.problems import Problem, make_problem
@@ -25,6 +28,7 @@ EVALUATION_CELLS = {
 TRAINING_CELLS = {"plain/short": 0.05, "plain/long": 0.25, "lore/short/seen": 0.2, "lore/long/seen": 0.5}
 STEPS = {"short": (1, 2), "long": (3, 4, 5)}
 BOTH_SKILLS = "lore/long"
+EXEMPLARS, EXEMPLAR_SEED = 64, 42
 
 
 def problem_of_cell(rng: random.Random, cell: str, container=None) -> Problem:
@@ -67,6 +71,24 @@ def reserved_ids() -> frozenset[str]:
     return frozenset(question.id for split in ("dev", "test") for question in _evaluation_split(split))
 
 
+def _training_questions(seed: int, forbidden: Collection[str]) -> Iterator[Question]:
+    """Different questions without end, in the mixture of `TRAINING_CELLS`, none with an id of `forbidden`."""
+    rng, taken = random.Random(f"minigsm train {seed}"), set(forbidden)
+    cells, weights = list(TRAINING_CELLS), list(TRAINING_CELLS.values())
+    while True:
+        cell = rng.choices(cells, weights)[0]
+        question = as_question(problem_of_cell(rng, cell), cell)
+        if question.id not in taken:
+            taken.add(question.id)
+            yield question
+
+
+@cache
+def _exemplars() -> tuple[Question, ...]:
+    drawn = _training_questions(EXEMPLAR_SEED, reserved_ids())
+    return tuple(islice((question for question in drawn if question.cell.startswith("plain")), EXEMPLARS))
+
+
 class MiniGSM(Task):
     """The embedded task. Training questions are generated as many as are asked for; dev and test are fixed."""
 
@@ -75,16 +97,9 @@ class MiniGSM(Task):
     max_new_tokens = 140
 
     def train(self, count: int, seed: int) -> list[Question]:
-        """`count` different questions with seen words and seen sentence templates only, none of them in dev or test."""
-        rng, taken, questions = random.Random(f"minigsm train {seed}"), set(reserved_ids()), []
-        cells, weights = list(TRAINING_CELLS), list(TRAINING_CELLS.values())
-        while len(questions) < count:
-            cell = rng.choices(cells, weights)[0]
-            question = as_question(problem_of_cell(rng, cell), cell)
-            if question.id not in taken:
-                taken.add(question.id)
-                questions.append(question)
-        return questions
+        """`count` different questions with seen words and seen sentence templates only, none of another split."""
+        shown = {question.id for question in _exemplars()}
+        return list(islice(_training_questions(seed, reserved_ids() | shown), count))
 
     def dev(self) -> list[Question]:
         return list(_evaluation_split("dev"))
@@ -93,9 +108,10 @@ class MiniGSM(Task):
         return list(_evaluation_split("test"))
 
     def exemplars(self, shots: int) -> list[Question]:
-        """The first plain training questions of seed 42: worked examples that tell no lore."""
-        plain = (question for question in self.train(100 + 10 * shots, seed=42) if question.cell.startswith("plain"))
-        return [question for question, _ in zip(plain, range(shots), strict=False)]
+        """The first of `EXEMPLARS` fixed plain questions: worked examples that tell no lore."""
+        if not 0 <= shots <= EXEMPLARS:
+            raise LabError(f"shots={shots} is out of range: minigsm has {EXEMPLARS} fixed exemplars.")
+        return list(_exemplars()[:shots])
 
     def hint(self, question: Question) -> str:
         """The gold gloss as a line of text, or nothing for a plain question."""
