@@ -500,12 +500,15 @@ function listenToKeys(root, keys, say) {
 
 // ---- all of it
 
+const SHELL = ["choices", "header", "controls", "listing", "across", "status"]; // a move leaves these as they are
+
 function render({ model, el }) {
   const root = h("div", { className: "lab-browser", tabIndex: 0 });
   root.dataset.lmSuppressShortcuts = "true"; // or JupyterLab takes j and k for its cells
   const talk = conversation(model, root), questions = shelf();
   let place = model.get("place"); // of the question on the screen; ahead of Python's while a move is unanswered
   let shown = { id: null };
+  let changed = true; // the shell, since it was shown
   let alive = true, timer = null;
 
   const say = {
@@ -596,7 +599,8 @@ function render({ model, el }) {
       place = model.get("place");
       questions.askAgain(); // what was asked for and is not here, an error has eaten
     }
-    showShell();
+    if (changed) showShell();
+    changed = false;
     showQuestion();
     if (model.get("prefix").id === shown.id) parts.answers.showPrefix(model.get("prefix"));
     requestAnimationFrame(() => setTimeout(whileIdle)); // once this is painted
@@ -629,14 +633,15 @@ function render({ model, el }) {
     b: () => talk.send("blind"), x: () => talk.send("export"), Escape: () => talk.send("clear"),
   }, say);
 
-  const later = () => queueMicrotask(answered); // after the other parts of the same message
-  model.on("change:done", later);
+  const listeners = { "change:done": () => queueMicrotask(answered) }; // after the other parts of the same message
+  for (const name of SHELL) listeners[`change:${name}`] = () => { changed = true; };
+  for (const [event, listener] of Object.entries(listeners)) model.on(event, listener);
   el.replaceChildren(root); // first: only here the list has a height to scroll in
   answered();
   return () => {
     alive = false;
     clearTimeout(timer);
-    model.off("change:done", later);
+    for (const [event, listener] of Object.entries(listeners)) model.off(event, listener);
   };
 }
 

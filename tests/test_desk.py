@@ -198,7 +198,7 @@ def test_the_shuffled_control_stands_beside_latent(desk):
 def test_the_control_stands_beside_latent_on_either_side(desk):
     desk.side("b", arm="latent", step="0")
     names = [answer["name"] for answer in screen.sample(desk)["answers"]]
-    assert names[:4] == ["latent @0", "latent_shuffled @0", "latent @final", "latent_shuffled"]
+    assert names[:4] == ["latent @0", "latent_shuffled @0", "latent @final", "latent_shuffled @final"]
 
 
 def test_the_control_names_the_question_whose_soft_tokens_it_got(desk):

@@ -64,6 +64,48 @@ def head(tab) -> str:
     return " ".join(tab.locator(".lb-head").inner_text().split())
 
 
+# The kernel sleeps, as it does while another cell runs.
+BUSY = "(code) => { window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({code}) }"
+UNANSWERED = "() => { const at = document.querySelector('.lab-browser').dataset; return at.asked !== at.done }"
+
+
+def seen(tab) -> str:
+    return tab.locator(".lab-browser").get_attribute("data-sample")
+
+
+def check_moves_wait_for_nobody(tab, tags):
+    """While the kernel is busy the next question is shown at once, and a tag falls on the one that was seen."""
+    before = seen(tab)
+    tab.evaluate(BUSY, "import time; time.sleep(4)")
+    for _ in range(3):
+        now = seen(tab)
+        tab.keyboard.press("j")
+        tab.wait_for_function("(was) => document.querySelector('.lab-browser').dataset.sample !== was", arg=now,
+                              timeout=1000)  # fmt: skip
+    tab.keyboard.press("s")
+    assert tab.evaluate(UNANSWERED)
+    third = seen(tab)
+    settle(tab)
+    assert seen(tab) == third and json.loads(tags.read_text())[third]["tags"] == ["success"]
+    press(tab, "s", "k", "k", "k")
+    assert seen(tab) == before
+
+
+def check_what_an_arm_saw(tab):
+    """The prefix comes when it is unfolded, and stays unfolded when a tag is given; the control leads to its donor."""
+    folded = tab.locator(".lb-answer details:has-text('few-shot prefix')").first
+    assert "shot?" not in folded.inner_text()
+    folded.locator("summary").click()
+    folded.locator("text=shot?").wait_for()
+    click(tab, ".lb-answer .marks button:has-text('odd')")
+    assert "shot?" in folded.inner_text()
+    click(tab, ".lb-answer .marks button:has-text('odd')")
+    donor = tab.locator(".lb-answer.control .donor").inner_text()
+    click(tab, ".lb-answer.control .donor")
+    assert tab.locator(".lb-question").inner_text() == donor
+    press(tab, "k")
+
+
 def test_the_notebook_in_jupyterlab(site, tmp_path):
     records = write_runs(site / "records")
     before = {path: path.read_bytes() for path in records.rglob("*.jsonl")}
@@ -75,16 +117,19 @@ def test_the_notebook_in_jupyterlab(site, tmp_path):
         assert "20 of 20" in head(tab) and "5 / 2" in head(tab) and "exploratory" not in head(tab)
         assert "p = .453" in head(tab)  # exact McNemar of 5 against 2
         picture(tab, tmp_path, "browser")
+        tab.locator(".lb-question").click()  # keys belong to the browser from here
+        check_moves_wait_for_nobody(tab, tags)
+        check_what_an_arm_saw(tab)
 
         click(tab, ".filter-broken")
         assert "2 of 20" in head(tab) and "exploratory" in head(tab)
         assert tab.locator(".lb-item").count() == 2
-        first = tab.locator(".lab-browser").get_attribute("data-sample")
+        first = seen(tab)
         press(tab, "j")  # the filter's button had the focus before; keys go on working
-        second = tab.locator(".lab-browser").get_attribute("data-sample")
+        second = seen(tab)
         assert first != second
         press(tab, "j", "k")
-        assert tab.locator(".lab-browser").get_attribute("data-sample") == first
+        assert seen(tab) == first
         assert tab.locator(".lb-text .diverges").count() >= 1 and tab.locator(".lb-text .answer").count() == 4
         press(tab, "Escape")
         assert "20 of 20" in head(tab)
@@ -107,7 +152,7 @@ def test_the_notebook_in_jupyterlab(site, tmp_path):
         tab.keyboard.type("box 3?")
         tab.wait_for_function("() => document.querySelectorAll('.lb-item').length === 1")
         press(tab, "Escape", "Escape")
-        key = tab.locator(".lab-browser").get_attribute("data-sample")
+        key = seen(tab)
         press(tab, "f", "n")
         tab.keyboard.type("forgets to double")
         press(tab, "Enter", "t")
@@ -164,7 +209,7 @@ def test_nothing_that_a_model_or_a_file_wrote_is_executed(site, tmp_path):
         shown = set()
 
         def look():
-            shown.add(tab.locator(".lab-browser").get_attribute("data-sample"))
+            shown.add(seen(tab))
 
         look()
         tab.locator(".lb-question").click()  # keys belong to the browser from here

@@ -91,11 +91,12 @@ class Desk:
 
     def find(self, key: str) -> None:
         """Go to a question; the filters are cleared where they keep it out. Raises LabError if it is not compared."""
-        if key not in self.comparison.ids:
+        ids = self.comparison.ids
+        if key not in ids:
             raise LabError(f"question {clean(key)} is not among those that both sides answered.")
-        places = [place for place, row in enumerate(self.order) if self.comparison.ids[row] == key]
-        if places:
-            self.go(places[0])
+        row = ids.index(key)
+        if self.mask[row]:
+            self.go(int(np.flatnonzero(self.order == row)[0]))
         else:
             self.clear(key)
 

@@ -145,9 +145,10 @@ def _named(desk: Desk, side: Side, record: dict, reference: Side) -> dict:
     text, extracted, correct = clean(answer.get("text")), clean(answer.get("extracted")), answer.get("correct")
     other = None if side == reference else clean(desk.answer(reference, key).get("text"))
     role = "b" if side == desk.b else "a" if side == desk.a else "control" if side.arm == SHUFFLED else ""
+    beside_a = (side.run, side.step) == (desk.a.run, desk.a.step)
     prefix, saw = fold_saw(clean(answer.get("saw")), clean(record.get("question")))
     return {
-        "name": desk.label(side, desk.b if side == desk.a else desk.a), "role": role, "there": bool(answer),
+        "name": desk.label(side, desk.b if beside_a else desk.a), "role": role, "there": bool(answer),
         "verdict": MARKS[correct if correct in (True, False) and correct is not None else UNKNOWN],
         "extracted": extracted, "tags": desk.tags.of_answer(key, desk.name(side)),
         "pieces": pieces(text, extracted, other), "scorers": _scorers(text, clean(record.get("gold")), correct),
