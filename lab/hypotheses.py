@@ -45,6 +45,11 @@ class Comparison:
     unit: str = "accuracy"
     detail: dict = field(default_factory=dict)
 
+    @property
+    def p(self) -> float:
+        """Two-sided, of no effect at all."""
+        return min(1.0, 2 * min(self.p_greater, 1 - self.p_greater))
+
 
 def _one_sided(p: float, effect: float) -> tuple[float, float]:
     """(p that it is greater, p that it is less) out of a two-sided p."""
