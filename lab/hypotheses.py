@@ -162,8 +162,9 @@ class Setting:
 
     def contrast(self, sides: Sequence[Sequence[Run]]) -> str:
         """`kl_weight=0.05 - kl_weight=0.0`: what differs."""
-        known = [name for name in self.fields if any(name in side[0].settings for side in sides)]
-        return " - ".join(", ".join(f"{name}={side[0].settings.get(name)}" for name in known) for side in sides)
+        one, other = (side[0].settings for side in sides)
+        differing = [name for name in self.fields if one.get(name) != other.get(name)]
+        return " - ".join(", ".join(f"{name}={of.get(name)}" for name in differing) for of in (one, other))
 
     def sides(self, evidence: Evidence) -> tuple[list[Run], list[Run]]:
         """The runs with and the runs without it, in the order of the seeds that both sides have."""
