@@ -7,7 +7,6 @@ time, with every pass that the arm needs: the latent arm pays for the source's p
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -26,7 +25,7 @@ from lab.wire import WIRES
 
 __all__ = [
     "TIMED_ARMS", "Cost", "check_kv", "decode", "kv_bytes_computed", "kv_bytes_measured", "question_costs",
-    "seconds_by_length", "sizes", "token_f1",
+    "seconds_by_length", "sizes",
 ]  # fmt: skip
 
 TIMED_ARMS = ("source", "target", "latent", "cascade")
@@ -237,10 +236,3 @@ def sizes(pair: Pair, layout: Layout, output: TranslatorOutput, context: dict[st
         "kv_bytes_latent": check_kv(pair.target, bridged_kv, bridged),
         **ratios,
     }
-
-
-def token_f1(answer: str, gold: str) -> float:
-    """F1 of the words of two answers (Rajpurkar et al. 2016, section 6.1); 1 or 0 for single numbers."""
-    given, wanted = Counter(answer.lower().split()), Counter(gold.lower().split())
-    shared = sum((given & wanted).values())
-    return 2 * shared / (sum(given.values()) + sum(wanted.values())) if shared else 0.0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lab.arms import Bridge, evaluate
 from lab.arms.text import DEFAULT_CASCADE
-from lab.benchmark import TIMED_ARMS, question_costs, seconds_by_length, sizes, token_f1
+from lab.benchmark import TIMED_ARMS, question_costs, seconds_by_length, sizes
 from lab.config import RunConfig
 from lab.errors import LabError
 from lab.models import Pair
@@ -59,7 +59,7 @@ def inference_rows(
                 "arms": {
                     arm: {
                         "em": answer["correct"],
-                        "f1": max(float(answer["correct"]), token_f1(answer["extracted"], record["gold"])),
+                        "f1": task.f1(answer["extracted"], record["gold"]),
                         "context_aware": answer["context_aware"],
                         "prompt_tokens": answer["prompt_tokens"],
                         "soft_tokens": answer["soft_tokens"],

@@ -33,6 +33,8 @@ def _objects(path: str | Path, reports: list[str]) -> Iterator[dict]:
     single = Path(path).is_file()
     for run in find_runs(path):
         reports += [f"{run.path}: {reason}" for reason in run.ignored]
+        if run.log.damage:
+            reports.append(f"{run.log_path}: {run.log.damage}: evaluations may be missing")
         files = {file.step: file for file in run.steps}
         logged = {} if single and files else run.log.evaluations
         for step in sorted(files.keys() | logged.keys(), key=_order):

@@ -16,7 +16,6 @@ from lab.benchmark import (
     question_costs,
     seconds_by_length,
     sizes,
-    token_f1,
 )
 from lab.config import RunConfig
 from lab.errors import LabError
@@ -26,7 +25,8 @@ from lab.inference import aggregate, costs_table, inference_rows, write_inferenc
 from lab.inputs import build_inputs
 from lab.layout import LAYOUTS, TEXT
 from lab.records import read_jsonl
-from lab.tasks import Question, question_id
+from lab.tasks import LimitedTask, Question, question_id
+from lab.tasks.minigsm import MiniGSM
 from lab.translators import build_translator
 
 TEXTS = ["Tom has 3 apples and buys 12 more. How many?", "How many pens?", "Ann reads 40 pages a day for 7 days."]
@@ -132,15 +132,8 @@ def test_compression_is_refused_where_the_target_reads_the_question(tiny_pair, b
     assert bare["kv_bytes_latent"] == per_token * bare["latent_tokens"]
 
 
-def test_f1_by_hand():
-    assert token_f1("18", "18") == 1 and token_f1("18", "19") == 0 and token_f1("", "1") == 0
-    assert token_f1("the red house", "red house") == pytest.approx(0.8)
-
-
 def test_rows_and_aggregate_agree(tiny_pair, bridge, tmp_path, monkeypatch):
     monkeypatch.setattr(AnswerCache, "_memory", {})
-    from lab.tasks.minigsm import MiniGSM
-
     task = MiniGSM()
     questions = task.test()[:5]
     rows = inference_rows(CONFIG, tiny_pair, task, bridge, questions, 2, progress=False)
@@ -154,3 +147,13 @@ def test_rows_and_aggregate_agree(tiny_pair, bridge, tmp_path, monkeypatch):
     samples, totals = write_inference(tmp_path, rows, summary)
     assert samples.name == "inference_per_sample.jsonl" and totals.name == "inference_aggregate.json"
     assert read_jsonl(samples) == rows
+
+
+def test_f1_is_the_tasks_own(tiny_pair, bridge, monkeypatch):
+    monkeypatch.setattr(AnswerCache, "_memory", {})
+    task = MiniGSM()
+    assert task.f1("18.0", "18") == 1 and task.f1("18", "19") == 0 and task.f1("[invalid]", "[invalid]") == 0
+    monkeypatch.setattr(MiniGSM, "f1", lambda self, extracted, gold: 0.25)
+    limited = LimitedTask(task, test_questions=2)
+    rows = inference_rows(CONFIG, tiny_pair, limited, bridge, limited.test(), 0, progress=False)
+    assert {answer["f1"] for row in rows for answer in row["arms"].values()} == {0.25}

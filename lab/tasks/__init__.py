@@ -100,6 +100,10 @@ class Task(ABC):
         """Whether an extracted answer equals the gold; ``[invalid]`` never does, not even ``[invalid]``."""
         return same_answer(extracted, gold)
 
+    def f1(self, extracted: str, gold: str) -> float:
+        """Agreement in words, 0 to 1; of a single number all or nothing."""
+        return float(self.correct(extracted, gold))
+
 
 class LimitedTask(Task):
     """The first so many questions of each split of another task (0: all of them); everything else is that task's."""
@@ -107,7 +111,7 @@ class LimitedTask(Task):
     def __init__(self, task: Task, train_questions: int = 0, dev_questions: int = 0, test_questions: int = 0) -> None:
         self.whole = task
         self.name, self.instruction, self.max_new_tokens = task.name, task.instruction, task.max_new_tokens
-        self.extract, self.correct = task.extract, task.correct
+        self.extract, self.correct, self.f1 = task.extract, task.correct, task.f1
         self.limits = {"train": train_questions, "dev": dev_questions, "test": test_questions}
 
     def __getattr__(self, name: str) -> object:
