@@ -197,9 +197,8 @@ def arm_rows(evidence: Evidence) -> list[dict]:
         versus = {}
         for place, groups in places.items() if LATENT in arms and arm != LATENT else ():
             found = compare_arms(runs, LATENT, arm, groups)
-            p = min(1.0, 2 * min(found.p_greater, 1 - found.p_greater))
-            versus[place] = {"effect": found.effect, "low": found.low, "high": found.high, "p": p}
-            p_values[f"{arm} {place}"] = p
+            versus[place] = {"effect": found.effect, "low": found.low, "high": found.high, "p": found.p}
+            p_values[f"{arm} {place}"] = found.p
         accuracy = proportion(every.values(runs, arm), every.clusters)
         texts = tuple(row["arms"].get(arm, {}).get("text", arm) for run in runs for row in run.records)
         same_as = seen.setdefault(texts, arm)
@@ -221,7 +220,7 @@ def scenario(evidence: Evidence, alpha: float = ALPHA) -> dict:
         source, target = (compare_arms(runs, "latent", arm) for arm in ("source", "target"))
     except NotRun as reason:
         return {"name": NOT_RUN, "sentence": f"{reason}.", "comparisons": []}
-    p = holm({c.label: 2 * min(_one_sided_pair(c)) for c in (source, target)})
+    p = holm({c.label: c.p for c in (source, target)})
     above_source, above_target = (c.effect > 0 and p[c.label] <= alpha for c in (source, target))
     below_source = source.effect < 0 and p[source.label] <= alpha
     name, sentence = (
@@ -231,10 +230,6 @@ def scenario(evidence: Evidence, alpha: float = ALPHA) -> dict:
         else ("undecided", "latent is neither above the target nor below the source, as far as these rows tell")
     )  # fmt: skip
     return {"name": name, "sentence": sentence, "comparisons": [vars(source), vars(target)]}
-
-
-def _one_sided_pair(comparison: Comparison) -> tuple[float, float]:
-    return comparison.p_greater, 1 - comparison.p_greater
 
 
 def judge_runs(paths: Sequence[str | Path], alpha: float = ALPHA) -> dict:

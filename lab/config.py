@@ -37,9 +37,16 @@ PAIRS = {  # name -> source and target
     "llama-mistral": (LLAMA, MISTRAL),
     "custom": ("", ""),
 }
+RANDOM = "random:"  # before a folder: its architecture with random weights
 NAMED_LAYERS = ("all", "last", "middle")
 NAMED_LAYERS_TEXT = f"{', '.join(NAMED_LAYERS)}, or a list of layer indices"
 NOT_SCIENTIFIC = ("name", "device", "eval_batch_size")  # they change where and how fast, not what
+
+
+def short_name(model: str) -> str:
+    """A model by the last two parts of its name: the same for a folder wherever the repository lies."""
+    prefix = RANDOM if model.startswith(RANDOM) else ""
+    return prefix + "/".join(Path(model.removeprefix(RANDOM)).parts[-2:])
 
 
 def _one_of(section: object, name: str, allowed: tuple[str, ...]) -> None:

@@ -11,13 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from lab.arms import RETRAINED, Bridge
-from lab.config import MINI, RunConfig
+from lab.config import MINI, RANDOM, RunConfig, short_name
 from lab.errors import LabError
 from lab.experiment import constant_config
-from lab.models import RANDOM, Pair, load_pair
+from lab.models import Pair, load_pair
 from lab.translators import load_translator
 
-__all__ = ["MAY_DIFFER", "check_equal_budget", "control_config", "load_bridge", "load_controls", "trained_folder"]
+__all__ = [
+    "MAY_DIFFER", "check_equal_budget", "check_source", "control_config", "load_bridge", "load_controls",
+    "trained_folder",
+]  # fmt: skip
 
 # What a control need not share with the run it is compared with: what it reads, where it ran, when it was looked at.
 MAY_DIFFER = {
@@ -73,6 +76,22 @@ def check_equal_budget(config: RunConfig, control: RunConfig, arm: str) -> None:
             )
 
 
+def check_source(config: RunConfig, control: RunConfig, arm: str) -> None:
+    """Raise LabError unless `control` was trained for the target of `config`, on the source that `arm` is named for."""
+    (source, target), (read, answers) = (map(short_name, run.pair.models) for run in (config, control))
+    named = {
+        "latent_constant": True,  # it reads nothing
+        "latent_random_source": read == RANDOM + source.removeprefix(RANDOM),
+        "latent_no_lore_source": read not in (source, target) and not read.startswith(RANDOM),
+        "latent_target_source": read == target,
+    }
+    if answers != target or not named[arm]:
+        raise LabError(
+            f"control {arm} was trained from {read} to {answers}, the translator from {source} to {target}; give the "
+            "folder of the control that the arm is named for."
+        )
+
+
 def load_bridge(folder: str | Path, pair: Pair, config: RunConfig | None = None) -> Bridge:
     """The trained translator in `folder`, on the source that it was trained with.
 
@@ -95,5 +114,6 @@ def load_controls(folders: dict[str, str], pair: Pair, config: RunConfig) -> dic
             raise LabError(f"arm {arm!r} is no retrained control; choose one of {', '.join(RETRAINED)}.")
         control = RunConfig.from_yaml(Path(folder) / "config.yaml")
         check_equal_budget(config, control, arm)
+        check_source(config, control, arm)
         bridges[arm] = load_bridge(folder, pair, control)
     return bridges

@@ -7,9 +7,7 @@ from collections.abc import Mapping
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from lab.figures import COLOURS, GRID, INK, MUTED, arm_label
-
-FONT = "Inter, Helvetica Neue, Helvetica, Arial, DejaVu Sans, sans-serif"
+from lab.figures import COLOURS, FONT, GRID, INK, MUTED, arm_label
 
 
 def styled(figure: go.Figure, title: str, width: int = 900, height: int = 380) -> go.Figure:

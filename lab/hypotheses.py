@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import norm
 
-from lab.config import LLAMA, MISTRAL, PAIRS
+from lab.config import LLAMA, MISTRAL, PAIRS, RANDOM, short_name
 from lab.evidence import ALL, Evidence, Run, rows_of
 from lab.records import RunDirectory
 from lab.stats import Z95, expected_best_of, mean_interval, paired_difference, score_p_below
@@ -45,6 +45,11 @@ class Comparison:
     seeds: int
     unit: str = "accuracy"
     detail: dict = field(default_factory=dict)
+
+    @property
+    def p(self) -> float:
+        """Two-sided, of no effect at all."""
+        return min(1.0, 2 * min(self.p_greater, 1 - self.p_greater))
 
 
 def _one_sided(p: float, effect: float) -> tuple[float, float]:
@@ -158,8 +163,9 @@ class Setting:
 
     def contrast(self, sides: Sequence[Sequence[Run]]) -> str:
         """`kl_weight=0.05 - kl_weight=0.0`: what differs."""
-        known = [name for name in self.fields if any(name in side[0].settings for side in sides)]
-        return " - ".join(", ".join(f"{name}={side[0].settings.get(name)}" for name in known) for side in sides)
+        one, other = (side[0].settings for side in sides)
+        differing = [name for name in self.fields if one.get(name) != other.get(name)]
+        return " - ".join(", ".join(f"{name}={of.get(name)}" for name in differing) for of in (one, other))
 
     def sides(self, evidence: Evidence) -> tuple[list[Run], list[Run]]:
         """The runs with and the runs without it, in the order of the seeds that both sides have."""
@@ -221,12 +227,12 @@ class Direction:
 
 
 _MODELS = ("pair", "source", "target", "source_layers")
-_WEAK_TO_STRONG = (PAIRS["mistral-llama"], ("mini/source", "mini/target"))
+_WEAK_TO_STRONG = (PAIRS["mistral-llama"], tuple(map(short_name, PAIRS["mini"])))
 
 
 def _models_of(run: Run) -> tuple:
     """(source, target), by the same names whether the pair was named or given as two folders."""
-    return tuple(name if name.startswith("random:") else "/".join(Path(name).parts[-2:]) for name in _given(run))
+    return tuple(map(short_name, _given(run)))
 
 
 def _given(run: Run) -> tuple[str, str]:
@@ -371,7 +377,7 @@ def cache_bytes_per_token(run: Run, bytes_per_value: int = 2) -> int | None:
     if target in (MISTRAL, LLAMA):
         return 32 * 2 * 8 * 128 * bytes_per_value  # both have these layers, heads and sizes
     try:
-        config = json.loads((Path(target.removeprefix("random:")) / "config.json").read_text(encoding="utf-8"))
+        config = json.loads((Path(target.removeprefix(RANDOM)) / "config.json").read_text(encoding="utf-8"))
         size = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
         heads = config.get("num_key_value_heads") or config["num_attention_heads"]
         return config["num_hidden_layers"] * 2 * heads * size * bytes_per_value

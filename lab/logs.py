@@ -7,7 +7,7 @@ known lines and never trusted to be complete. Bytes that are not UTF-8 become U+
 import ast
 import re
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 FINAL = "final"
@@ -33,6 +33,7 @@ class LogFacts:
     steps_planned: int | None = None
     stopped_at: int | None = None  # the step at which the run says that it stopped early
     soft_tokens: int | None = None  # really used: a configured -1 is resolved by the line that says the cap
+    damage: str | None = None  # what was wrong with the file itself
     experiments: dict = field(default_factory=dict)  # of a sweep's summary: name -> {"target", "latent"}
 
     @property
@@ -75,12 +76,17 @@ def _unpacked(raw: bytes) -> tuple[bytes, str | None]:
 
 def read_log(path: str | Path) -> LogFacts:
     """The facts of one train.log or summary.log (or .gz). Never fails on content; OSError where there is no file."""
-    return parse_log(log_text(path))
+    data, damage = read_tolerantly(Path(path))
+    return replace(parse_log(_text(data)), damage=damage)
 
 
 def log_text(path: str | Path) -> str:
     """A log as text with \\n line ends."""
     data, _ = read_tolerantly(Path(path))
+    return _text(data)
+
+
+def _text(data: bytes) -> str:
     return data.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
 
 

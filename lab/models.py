@@ -17,12 +17,11 @@ from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from lab.config import NAMED_LAYERS, NAMED_LAYERS_TEXT, PairConfig
+from lab.config import NAMED_LAYERS, NAMED_LAYERS_TEXT, RANDOM, PairConfig
 from lab.errors import LabError
 
 __all__ = ["FrozenModel", "Pair", "SourceStates", "layer_indices", "load_pair", "pad_batch", "positions"]
 
-RANDOM = "random:"
 KNOWN_TEXTS = 500_000  # texts whose tokens are remembered: some hundred megabytes at most
 HEADROOM = 1.1  # activations and loading buffers, beyond the weights
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from lab.arm_tables import printable
 from lab.errors import LabError
 from lab.legacy import RunFiles, StepRows, find_runs, read_step
 from lab.logs import FINAL
@@ -32,6 +33,8 @@ def _objects(path: str | Path, reports: list[str]) -> Iterator[dict]:
     single = Path(path).is_file()
     for run in find_runs(path):
         reports += [f"{run.path}: {reason}" for reason in run.ignored]
+        if run.log.damage:
+            reports.append(f"{run.log_path}: {run.log.damage}: evaluations may be missing")
         files = {file.step: file for file in run.steps}
         logged = {} if single and files else run.log.evaluations
         for step in sorted(files.keys() | logged.keys(), key=_order):
@@ -101,10 +104,8 @@ def summaries_text(objects: Sequence[Mapping]) -> str:
     for (run, status), entries in runs.items():
         lines = [head, *map(_line, entries)]
         widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-        # a name out of a file must not steer the terminal
-        title = "".join(letter if letter.isprintable() else "?" for letter in run)
         table = ["  ".join(word.rjust(width) for word, width in zip(line, widths, strict=True)) for line in lines]
-        blocks.append("\n".join([f"{title} ({status.replace('_', ' ')})", *(f"  {line}" for line in table)]))
+        blocks.append("\n".join([f"{printable(run)} ({status.replace('_', ' ')})", *(f"  {line}" for line in table)]))
     return "\n\n".join(blocks)
 
 
@@ -118,9 +119,8 @@ def _line(entry: Mapping) -> list[str]:
     def count(name: str) -> str:
         return "" if entry[name] is None else str(entry[name])
 
-    step = "".join(letter if letter.isprintable() else "?" for letter in str(entry["step"]))
     discordant = " / ".join(map(str, entry["discordant"])) if entry["discordant"] else ""
     return [
-        step, count("n"), *map(accuracy, COLUMNS.values()), count("bridged_invalid"),
+        printable(entry["step"]), count("n"), *map(accuracy, COLUMNS.values()), count("bridged_invalid"),
         format_p(entry["mcnemar_p_vs_target"]), discordant, count("unread"),
     ]  # fmt: skip

@@ -14,7 +14,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from lab.arms import BASELINES, RETRAINED, UNTRAINED, WIRED, Bridge, evaluate
-from lab.config import RunConfig
+from lab.config import RunConfig, short_name
 from lab.controls import control_config, load_bridge, load_controls
 from lab.counterfactual import choose_edits, edit_source, follow, follow_counts, two_world_questions
 from lab.errors import LabError
@@ -53,8 +53,8 @@ def from_folders(
         own = config.replace(name=f"seed_{config.training.seed + number}", seed=config.training.seed + number)
         if (Path(folder) / "config.yaml").is_file():
             trained = RunConfig.from_yaml(Path(folder) / "config.yaml")
-            if trained.pair.models != config.pair.models:
-                theirs, ours = (" and ".join(pair.models) for pair in (trained.pair, config.pair))
+            theirs, ours = (" and ".join(map(short_name, run.pair.models)) for run in (trained, config))
+            if theirs != ours:
                 raise LabError(f"{folder} was trained with {theirs}, not with {ours}; set pair, source and target.")
             own = trained.replace(
                 name=f"seed_{trained.training.seed}", device=config.pair.device,

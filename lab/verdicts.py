@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 MARKS = {SUPPORTED: "+", REFUTED: "-", INCONCLUSIVE: "?", NOT_RUN: "."}
 # Okabe and Ito; the symbol says it too, so that nothing hangs on colour alone
 LOOKS = {SUPPORTED: ("#009E73", "circle"), REFUTED: ("#D55E00", "x"), INCONCLUSIVE: ("#9AA0A6", "circle-open")}
-INK, GRID = "#22262B", "#E9EBEE"
-FONT = "Inter, Helvetica Neue, Helvetica, Arial, DejaVu Sans, sans-serif"
 
 
 def _rows(judged: Mapping) -> list[Mapping]:
@@ -112,6 +110,8 @@ def claims_text(judged: Mapping, width: int = 118) -> str:
 def claims_figure(judged: Mapping, title: str = "What the records say of each claim") -> go.Figure:
     """Effects in points with their 95 % intervals, one row per tested claim; every seed's own value as a small dot."""
     import plotly.graph_objects as go
+
+    from lab.figures import FONT, GRID, INK
 
     rows = [row for row in _rows(judged) if row.get("effect") is not None and row["unit"] == "accuracy"]
     figure = go.Figure()

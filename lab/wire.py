@@ -37,7 +37,7 @@ class Wire:
         size, most = soft.shape[-1], 2 ** (self.bits - 1) - 1
         group = self.group or size
         padded = torch.nn.functional.pad(soft.float(), (0, -size % group)).unflatten(-1, (-1, group))
-        # The scale is rounded as it is sent, and upward in effect: what would overflow is clamped.
+        # The scale is rounded as it is sent; what then lies beyond the largest integer is clamped.
         scale = (padded.abs().amax(dim=-1, keepdim=True) / most).to(torch.bfloat16).float().clamp_min(1e-30)
         whole = (padded / scale).round().clamp(-most, most)
         return (whole * scale).flatten(-2)[..., :size].to(soft.dtype)

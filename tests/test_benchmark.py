@@ -25,7 +25,8 @@ from lab.inference import aggregate, costs_table, inference_rows, write_inferenc
 from lab.inputs import build_inputs
 from lab.layout import LAYOUTS, TEXT
 from lab.records import read_jsonl
-from lab.tasks import Question, question_id
+from lab.tasks import LimitedTask, Question, question_id
+from lab.tasks.minigsm import MiniGSM
 from lab.translators import build_translator
 
 TEXTS = ["Tom has 3 apples and buys 12 more. How many?", "How many pens?", "Ann reads 40 pages a day for 7 days."]
@@ -133,8 +134,6 @@ def test_compression_is_refused_where_the_target_reads_the_question(tiny_pair, b
 
 def test_rows_and_aggregate_agree(tiny_pair, bridge, tmp_path, monkeypatch):
     monkeypatch.setattr(AnswerCache, "_memory", {})
-    from lab.tasks.minigsm import MiniGSM
-
     task = MiniGSM()
     questions = task.test()[:5]
     rows = inference_rows(CONFIG, tiny_pair, task, bridge, questions, 2, progress=False)
@@ -148,3 +147,12 @@ def test_rows_and_aggregate_agree(tiny_pair, bridge, tmp_path, monkeypatch):
     samples, totals = write_inference(tmp_path, rows, summary)
     assert samples.name == "inference_per_sample.jsonl" and totals.name == "inference_aggregate.json"
     assert read_jsonl(samples) == rows
+
+
+def test_f1_is_the_tasks_own(tiny_pair, bridge, monkeypatch):
+    monkeypatch.setattr(AnswerCache, "_memory", {})
+    task = MiniGSM()
+    monkeypatch.setattr(MiniGSM, "grades", lambda self, extracted, gold: {"f1": 0.25})
+    limited = LimitedTask(task, test_questions=2)
+    rows = inference_rows(CONFIG, tiny_pair, limited, bridge, limited.test(), 0, progress=False)
+    assert {answer["f1"] for row in rows for answer in row["arms"].values()} == {0.25}

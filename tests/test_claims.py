@@ -261,6 +261,7 @@ def test_collapse_is_judged_at_the_end_of_training(tmp_path):
     falls = seeds(tmp_path, "falls", looks=(0.3, 0.8, 0.36), count=4)
     row = row_of(judge_runs([*holds, *falls]), "fixes_prevent_collapse")
     assert row["verdict"] == "supported" and row["effect"] == pytest.approx(0.33)
+    assert row["comparisons"][0]["label"] == "last on dev: contrast_weight=0.05 - contrast_weight=0.0"
 
 
 def test_two_recipes_that_end_alike_show_no_collapse(tmp_path):

@@ -6,7 +6,7 @@ import torch
 from lab.arm_tables import arms_table, text_transfer_sentence
 from lab.arms import RETRAINED
 from lab.config import RunConfig
-from lab.controls import MAY_DIFFER, check_equal_budget, control_config, load_controls, trained_folder
+from lab.controls import MAY_DIFFER, check_equal_budget, check_source, control_config, load_controls, trained_folder
 from lab.errors import LabError
 from lab.evidence import read_evidence
 from lab.evidence_figures import arms_figure
@@ -36,6 +36,21 @@ def test_another_budget_is_refused(name):
     other = CONFIG.replace(**{name: "soft_plus_text" if name == "layout" else 2 * CONFIG.parameters()[name]})
     with pytest.raises(LabError, match=f"latent_random_source was trained with {name}="):
         check_equal_budget(CONFIG, other, "latent_random_source")
+
+
+@pytest.mark.parametrize("arm", RETRAINED)
+def test_a_control_is_the_one_that_its_arm_is_named_for(arm):
+    for other in RETRAINED:
+        control = control_config(CONFIG, other)
+        if other == arm or arm == "latent_constant":  # that one reads nothing, whatever its config names
+            check_source(CONFIG, control, arm)
+        else:
+            with pytest.raises(LabError, match=f"control {arm} was trained from"):
+                check_source(CONFIG, control, arm)
+    elsewhere = control_config(CONFIG, "latent_target_source").replace(source="/other/mini/target")
+    check_source(CONFIG, elsewhere, "latent_target_source")
+    with pytest.raises(LabError, match="to other/target"):
+        check_source(CONFIG, elsewhere.replace(target="other/target"), "latent_target_source")
 
 
 def test_an_unknown_control_and_an_empty_folder_are_refused(tmp_path):

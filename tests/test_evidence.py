@@ -61,6 +61,18 @@ def test_one_evaluation_is_not_two(tmp_path):
         read_evidence([first, second])
 
 
+def test_two_collapsed_translators_may_say_the_same(tmp_path):
+    def collapse(rows):
+        for row in rows:
+            right = row["gold"] == "101"
+            row["arms"]["latent"].update(text="#### 101", extracted="101", correct=right)
+
+    runs = [make_run(tmp_path, f"s{seed}", seed) for seed in (1, 2)]
+    for run in runs:
+        edit_records(run, collapse)
+    assert len(read_evidence(runs).main) == 2
+
+
 def test_two_runs_of_one_seed_are_refused(tmp_path):
     with pytest.raises(LabError, match="same config and seed"):
         read_evidence([make_run(tmp_path, "a"), make_run(tmp_path, "b")])

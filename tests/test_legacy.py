@@ -244,6 +244,16 @@ def test_a_log_that_windows_wrote_says_the_same(tmp_path, encoding):
     assert read_step(run.steps[0].path).records[0]["arms"]["latent"]["soft_tokens"] == 2048
 
 
+def test_a_torn_log_is_named(tmp_path):
+    write_jsonl(tmp_path / "eval_samples_step_250.jsonl", [wide()])
+    packed = gzip.compress((LOG + os.urandom(2000).hex()).encode())
+    (tmp_path / "train.log.gz").write_bytes(packed[:-200])
+    reports = []
+    found = summarize(tmp_path, reports)
+    assert found[0]["log"]["bridged_acc"] == 0.333
+    assert any("train.log.gz: the gzip archive ends too early" in text for text in reports)
+
+
 def test_a_torn_gzip_gives_what_it_holds(tmp_path):
     lines = [json.dumps(wide(index) | {"target_full": os.urandom(500).hex()}).encode() + b"\n" for index in range(40)]
     path = tmp_path / "eval_samples_step_250.jsonl.gz"
