@@ -1,10 +1,11 @@
 """Arms: the ways to get an answer, and their evaluation side by side on the same questions.
 
-source, target: each model alone, from text. latent: the target with soft tokens translated from the source's states.
-Baselines of text (`lab.arms.text`): token_budget, token_budget_question, cascade, same_bytes, text_hint. Controls of
-the soft tokens (`lab.arms.latent`): latent_shuffled, latent_zero, latent_noise, latent_mean. Controls trained at equal
-budget: latent_constant, latent_random_source, latent_no_lore_source, latent_target_source. All share instruction,
-shots, question text, limit and scorer, and `lab.checks` holds every evaluation to it.
+source, target: each model alone, from text (the source with the evidence that it alone may read). latent: the target
+with soft tokens translated from the source's states. Baselines of text (`lab.arms.text`): token_budget,
+token_budget_question, cascade, same_bytes, text_hint. Controls of the soft tokens (`lab.arms.latent`): latent_shuffled,
+latent_zero, latent_noise, latent_mean. Controls trained at equal budget: latent_constant, latent_random_source,
+latent_no_lore_source, latent_target_source. All share instruction, shots, question text, limit and scorer, and
+`lab.checks` holds every evaluation to it.
 """
 
 from __future__ import annotations
