@@ -530,7 +530,7 @@ function render({ model, el }) {
     list: questionList(say), question: questionText(), tags: tagging(say), answers: answerColumns(say),
     steps: stepTable(say), flips: flipTable(say), foot: foot(),
   };
-  const empty = h("div", { className: "lb-empty" }, "No question passes these filters.");
+  const empty = h("div", { className: "lb-empty", hidden: true }, "No question passes these filters.");
   const lower = h("div", { className: "lb-lower" }, parts.steps.element, parts.flips.element);
   const ofQuestion = [parts.question.element, parts.tags.element, parts.answers.element, lower];
   const main = h("div", { className: "lb-main" }, empty, ofQuestion);
