@@ -357,8 +357,8 @@ function answerHead({ name, verdict, there, extracted }) {
     extracted ? h("span", { className: "small" }, "extracted ", h("b", {}, extracted)) : null);
 }
 
-function tokenCounts({ prompt_tokens: prompt, soft_tokens: soft, new_tokens: made }) {
-  return small(`reads ${prompt ?? "?"} tokens of text, ${soft ?? "?"} soft; wrote ${made ?? "?"}`);
+function tokenCounts({ prompt_tokens: read, soft_tokens: translated, new_tokens: made }) {
+  return small(`reads ${read ?? "?"} tokens of text, ${translated ?? "?"} soft; wrote ${made ?? "?"}`);
 }
 
 // Whose source states a control was given.
