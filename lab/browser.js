@@ -357,8 +357,8 @@ function answerHead({ name, verdict, there, extracted }) {
     extracted ? h("span", { className: "small" }, "extracted ", h("b", {}, extracted)) : null);
 }
 
-function tokenCounts({ prompt_tokens: prompt, soft_tokens: soft, new_tokens: made }) {
-  return small(`reads ${prompt ?? "?"} tokens of text, ${soft ?? "?"} soft; wrote ${made ?? "?"}`);
+function tokenCounts({ prompt_tokens: read, soft_tokens: translated, new_tokens: made }) {
+  return small(`reads ${read ?? "?"} tokens of text, ${translated ?? "?"} soft; wrote ${made ?? "?"}`);
 }
 
 // Whose source states a control was given.
@@ -530,7 +530,7 @@ function render({ model, el }) {
     list: questionList(say), question: questionText(), tags: tagging(say), answers: answerColumns(say),
     steps: stepTable(say), flips: flipTable(say), foot: foot(),
   };
-  const empty = h("div", { className: "lb-empty" }, "No question passes these filters.");
+  const empty = h("div", { className: "lb-empty", hidden: true }, "No question passes these filters.");
   const lower = h("div", { className: "lb-lower" }, parts.steps.element, parts.flips.element);
   const ofQuestion = [parts.question.element, parts.tags.element, parts.answers.element, lower];
   const main = h("div", { className: "lb-main" }, empty, ofQuestion);

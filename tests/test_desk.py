@@ -94,6 +94,18 @@ def test_what_is_not_compared_is_named():
     assert left["not scored"] == [rows[3]["id"]] and left["twice in a"] == [rows[0]["id"]]
 
 
+def test_the_page_names_what_is_not_compared_by_id_and_beginning(tmp_path):
+    rows = step_records("final")
+    write_jsonl(tmp_path / "eval_samples_step_1.jsonl", rows[1:])
+    write_jsonl(tmp_path / "eval_samples_step_2.jsonl", [*rows[:-1], rows[3]])
+    desk = Desk(Library(tmp_path))
+    desk.side("b", arm="latent", step="1")
+    only_a, only_b, twice = screen.controls(desk)["notices"][:3]
+    assert only_a.startswith("1 only in the file of latent @2: " + rows[0]["id"]) and "Ana has 0 pens" in only_a
+    assert only_b.startswith("1 only in the file of latent @1: " + rows[-1]["id"]) and "Ana has 19 pens" in only_b
+    assert "more than once in the file of latent @2" in twice and rows[3]["id"] in twice
+
+
 # ---- choosing
 
 
@@ -340,6 +352,12 @@ def test_an_export_takes_the_tagged_or_chooses_by_itself(desk):
     assert len(desk.samples()) == 12
     desk.toggle_tag("failure")
     assert [(sample.kind, sample.record["id"]) for sample in desk.samples()] == [("failure", desk.key)]
+
+
+def test_an_export_of_two_steps_says_which_answer_is_of_which(desk):
+    desk.side("b", arm="latent", step="0")
+    names = list(desk.samples()[0].answers)
+    assert names == ["latent @0", "source @final", "target @final", "latent @final", "latent_shuffled @final"]
 
 
 @pytest.mark.skipif(not LEGACY.is_dir(), reason="the archived runs are not here")

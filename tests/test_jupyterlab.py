@@ -106,6 +106,28 @@ def check_what_an_arm_saw(tab):
     press(tab, "k")
 
 
+BOTH_AT_ANOTHER = """(was) => {
+  const [one, other] = [...document.querySelectorAll('.lab-browser')].map((view) => view.dataset.sample);
+  return one === other && one !== was;
+}"""
+
+
+def check_two_views(tab):
+    """A second view of the same output shows the same question, whichever of the two is used."""
+    tab.evaluate("""() => {
+      const notebook = window.jupyterapp.shell.currentWidget.content;
+      notebook.activeCellIndex = notebook.widgets.findIndex((cell) => cell.node.querySelector('.lab-browser'));
+      return window.jupyterapp.commands.execute('notebook:create-output-view');
+    }""")
+    views = tab.locator(".lab-browser")
+    tab.wait_for_function("() => document.querySelectorAll('.lab-browser[data-sample]').length === 2")
+    for number in (0, 1, 0):
+        was = views.nth(number).get_attribute("data-sample")
+        views.nth(number).locator(".lb-about").click()
+        tab.keyboard.press("j")
+        tab.wait_for_function(BOTH_AT_ANOTHER, arg=was)
+
+
 def test_the_notebook_in_jupyterlab(site, tmp_path):
     records = write_runs(site / "records")
     before = {path: path.read_bytes() for path in records.rglob("*.jsonl")}
@@ -174,6 +196,7 @@ def test_the_notebook_in_jupyterlab(site, tmp_path):
             assert "forgets to double" in (site / "runs" / "browse" / name).read_text("utf-8")
         # j and k were the browser's, not JupyterLab's: the notebook has its cells, the same one is selected
         assert tab.locator(".jp-Notebook .jp-Cell").count() == len(json.loads((site / NOTEBOOK).read_text())["cells"])
+        check_two_views(tab)
         assert failures == []
     assert {path: path.read_bytes() for path in records.rglob("*.jsonl")} == before
 

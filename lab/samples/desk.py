@@ -339,8 +339,8 @@ class Desk:
         record = self.comparison.a.records[self.comparison.rows_a[row]]
         key, other = record["id"], self.comparison.b
         label_a, label_b = self.labels
-        answers = {label_a if arm == self.a.arm else arm: record["arms"][arm] for arm in self.comparison.a.arms
-                   if arm in record["arms"]}  # fmt: skip
+        own = {arm: self.label(Side(self.a.run, self.a.step, arm), self.b) for arm in self.comparison.a.arms}
+        answers = {label: record["arms"][arm] for arm, label in own.items() if arm in record["arms"]}
         if label_b not in answers:
             answers = {label_b: other.answer(other.verdicts.place[key], self.b.arm)} | answers
         reference = label_a if self.reference(key) == self.a else label_b

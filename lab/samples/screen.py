@@ -93,12 +93,28 @@ def _about(name: str, desk: Desk) -> str:
 def notices(desk: Desk) -> list[str]:
     """What is not compared, and what could not be read, by name."""
     found = []
+    label_a, label_b = desk.labels
+    told = {
+        "only in a": f"only in the file of {label_a}", "only in b": f"only in the file of {label_b}",
+        "not scored": "without a scored answer on both sides",
+        "twice in a": f"more than once in the file of {label_a} (the first counts)",
+        "twice in b": f"more than once in the file of {label_b} (the first counts)",
+    }  # fmt: skip
     for reason, keys in desk.comparison.left_out().items():
         more = f" and {len(keys) - NAMED} more" if len(keys) > NAMED else ""
-        found.append(f"{len(keys)} {reason}: {', '.join(keys[:NAMED])}{more}")
+        names = ", ".join(_question_name(desk, key) for key in keys[:NAMED])
+        found.append(f"{len(keys)} {told[reason]}: {names}{more}")
     for side in dict.fromkeys((desk.a, desk.b)):
         found += desk.sheet_of(side).report
     return list(dict.fromkeys(found))
+
+
+def _question_name(desk: Desk, key: str) -> str:
+    """Its id and how it begins: a question that is not compared cannot be looked at here."""
+    for sheet in (desk.comparison.a, desk.comparison.b):
+        if (row := sheet.verdicts.place.get(key)) is not None:
+            return f"{key} “{clean(sheet.records[row].get('question'))[:50]}…”"
+    return key
 
 
 def listing(desk: Desk) -> dict:
