@@ -155,6 +155,10 @@ class TaskConfig(_Section):
         _one_of(self, "task", TASKS)
         _one_of(self, "evidence", ("source", "both"))
         _at_least(self, 0, "shots", "train_questions", "dev_questions", "test_questions")
+        if self.data and self.task == "minigsm":
+            raise LabError(f"data={self.data!r} is not read by task='minigsm'; choose task=gsm8k or hotpotqa for it.")
+        if self.evidence != "source" and self.task != "hotpotqa":
+            raise LabError(f"evidence={self.evidence!r} changes nothing for task={self.task!r}, only for hotpotqa.")
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ NEEDS = {  # what has to stand in a config so that the field may be changed
     "token_alignment_weight": {"token_alignment_weight": 0.2, "teacher": "answer"},
     "flow_weight": {"flow_weight": 0.2, "teacher": "answer", "translator": "dit"},
     "duplicate_question": {"token_alignment_weight": 0.1, "teacher": "prompt", "injection": "adapter"},
-    "geometry_weight": {"soft_tokens": 0},
+    "geometry_weight": {"soft_tokens": 0}, "data": {"task": "gsm8k"}, "evidence": {"task": "hotpotqa"},
 }  # fmt: skip
 
 
@@ -124,6 +124,8 @@ def test_a_missing_file_is_told():
         ({"source_layers": 3}, "all, last"),
         ({"task": "trivia"}, "minigsm, gsm8k"),
         ({"shots": -1}, "at least 0"),
+        ({"data": "folder"}, "not read by task='minigsm'"),
+        ({"evidence": "both"}, "only for hotpotqa"),
         ({"test_questions": True}, "whole number"),
         ({"soft_tokens": -1}, "at least 0"),
         ({"soft_tokens": 8.0}, "whole number"),
@@ -166,7 +168,7 @@ def test_a_missing_file_is_told():
         ({"name": "../x"}, "folder name"),
         ({"name": ""}, "folder name"),
         ({"seed": "1"}, "whole number"),
-        ({"data": 3}, "a text"),
+        ({"task": "gsm8k", "data": 3}, "a text"),
     ],
 )
 def test_every_mistake_is_told_at_construction(flat, message):

@@ -39,7 +39,7 @@ def answer_end(text: str) -> int | None:
 
 
 def final_answer(text: str) -> str:
-    """The number after the first ``####`` before the next ``Q:``, as plain digits, or ``[invalid]``.
+    """The first number that follows a ``####`` before the next ``Q:``, as plain digits, or ``[invalid]``.
 
     >>> final_answer("3 + 15 = 18\\n#### $1,018.")
     '1018'
