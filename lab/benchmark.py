@@ -15,7 +15,7 @@ import torch
 from lab.arms import Bridge, count_tokens
 from lab.arms.text import CASCADE_PROMPTS, with_evidence
 from lab.errors import LabError
-from lab.generation import Generation, answer_end, cut_generation, end_tokens_of
+from lab.generation import AnswerEnd, Generation, answer_end, cut_generation, end_tokens_of
 from lab.inputs import TargetInputs, build_inputs
 from lab.layout import TEXT, Layout
 from lab.models import FrozenModel, Pair
@@ -93,14 +93,14 @@ def _synchronize(device: torch.device) -> None:
 
 @torch.no_grad()
 def decode(
-    model: FrozenModel, inputs: TargetInputs, max_new_tokens: int, forced: bool = False
+    model: FrozenModel, inputs: TargetInputs, max_new_tokens: int, forced: bool = False, ends: AnswerEnd = answer_end
 ) -> tuple[Generation, list[float], int]:
     """Greedy decoding of one row, token by token: (answer, moment of each token, bytes of the cache at its end).
 
     Moments are `time.perf_counter` values with the device idle. The answer is `generate`'s; `forced` goes on to
     `max_new_tokens`, for the time as a function of length.
     """
-    ends = end_tokens_of(model)
+    end_tokens = end_tokens_of(model)
     embeds = inputs.embeds.to(next(model.model.parameters()).dtype)
     mask, place, cache = inputs.attention_mask, inputs.position_ids, None
     ids, moments = [], []
@@ -112,18 +112,20 @@ def decode(
         ids.append(token.item())  # waits for the device
         moments.append(time.perf_counter())
         cache = out.past_key_values
-        done = ids[-1] in ends
+        done = ids[-1] in end_tokens
         if not done and len(ids) % CHECK_EVERY == 0:
-            done = answer_end(model.tokenizer.decode(ids, clean_up_tokenization_spaces=False)) is not None
+            done = ends(model.tokenizer.decode(ids, clean_up_tokenization_spaces=False)) is not None
         if done and not forced:
             break
         embeds, place = model.embed(token), place[:, -1:] + 1
         mask = torch.cat([mask, mask.new_ones(1, 1)], dim=1)
-    return cut_generation(model.tokenizer, ids, ends), moments, cache_bytes(cache)
+    return cut_generation(model.tokenizer, ids, end_tokens, ends), moments, cache_bytes(cache)
 
 
-def _cost(model: FrozenModel, inputs: TargetInputs, began: float, source_seconds: float, limit: int) -> tuple:
-    generation, moments, kv = decode(model, inputs, limit)
+def _cost(
+    model: FrozenModel, inputs: TargetInputs, began: float, source_seconds: float, limit: int, ends: AnswerEnd
+) -> tuple[Generation, Cost]:
+    generation, moments, kv = decode(model, inputs, limit, ends=ends)
     # The cache holds the prompt and every token but the last, which was never read again.
     tokens = int(inputs.attention_mask.sum()) + len(moments) - 1
     check_kv(model, kv, tokens)
@@ -136,9 +138,9 @@ def _cost(model: FrozenModel, inputs: TargetInputs, began: float, source_seconds
 
 def question_costs(
     pair: Pair, bridge: Bridge, layout: Layout, question: Question, max_new_tokens: int, cascade_prompt: str,
-    shared: dict[str, str] | None = None,
+    shared: dict[str, str] | None = None, ends: AnswerEnd = answer_end,
 ) -> dict[str, dict]:  # fmt: skip
-    """The costs of each of `TIMED_ARMS` for one question, alone: arm -> fields of `Cost`."""
+    """The costs of each of `TIMED_ARMS` for one question, alone: arm -> fields of `Cost`. `ends`: see `generate`."""
     context = {"instruction": "", "shots": "", **(shared or {}), "question": question.question}
     alone, device = with_evidence(context, question), pair.target.device
     found = {}
@@ -151,11 +153,11 @@ def question_costs(
 
     began = begin()
     said, found["source"] = _cost(
-        pair.source, build_inputs(pair.source, TEXT, None, [alone]), began, 0.0, max_new_tokens
+        pair.source, build_inputs(pair.source, TEXT, None, [alone]), began, 0.0, max_new_tokens, ends
     )
     began = begin()
     _, found["target"] = _cost(
-        pair.target, build_inputs(pair.target, TEXT, None, [context]), began, 0.0, max_new_tokens
+        pair.target, build_inputs(pair.target, TEXT, None, [context]), began, 0.0, max_new_tokens, ends
     )
     began = begin()
     output = bridge.write([question])
@@ -167,6 +169,7 @@ def question_costs(
         began,
         source_seconds,
         max_new_tokens,
+        ends,
     )
     # The source's answer was timed above; the cascade pays for it before its own first token.
     before, after = (
@@ -176,7 +179,7 @@ def question_costs(
     waited = found["source"].seconds
     began = begin() - waited
     inputs = build_inputs(pair.target, TEXT, None, [handed])
-    _, cost = _cost(pair.target, inputs, began, waited, max_new_tokens)
+    _, cost = _cost(pair.target, inputs, began, waited, max_new_tokens, ends)
     peaks = [peak for peak in (found["source"].peak_bytes, cost.peak_bytes) if peak is not None]
     found["cascade"] = replace(cost, peak_bytes=max(peaks, default=None))  # the source's answer is part of it
     return {arm: asdict(cost) for arm, cost in found.items()}

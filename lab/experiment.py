@@ -9,6 +9,7 @@ from torch import nn
 from lab.arms import evaluate
 from lab.checks import check_not_test, check_splits
 from lab.config import RunConfig
+from lab.errors import LabError
 from lab.generation import generate
 from lab.losses import check_gradients
 from lab.models import Pair, load_pair
@@ -87,13 +88,16 @@ def constant_config(chosen: RunConfig) -> RunConfig:
     """`chosen` with a constant prompt in the translator's place: same steps, batches, layout, losses, and soft tokens.
 
     What has no meaning without a source goes: the flow, geometry, and a number of soft tokens that follows the source's
-    (the most there may be stands for it).
+    (the most there may be stands for it). Raises LabError if no loss is left.
     """
     most = chosen.translator.soft_tokens or chosen.translator.soft_tokens_cap
     without = {"translator": "constant", "soft_tokens": most, "flow_weight": 0.0, "geometry_weight": 0.0}
     if not chosen.losses.token_alignment_weight:
         without |= {"teacher": "none", "duplicate_question": False}
-    return chosen.replace(**without)
+    try:
+        return chosen.replace(**without)
+    except LabError as error:
+        raise LabError(f"the control, a constant prompt, cannot be trained so; set control=false ({error})") from None
 
 
 def train_constant(experiment: Experiment) -> TrainResult:

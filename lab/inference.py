@@ -14,9 +14,10 @@ from lab.benchmark import TIMED_ARMS, question_costs, seconds_by_length, sizes
 from lab.config import RunConfig
 from lab.errors import LabError
 from lab.models import Pair
+from lab.objective import surroundings
 from lab.records import write_jsonl, write_text
 from lab.stats import paired_difference, proportion
-from lab.tasks import Question, Task, shots_text
+from lab.tasks import Question, Task
 from lab.wire import WIRES
 
 if TYPE_CHECKING:
@@ -38,18 +39,17 @@ def inference_rows(
     come from `evaluate`, so the accuracy beside a cost is the one that every table shows.
     """
     layout = config.layout.at()
-    exemplars = task.exemplars(config.task.shots) if config.task.shots else []
-    shared = {"instruction": task.instruction, "shots": shots_text(exemplars)}
+    shared = surroundings(task, config.task.shots)
     records = evaluate(config, pair, task, questions, bridge.translator, arms=ARMS, progress=progress,
                        cascade_prompt=cascade_prompt)  # fmt: skip
     limit = config.evaluation.max_new_tokens
     for question in questions[: WARM_UP if timed else 0]:
-        question_costs(pair, bridge, layout, question, limit, cascade_prompt, shared)
+        question_costs(pair, bridge, layout, question, limit, cascade_prompt, shared, task.answer_end)
     rows = []
     for number, (question, record) in enumerate(zip(questions, records, strict=True)):
         costs = {}
         if number < timed:
-            costs = question_costs(pair, bridge, layout, question, limit, cascade_prompt, shared)
+            costs = question_costs(pair, bridge, layout, question, limit, cascade_prompt, shared, task.answer_end)
         rows.append(
             {
                 "id": question.id,

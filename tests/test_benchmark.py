@@ -74,6 +74,8 @@ def test_the_clocked_loop_answers_as_generation_does(tiny_pair, bridge, limit):
         answer, moments, kv = decode(tiny_pair.target, inputs, limit)
         assert answer == generate(tiny_pair.target, inputs, limit)[0]
         assert len(moments) <= limit and moments == sorted(moments)
+        three = decode(tiny_pair.target, inputs, limit, ends=lambda text: 3 if len(text) > 3 else None)[0]
+        assert three.text == answer.text[:3]
         assert check_kv(tiny_pair.target, kv, inputs.prompt_lengths[0] + len(moments) - 1)
 
 

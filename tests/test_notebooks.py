@@ -48,7 +48,14 @@ def test_a_job_leaves_a_complete_run(job, extra, tmp_path):
     assert again.returncode == 1 and "t" in again.stderr.splitlines()[-1]  # a run is never overwritten
 
 
-def test_a_bad_value_ends_in_one_line_and_leaves_nothing(tmp_path):
-    done = run(*arguments("base", tmp_path, name="bad", heads=5))
-    assert done.returncode == 1 and "heads=5 does not divide width=256" in done.stderr.splitlines()[-1]
+FLOW_ALONE = {"translator": "dit", "flow_weight": 1, "teacher": "prompt", "answer_nll_weight": 0}
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [({"heads": 5}, "heads=5 does not divide width=256"), (FLOW_ALONE, "the control, a constant prompt, cannot be")],
+)
+def test_a_bad_value_ends_in_one_line_and_leaves_nothing(bad, message, tmp_path):
+    done = run(*arguments("base", tmp_path, name="bad", **bad))
+    assert done.returncode == 1 and message in done.stderr.splitlines()[-1]
     assert not list(tmp_path.rglob("*"))
