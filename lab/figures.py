@@ -13,7 +13,7 @@ from lab.records import write_text
 from lab.summary import LATENT, ORACLE, ordered_arms
 
 # Okabe and Ito's palette: told apart under every common colour blindness. Controls stay grey, they are the ground.
-INK, MUTED, GRID, LATENT_COLOUR = "#22262B", "#9AA0A6", "#E9EBEE", "#D55E00"
+INK, FAINT_INK, MUTED, GRID, LATENT_COLOUR = "#22262B", "#6B7178", "#9AA0A6", "#E9EBEE", "#D55E00"
 COLOURS = {"source": "#56B4E9", "target": "#0072B2", ORACLE: INK, LATENT: LATENT_COLOUR}
 OTHER_COLOURS = ("#009E73", "#CC79A7", "#E69F00")
 ARM_LABELS = {
@@ -69,6 +69,11 @@ def _style(figure: go.Figure, width: int, height: int) -> go.Figure:
     return figure
 
 
+def _title(text: str, **place) -> dict:
+    bold = f"<b>{html.escape(text)}</b>"
+    return {"text": bold, "x": 0, "xref": "container", "pad": {"l": 22}, "font": {"size": 18}} | place
+
+
 def accuracy_figure(summary: Mapping, title: str = "Accuracy of every arm") -> go.Figure:
     """Arms as rows, groups of questions as panels; dots are accuracies, bars 95 % Wilson intervals, in per cent.
 
@@ -77,123 +82,105 @@ def accuracy_figure(summary: Mapping, title: str = "Accuracy of every arm") -> g
     if not summary.get("arms"):
         raise LabError("accuracy_figure: the summary holds no arm; give what `summarise` returns.")
     arms, panels = ordered_arms(summary["arms"]), panels_of(summary)
-    others = [arm for arm in arms if arm not in COLOURS and not is_control(arm)]
-    colours = COLOURS | {arm: OTHER_COLOURS[i % len(OTHER_COLOURS)] for i, arm in enumerate(others)}
-    rows = {arm: len(arms) - 1 - i for i, arm in enumerate(arms)}  # the first arm on top
-    heads = []
-    for group, name in panels.items():
-        questions = cell_of(summary, arms[0], group)["n"]
-        title_lines = name.replace(", ", ",<br>")  # five panels are narrow
-        heads.append(f"<b>{title_lines}</b><br><span style='color:#6B7178'>n = {questions:,}</span>")
+    heads = [_panel_head(name, cell_of(summary, arms[0], group)["n"]) for group, name in panels.items()]
     figure = make_subplots(1, len(panels), shared_yaxes=True, horizontal_spacing=0.022, subplot_titles=heads)
     figure.update_annotations(font_size=13, yshift=4)
+    colours, rows = _colours_of(arms), range(len(arms))[::-1]  # the first arm on top
     for column, group in enumerate(panels, start=1):
-        for arm in arms:
-            cell, colour = cell_of(summary, arm, group), MUTED if is_control(arm) else colours[arm]
-            accuracy, (low, high) = 100 * cell["accuracy"], (100 * end for end in cell["ci95"])
-            big = arm == LATENT
-            value = f"<b>{accuracy:.1f}</b>" if big else f"{accuracy:.1f}"
-            figure.add_trace(
-                go.Scatter(
-                    x=[accuracy],
-                    y=[rows[arm]],
-                    mode="markers+text",
-                    text=[value],
-                    name=arm_label(arm),
-                    # a label must not be cut at the panel's edge
-                    textposition="top right" if accuracy < 8 else "top left" if accuracy > 92 else "top center",
-                    textfont={"size": 12, "color": "#5F656B" if is_control(arm) else INK},
-                    cliponaxis=False,
-                    # small dots and capped bars: a narrow interval must not vanish behind its dot
-                    marker={
-                        "size": 8 if big else 7,
-                        "color": "white" if arm == ORACLE else colour,
-                        "symbol": "diamond" if arm == ORACLE else "circle",
-                        "line": {"width": 1.5 if arm == ORACLE else 0, "color": colour},
-                    },
-                    error_x={
-                        "type": "data",
-                        "symmetric": False,
-                        "array": [max(high - accuracy, 0)],
-                        "arrayminus": [max(accuracy - low, 0)],
-                        "color": colour,
-                        "thickness": 2.5 if big else 1.8,
-                        "width": 6 if big else 4,
-                    },
-                    hovertemplate=f"<b>{html.escape(arm_label(arm))}</b><br>{accuracy:.1f} % [{low:.1f}, {high:.1f}]"
-                    f"<br>n = {cell['n']:,}<extra></extra>",
-                ),
-                row=1,
-                col=column,
-            )
-    if LATENT in rows:
-        figure.add_shape(
-            type="rect",
-            xref="paper",
-            yref="y",
-            x0=0,
-            x1=1,
-            y0=rows[LATENT] - 0.5,
-            y1=rows[LATENT] + 0.5,
-            fillcolor=LATENT_COLOUR,
-            opacity=0.07,
-            line_width=0,
-            layer="below",
-        )
-    labels = {arm: html.escape(arm_label(arm)) for arm in arms}
-    labels |= {arm: f"<span style='color:#6B7178'>{labels[arm]}</span>" for arm in arms if is_control(arm)}
-    if LATENT in labels:
-        labels[LATENT] = f"<b><span style='color:{LATENT_COLOUR}'>{labels[LATENT]}</span></b>"
+        for arm, row in zip(arms, rows, strict=True):
+            figure.add_trace(_dot(arm, cell_of(summary, arm, group), row, colours[arm]), row=1, col=column)
+    if LATENT in arms:
+        _highlight(figure, rows[arms.index(LATENT)])
+    quiet = {"showgrid": True, "gridcolor": GRID, "zeroline": False}
     figure.update_yaxes(
-        tickvals=[rows[arm] for arm in arms],
-        ticktext=[labels[arm] for arm in arms],
-        showgrid=True,
-        gridcolor=GRID,
-        zeroline=False,
-        range=[-0.6, len(arms) - 0.4],
-        ticklabelstandoff=10,
-    )
-    figure.update_xaxes(
-        range=[-4, 104],
-        tickvals=[0, 50, 100],
-        showgrid=True,
-        gridcolor=GRID,
-        zeroline=False,
-        ticks="",
-        tickfont={"size": 12, "color": "#6B7178"},
-    )
+        tickvals=list(rows), ticktext=[_row_label(arm) for arm in arms], range=[-0.6, len(arms) - 0.4],
+        ticklabelstandoff=10, **quiet,
+    )  # fmt: skip
+    small = {"size": 12, "color": FAINT_INK}
+    figure.update_xaxes(range=[-4, 104], tickvals=[0, 50, 100], ticks="", tickfont=small, **quiet)
     width = 190 + 142 * max(len(panels), 3)  # five panels fit into a notebook beside JupyterLab's file browser
     _style(figure, width, 174 + 44 * len(arms))
-    figure.update_layout(
-        margin={"l": 166, "r": 24, "t": 112, "b": 62},
-        title={
-            "text": f"<b>{html.escape(title)}</b>",
-            "x": 0,
-            "xref": "container",
-            "xanchor": "left",
-            "pad": {"l": 22},
-            "y": 0.965,
-            "yref": "container",
-            "yanchor": "top",
-            "font": {"size": 18},
-        },
-    )
+    place = {"xanchor": "left", "y": 0.965, "yref": "container", "yanchor": "top"}
+    figure.update_layout(margin={"l": 166, "r": 24, "t": 112, "b": 62}, title=_title(title, **place))
     figure.add_annotation(
-        text="Right answers, per cent, with 95 % Wilson intervals",
-        xref="paper",
-        yref="paper",
-        x=0.5,
-        y=0,
-        yshift=-46,
-        showarrow=False,
-        font={"size": 12, "color": "#6B7178"},
-    )
+        text="Right answers, per cent, with 95 % Wilson intervals", xref="paper", yref="paper", x=0.5, y=0, yshift=-46,
+        showarrow=False, font=small,
+    )  # fmt: skip
     return figure
+
+
+def _panel_head(name: str, n: int) -> str:
+    lines = name.replace(", ", ",<br>")  # five panels are narrow
+    return f"<b>{lines}</b><br><span style='color:{FAINT_INK}'>n = {n:,}</span>"
+
+
+def _colours_of(arms: Sequence[str]) -> dict[str, str]:
+    others = [arm for arm in arms if arm not in COLOURS and not is_control(arm)]
+    own = {arm: OTHER_COLOURS[place % len(OTHER_COLOURS)] for place, arm in enumerate(others)}
+    return {arm: MUTED if is_control(arm) else (COLOURS | own)[arm] for arm in arms}
+
+
+def _row_label(arm: str) -> str:
+    label = html.escape(arm_label(arm))
+    if arm == LATENT:
+        return f"<b><span style='color:{LATENT_COLOUR}'>{label}</span></b>"
+    return f"<span style='color:{FAINT_INK}'>{label}</span>" if is_control(arm) else label
+
+
+def _dot(arm: str, cell: Mapping, row: int, colour: str) -> go.Scatter:
+    """One accuracy with its interval and its value. Small dots, capped bars: no interval vanishes behind its dot."""
+    accuracy, (low, high) = 100 * cell["accuracy"], (100 * end for end in cell["ci95"])
+    big, open_dot = arm == LATENT, arm == ORACLE
+    return go.Scatter(
+        x=[accuracy],
+        y=[row],
+        mode="markers+text",
+        text=[f"<b>{accuracy:.1f}</b>" if big else f"{accuracy:.1f}"],
+        name=arm_label(arm),
+        # a label must not be cut at the panel's edge
+        textposition="top right" if accuracy < 8 else "top left" if accuracy > 92 else "top center",
+        textfont={"size": 12, "color": "#5F656B" if is_control(arm) else INK},
+        cliponaxis=False,
+        marker={
+            "size": 8 if big else 7,
+            "color": "white" if open_dot else colour,
+            "symbol": "diamond" if open_dot else "circle",
+            "line": {"width": 1.5 if open_dot else 0, "color": colour},
+        },
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [max(high - accuracy, 0)],
+            "arrayminus": [max(accuracy - low, 0)],
+            "color": colour,
+            "thickness": 2.5 if big else 1.8,
+            "width": 6 if big else 4,
+        },
+        hovertemplate=f"<b>{html.escape(arm_label(arm))}</b><br>{accuracy:.1f} % [{low:.1f}, {high:.1f}]"
+        f"<br>n = {cell['n']:,}<extra></extra>",
+    )
+
+
+def _highlight(figure: go.Figure, row: int) -> None:
+    figure.add_shape(
+        type="rect", xref="paper", yref="y", x0=0, x1=1, y0=row - 0.5, y1=row + 0.5, fillcolor=LATENT_COLOUR,
+        opacity=0.07, line_width=0, layer="below",
+    )  # fmt: skip
 
 
 def _accuracy_of(row: Mapping) -> float | None:
     inner = row.get("evaluation") or row.get("eval") or row
     return inner.get("accuracy") if isinstance(inner, Mapping) else None
+
+
+def running_mean(values: Sequence[float]) -> list[float]:
+    """The mean of a fiftieth of the values on either side, fewer at the ends: centred, so that it does not lag."""
+    reach, means = len(values) // 50, []
+    for place in range(len(values)):
+        side = min(reach, place, len(values) - 1 - place)
+        window = values[place - side : place + side + 1]
+        means.append(sum(window) / len(window))
+    return means
 
 
 def training_curve(metrics: Sequence[Mapping], title: str = "Training") -> go.Figure:
@@ -207,56 +194,25 @@ def training_curve(metrics: Sequence[Mapping], title: str = "Training") -> go.Fi
         )
     figure = make_subplots(1, 2 if accuracies else 1, horizontal_spacing=0.12)
     steps = sorted(losses)
-    reach, smooth = len(steps) // 50, []
-    for i in range(len(steps)):
-        side = min(reach, i, len(steps) - 1 - i)  # centred, so that the mean does not lag behind a falling loss
-        window = [losses[step] for step in steps[i - side : i + side + 1]]
-        smooth.append(sum(window) / len(window))
-    figure.add_trace(
-        go.Scatter(
-            x=steps,
-            y=[losses[step] for step in steps],
-            mode="lines",
-            name="loss",
-            line={"color": "#BFD9EA", "width": 1},
-        ),
-        1,
-        1,
-    )
-    figure.add_trace(
-        go.Scatter(x=steps, y=smooth, mode="lines", name="running mean", line={"color": "#0072B2", "width": 2.5}), 1, 1
-    )
+    values = [losses[step] for step in steps]
+    faint, plain = {"color": "#BFD9EA", "width": 1}, {"color": "#0072B2", "width": 2.5}
+    figure.add_trace(go.Scatter(x=steps, y=values, mode="lines", name="loss", line=faint), 1, 1)
+    figure.add_trace(go.Scatter(x=steps, y=running_mean(values), mode="lines", name="running mean", line=plain), 1, 1)
     figure.update_yaxes(title_text="Loss", rangemode="tozero", row=1, col=1)
     if accuracies:
         steps = sorted(accuracies)
-        figure.add_trace(
-            go.Scatter(
-                x=steps,
-                y=[accuracies[step] for step in steps],
-                mode="lines+markers",
-                name="latent",
-                line={"color": LATENT_COLOUR, "width": 2.5},
-                marker={"size": 8},
-            ),
-            1,
-            2,
-        )
+        latent = go.Scatter(
+            x=steps, y=[accuracies[step] for step in steps], mode="lines+markers", name="latent",
+            line={"color": LATENT_COLOUR, "width": 2.5}, marker={"size": 8},
+        )  # fmt: skip
+        figure.add_trace(latent, 1, 2)
         figure.update_yaxes(title_text="Latent accuracy, per cent", range=[-2, 102], row=1, col=2)
     figure.update_xaxes(title_text="Step", gridcolor=GRID, zeroline=False)
     figure.update_yaxes(gridcolor=GRID, zeroline=False)
     figure.for_each_xaxis(lambda axis: axis.title.update(font_size=13))
     figure.for_each_yaxis(lambda axis: axis.title.update(font_size=13))
     _style(figure, 880 if accuracies else 620, 360)
-    figure.update_layout(
-        margin={"l": 80, "r": 30, "t": 64, "b": 60},
-        title={
-            "text": f"<b>{html.escape(title)}</b>",
-            "x": 0,
-            "xref": "container",
-            "pad": {"l": 22},
-            "font": {"size": 18},
-        },
-    )
+    figure.update_layout(margin={"l": 80, "r": 30, "t": 64, "b": 60}, title=_title(title))
     return figure
 
 

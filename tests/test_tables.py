@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from lab.errors import LabError
-from lab.figures import Inline, accuracy_figure, training_curve, write_figure
+from lab.figures import Inline, accuracy_figure, running_mean, training_curve, write_figure
 from lab.summary import summarise
 from lab.tables import arms_table, arms_text, format_p, sample_cards
 
@@ -146,3 +146,11 @@ def test_pages_stand_alone(summary, tmp_path):
 def test_the_analysis_never_imports_torch():
     code = "import sys, lab.records, lab.stats, lab.summary, lab.figures, lab.tables; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_the_running_mean_leans_to_neither_side():
+    values = [float(place * place) for place in range(200)]
+    means = running_mean(values)
+    assert len(means) == 200 and (means[0], means[-1]) == (values[0], values[-1])
+    assert means[100] == pytest.approx(sum(values[96:105]) / 9)
+    assert running_mean(values[::-1]) == pytest.approx(means[::-1]) and running_mean([]) == []
