@@ -297,9 +297,9 @@ function questionList(say) {
   };
   const follow = () => {
     if (!here) return;
-    const top = here.offsetTop - element.offsetTop, bottom = top + here.offsetHeight;
-    const seen = top >= element.scrollTop && bottom <= element.scrollTop + element.clientHeight;
-    if (!seen) element.scrollTop = top - element.clientHeight / 2;
+    const list = element.getBoundingClientRect(), item = here.getBoundingClientRect();
+    const seen = item.top >= list.top && item.bottom <= list.bottom;
+    if (!seen) element.scrollTop += item.top - list.top - list.height / 2;
   };
   return { elements: [count, element], show, point, follow };
 }

@@ -201,6 +201,12 @@ def test_the_notebook_in_jupyterlab(site, tmp_path):
     assert {path: path.read_bytes() for path in records.rglob("*.jsonl")} == before
 
 
+HERE_IN_VIEW = """() => {
+  const [here, list] = ['.lb-item.here', '.lb-list'].map((name) => document.querySelector(name).getBoundingClientRect());
+  return list.top <= here.top && here.bottom <= list.bottom;
+}"""
+
+
 def hostile_record(number: int) -> dict:
     """Record `number` with a payload in every place where a file can have a text."""
     row = step_records("final")[number % 20]
@@ -233,6 +239,7 @@ def test_nothing_that_a_model_or_a_file_wrote_is_executed(site, tmp_path):
 
         def look():
             shown.add(seen(tab))
+            assert tab.evaluate(HERE_IN_VIEW)  # the list follows
 
         look()
         tab.locator(".lb-question").click()  # keys belong to the browser from here
