@@ -43,6 +43,8 @@ def test_the_extracted_answer_is_marked():
 
 def test_an_answer_found_by_another_rule_is_marked_too():
     assert ("18", "answer") in pieces("She makes 9*2 = 18 dollars", "18")
+    # the first step that parts from the reference may be the answer itself
+    assert ("#### 4", "diverges answer") in pieces("4 miles.\n#### 4", "4", "12-6=6 miles.\n#### 6")
 
 
 def test_a_repeated_question_at_the_beginning_is_no_run_on():

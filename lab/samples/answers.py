@@ -145,17 +145,17 @@ def _plain(number: str) -> str:
 
 def pieces(text: str, extracted: str, reference: str | None = None) -> list[tuple[str, str]]:
     """The text in pieces of kind ``""``, ``answer`` (what was extracted), ``diverges`` (first step that parts from
-    the reference) and ``after`` (where the text runs on into a new question)."""
+    the reference) and ``after`` (where the text runs on into a new question); of two kinds where they overlap."""
     text, left_out = text[:SHOWN], max(0, len(text) - SHOWN)
     kinds = [(run_on(text), len(text), "after")] if run_on(text) < len(text) else []
     if reference is not None and (span := divergence(text, reference)):
         kinds.append((*span, "diverges"))
     if span := _answer_span(text, extracted):
-        kinds.append((*span, "answer"))  # last: it wins where spans overlap
+        kinds.append((*span, "answer"))
     cuts = sorted({0, len(text), *(place for start, stop, _ in kinds for place in (start, stop))})
     found = []
     for start, stop in zip(cuts, cuts[1:], strict=False):
-        kind = next((kind for low, high, kind in reversed(kinds) if low <= start and stop <= high), "")
+        kind = " ".join(kind for low, high, kind in kinds if low <= start and stop <= high)
         found.append((text[start:stop], kind))
     if left_out:
         found.append((f" […] {left_out} more characters", "note"))
