@@ -11,9 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from lab.arms import RETRAINED, Bridge
-from lab.config import MINI, RANDOM, RunConfig, short_name
+from lab.config import RunConfig
 from lab.errors import LabError
 from lab.experiment import constant_config
+from lab.model_names import MINI, RANDOM, short_name
 from lab.models import Pair, load_pair
 from lab.translators import load_translator
 

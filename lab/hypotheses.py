@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import norm
 
-from lab.config import LLAMA, MISTRAL, PAIRS, RANDOM, short_name
 from lab.evidence import ALL, Evidence, Run, rows_of
+from lab.model_names import LLAMA, MISTRAL, PAIRS, RANDOM, short_name
 from lab.records import RunDirectory
 from lab.stats import Z95, expected_best_of, mean_interval, paired_difference, score_p_below
 

@@ -17,8 +17,10 @@ from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from lab.config import NAMED_LAYERS, NAMED_LAYERS_TEXT, RANDOM, PairConfig
+from lab.config import PairConfig
 from lab.errors import LabError
+from lab.model_names import RANDOM
+from lab.sections import NAMED_LAYERS, NAMED_LAYERS_TEXT
 
 __all__ = ["FrozenModel", "Pair", "SourceStates", "layer_indices", "load_pair", "pad_batch", "positions"]
 

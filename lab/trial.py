@@ -14,11 +14,12 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from lab.arms import BASELINES, RETRAINED, UNTRAINED, WIRED, Bridge, evaluate
-from lab.config import RunConfig, short_name
+from lab.config import RunConfig
 from lab.controls import control_config, load_bridge, load_controls
 from lab.counterfactual import choose_edits, edit_source, follow, follow_counts, two_world_questions
 from lab.errors import LabError
 from lab.experiment import start, train_constant, train_translator
+from lab.model_names import short_name
 from lab.models import Pair, load_pair
 from lab.probe import probe
 from lab.records import RunDirectory, write_text

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from lab.arms import evaluate
-from lab.config import MINI, RunConfig
+from lab.config import RunConfig
+from lab.model_names import MINI
 from lab.models import load_pair
 from lab.stats import mcnemar
 from lab.summary import summarise
