@@ -23,7 +23,7 @@ from lab.losses import gradient_norms
 from lab.models import FrozenModel, Pair
 from lab.objective import Batch, training_terms
 from lab.records import write_text
-from lab.tasks import Question, Task, shots_text, source_text
+from lab.tasks import Question, Task, source_text, surroundings
 
 __all__ = [
     "attention_over_source",
@@ -167,11 +167,7 @@ def diagnose(config: RunConfig, pair: Pair, task: Task, bridge: Bridge, question
     Gradient norms are of one batch of these questions, without a step; the gold answers are used for nothing else.
     """
     layout, target = config.layout.at(), pair.target
-    shared = {
-        "instruction": task.instruction,
-        "shots": shots_text(task.exemplars(config.task.shots)) if config.task.shots else "",
-    }
-    batch, output = Batch(questions, shared), bridge.write(questions)
+    batch, output = Batch(questions, surroundings(task, config.task.shots)), bridge.write(questions)
     contexts, soft = batch.contexts, output.soft_tokens
     own, step = Pair(bridge.source, target), config.training.steps
     terms = training_terms(bridge.translator, own, config, batch, step, task, generate)

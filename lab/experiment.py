@@ -13,10 +13,10 @@ from lab.errors import LabError
 from lab.generation import generate
 from lab.losses import check_gradients
 from lab.models import Pair, load_pair
-from lab.objective import Batch, due_weights, surroundings, training_terms
+from lab.objective import Batch, due_weights, training_terms
 from lab.records import RunDirectory
 from lab.summary import summarise
-from lab.tasks import Task, load_task
+from lab.tasks import Task, load_task, surroundings
 from lab.training import Evaluate, TrainResult, train
 from lab.translators import build_translator
 

@@ -14,10 +14,9 @@ from lab.benchmark import TIMED_ARMS, question_costs, seconds_by_length, sizes
 from lab.config import RunConfig
 from lab.errors import LabError
 from lab.models import Pair
-from lab.objective import surroundings
 from lab.records import write_jsonl, write_text
 from lab.stats import paired_difference, proportion
-from lab.tasks import Question, Task
+from lab.tasks import Question, Task, surroundings
 from lab.wire import WIRES
 
 if TYPE_CHECKING:

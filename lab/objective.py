@@ -15,7 +15,7 @@ from lab.errors import LabError
 from lab.inputs import build_inputs
 from lab.layout import TEXT
 from lab.models import FrozenModel, Pair, SourceStates
-from lab.tasks import Question, Task, shots_text, source_text
+from lab.tasks import Question, Task, source_text
 from lab.translators import Teacher, TranslatorOutput
 from lab.translators.contract import as_long_as_source
 
@@ -27,7 +27,7 @@ class Batch:
     """The questions of a step, and what the target reads around each of them."""
 
     questions: Sequence[Question]
-    shared: Mapping[str, str]  # see `surroundings`
+    shared: Mapping[str, str]  # see `lab.tasks.surroundings`
 
     @property
     def contexts(self) -> list[dict[str, str]]:
@@ -36,11 +36,6 @@ class Batch:
     @property
     def answers(self) -> list[str]:
         return [question.answer for question in self.questions]
-
-
-def surroundings(task: Task, shots: int) -> dict[str, str]:
-    """What stands around every question: the task's instruction and its first `shots` worked examples."""
-    return {"instruction": task.instruction, "shots": shots_text(task.exemplars(shots))}
 
 
 def due_weights(config: RunConfig, step: int) -> dict[str, float]:

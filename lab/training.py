@@ -25,9 +25,9 @@ from lab.config import RunConfig, TrainConfig
 from lab.errors import LabError
 from lab.losses import weighted_sum
 from lab.models import Pair
-from lab.objective import Batch, Decode, due_weights, surroundings, training_terms
+from lab.objective import Batch, Decode, due_weights, training_terms
 from lab.records import RunDirectory, write_jsonl, write_text
-from lab.tasks import Task
+from lab.tasks import Task, surroundings
 from lab.translators import build_translator, load_translator, save_translator
 
 Evaluate = Callable[[nn.Module, int], dict]  # (translator, step) -> {"accuracy", "n", ...} on dev

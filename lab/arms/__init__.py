@@ -85,7 +85,7 @@ def _chosen_arms(arms: Sequence[str] | None, bridges: Mapping[str, Bridge]) -> t
 
 
 def _prompts(config: RunConfig, task: Task, questions: Sequence[Question], progress: bool) -> Prompts:
-    exemplars = task.exemplars(config.task.shots) if config.task.shots else []
+    exemplars = task.exemplars(config.task.shots)
     check_distinct(questions, exemplars)
     chosen = config.evaluation
     hygiene = Hygiene(chosen.repetition_penalty, chosen.no_repeat_ngram)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "INVALID", "STOP", "TASKS", "LimitedTask", "Question", "Task", "load_task", "question_id", "shots_text",
-    "source_text",
+    "source_text", "surroundings",
 ]  # fmt: skip
 
 TASKS = ("minigsm", "gsm8k", "hotpotqa")
@@ -110,6 +110,11 @@ class Task(ABC):
     def correct(self, extracted: str, gold: str) -> bool:
         """Whether an extracted answer equals the gold; ``[invalid]`` never does, not even ``[invalid]``."""
         return same_answer(extracted, gold)
+
+
+def surroundings(task: Task, shots: int) -> dict[str, str]:
+    """What stands around every question: the task's instruction and its first `shots` worked examples."""
+    return {"instruction": task.instruction, "shots": shots_text(task.exemplars(shots))}
 
 
 class LimitedTask(Task):
