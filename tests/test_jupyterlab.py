@@ -202,7 +202,8 @@ def test_the_notebook_in_jupyterlab(site, tmp_path):
 
 
 HERE_IN_VIEW = """() => {
-  const [here, list] = ['.lb-item.here', '.lb-list'].map((name) => document.querySelector(name).getBoundingClientRect());
+  const box = (name) => document.querySelector(name).getBoundingClientRect();
+  const here = box('.lb-item.here'), list = box('.lb-list');
   return list.top <= here.top && here.bottom <= list.bottom;
 }"""
 

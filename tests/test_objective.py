@@ -4,6 +4,7 @@ from itertools import product
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from lab import losses, objective
@@ -279,13 +280,13 @@ def negatives_of_two_ranks(rank, folder, results):
     rows = torch.eye(4)[2 * rank : 2 * rank + 2].clone().requires_grad_()
     loss = losses.contrast(rows, rows + 0.1)
     loss.backward()
-    torch.save({"loss": loss.detach(), "grad": rows.grad}, f"{folder}/{rank}.pt")
+    save_file({"loss": loss.detach(), "grad": rows.grad}, f"{folder}/{rank}.safetensors")
     torch.distributed.destroy_process_group()
 
 
 def test_negatives_come_from_all_ranks(tmp_path):
     torch.multiprocessing.spawn(negatives_of_two_ranks, (str(tmp_path), None), nprocs=2)
-    halves = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+    halves = [load_file(tmp_path / f"{rank}.safetensors") for rank in (0, 1)]
     whole = losses.contrast(torch.eye(4), torch.eye(4) + 0.1)
     torch.testing.assert_close(sum(half["loss"] for half in halves) / 2, whole)
     assert all(half["grad"].any() for half in halves)
