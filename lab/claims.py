@@ -12,20 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.comparisons import Comparison, NotRun, compare_arms
 from lab.errors import LabError
 from lab.evidence import ALL, Evidence, read_evidence, rows_of
-from lab.hypotheses import (
-    Arms,
-    CacheSaved,
-    Collapse,
-    Comparison,
-    Degradation,
-    Direction,
-    NotRun,
-    Setting,
-    compare_arms,
-    need_arms,
-)
+from lab.hypotheses import Arms, CacheSaved, Collapse, Degradation, Direction, Setting, need_arms
 from lab.stats import ALPHA, holm, minimum_detectable_effect, proportion
 from lab.summary import BOTH_SKILLS, LATENT, ORACLE, ordered_arms
 

@@ -8,77 +8,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import norm
 
+from lab.comparisons import (
+    WORTH,
+    Comparison,
+    NotRun,
+    compare_arms,
+    of_numbers,
+    of_shares,
+    of_values,
+    variance_of_gap,
+)
 from lab.evidence import ALL, Evidence, Run, rows_of
 from lab.model_names import LLAMA, MISTRAL, PAIRS, RANDOM, short_name
 from lab.records import RunDirectory
-from lab.stats import Z95, expected_best_of, mean_interval, paired_difference, score_p_below
-
-WORTH = 0.01  # one point of accuracy: less is not worth a sentence
-
-
-class NotRun(Exception):
-    """Why a claim has no evidence here. `refused`: it could never have, with these runs."""
-
-    def __init__(self, reason: str, refused: bool = False) -> None:
-        super().__init__(reason)
-        self.refused = refused
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One effect with its 95 % interval. `p_greater`, `p_less`: one-sided, for the claim and against it."""
-
-    label: str
-    effect: float
-    low: float
-    high: float
-    p_greater: float
-    p_less: float
-    n: int
-    clusters: int
-    seeds: int
-    unit: str = "accuracy"
-    detail: dict = field(default_factory=dict)
-
-    @property
-    def p(self) -> float:
-        """Two-sided, of no effect at all."""
-        return min(1.0, 2 * min(self.p_greater, 1 - self.p_greater))
-
-
-def _one_sided(p: float, effect: float) -> tuple[float, float]:
-    """(p that it is greater, p that it is less) out of a two-sided p."""
-    return (p / 2, 1 - p / 2) if effect > 0 else (1 - p / 2, p / 2) if effect < 0 else (0.5, 0.5)
-
-
-def compare_arms(runs: Sequence[Run], better: str, worse: str, groups: Sequence[str] = (ALL,)) -> Comparison:
-    """`better` - `worse` within `runs` (replicates), on the questions of `groups`, clustered by word."""
-    rows = rows_of(runs, groups)
-    if not rows.records:
-        raise NotRun(f"the records hold no question of {', '.join(groups)}")
-    place = f" in {', '.join(groups)}" if tuple(groups) != (ALL,) else ""
-    return _of_values(f"{better} - {worse}{place}", rows.values(runs, better), rows.values(runs, worse), rows.clusters)
-
-
-def _of_values(label: str, better: np.ndarray, worse: np.ndarray, clusters: Sequence[str]) -> Comparison:
-    found = paired_difference(better, worse, clusters)
-    greater, _ = _one_sided(found["p"], found["difference"])
-    small = mean_interval(better - worse - WORTH, clusters)
-    _, less = _one_sided(small["p"], small["mean"])
-    # The t test knows words and seeds, but takes a handful of discordant rows for certainty; the score test does not.
-    share = found["pairs"] / found["n"]
-    less = max(less, score_p_below(found["only_a"] * share, found["only_b"] * share, found["pairs"], WORTH))
-    return Comparison(
-        label, found["difference"], found["low"], found["high"], greater, less, found["n"], found["clusters"],
-        found["seeds"], detail={key: found[key] for key in ("only_a", "only_b", "per_seed", "pairs")}
-        | {"discordant": (found["only_a"] + found["only_b"]) / found["n"]},
-    )  # fmt: skip
+from lab.stats import expected_best_of
 
 
 def need_arms(runs: Sequence[Run], arms: Sequence[str]) -> None:
@@ -159,7 +107,7 @@ class Setting:
             refuse_context_aware(both)
         rows = rows_of(both)
         values = [rows.values(side, "latent") for side in sides]
-        return [_of_values(f"latent: {self.contrast(sides)}", *values, rows.clusters)]
+        return [of_values(f"latent: {self.contrast(sides)}", *values, rows.clusters)]
 
     def contrast(self, sides: Sequence[Sequence[Run]]) -> str:
         """`kl_weight=0.05 - kl_weight=0.0`: what differs."""
@@ -223,7 +171,7 @@ class Direction:
         need_arms([*runs, *swapped], ("latent", "target"))
         rows = rows_of([*runs, *swapped])
         gaps = [rows.values(side, "latent") - rows.values(side, "target") for side in sides]
-        return [_of_numbers("(latent - target), forward - swapped", gaps[0] - gaps[1], rows.clusters, WORTH)]
+        return [of_numbers("(latent - target), forward - swapped", gaps[0] - gaps[1], rows.clusters, WORTH)]
 
 
 _MODELS = ("pair", "source", "target", "source_layers")
@@ -241,20 +189,6 @@ def _given(run: Run) -> tuple[str, str]:
     return str(run.settings["source"] or source), str(run.settings["target"] or target)
 
 
-def _of_numbers(
-    label: str, values: np.ndarray, clusters: Sequence[str], worth: float, margin: float = 0.0, unit: str = "accuracy"
-) -> Comparison:
-    """Mean of per-question numbers against `margin`; evidence against it is a mean below margin + worth."""
-    found, above = mean_interval(values, clusters), mean_interval(values - margin, clusters)
-    if not np.isfinite(found["low"]):
-        raise NotRun("all questions share one word: they say nothing about others")
-    below = mean_interval(values - margin - worth, clusters)
-    return Comparison(
-        label, found["mean"], found["low"], found["high"], _one_sided(above["p"], above["mean"])[0],
-        _one_sided(below["p"], below["mean"])[1], values.shape[-1], found["clusters"], found["seeds"], unit,
-    )  # fmt: skip
-
-
 def looks_of(run: Run) -> dict[int, tuple[float, int]]:
     """step -> (accuracy on dev, questions), as training logged it."""
     rows = [row for row in RunDirectory(run.path).metrics() if row.get("kind") == "evaluation"]
@@ -266,32 +200,6 @@ def looks_of(run: Run) -> dict[int, tuple[float, int]]:
 
 def _last(looks: dict[int, tuple[float, int]]) -> tuple[float, int]:
     return looks[max(looks)]
-
-
-def _variance_of_gap(one: float, other: float, n: int) -> float:
-    """Variance of the difference of two accuracies on n questions each.
-
-    The log holds no answers, so the two count as independent: too wide rather than too narrow. One more right and one
-    more wrong answer each, so that it does not vanish at 0 % and 100 %.
-    """
-    return sum(share * (1 - share) / n for share in ((x * n + 1) / (n + 2) for x in (one, other)))
-
-
-def _of_shares(
-    label: str, gaps: Sequence[float], variances: Sequence[float], n: int, margin: float, detail: dict
-) -> Comparison:
-    """Mean over seeds of gaps between two accuracies on n dev questions, against `margin`.
-
-    The same n questions serve every seed, so their variances are averaged; seeds are a level of their own.
-    """
-    half = Z95 * float(np.sqrt(np.mean(variances)))
-    if len(gaps) > 1:
-        spread = mean_interval(gaps)
-        half = float(np.hypot(half, (spread["high"] - spread["low"]) / 2))
-    effect = float(np.mean(gaps))
-    z = (effect - margin) / half * Z95 if half else np.copysign(np.inf, effect - margin)
-    return Comparison(label, effect, effect - half, effect + half, float(norm.sf(z)), float(norm.cdf(z)), n, n,
-                      len(gaps), detail=detail | {"per_seed": list(gaps)})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -312,10 +220,10 @@ class Degradation:
             last, _ = _last(looks)
             gaps.append(last - best)
             # a last look that is the best one is compared with itself: it has fallen by exactly 0
-            variances.append(0.0 if last == best else _variance_of_gap(last, best, n))
+            variances.append(0.0 if last == best else variance_of_gap(last, best, n))
             picked.append(expected_best_of(len(looks)) * float(np.sqrt(best * (1 - best) / n)))
         detail = {"optimism_of_best": float(np.mean(picked))}
-        return [_of_shares(f"last - best on dev, margin -{self.points:.0%}", gaps, variances, n, -self.points, detail)]
+        return [of_shares(f"last - best on dev, margin -{self.points:.0%}", gaps, variances, n, -self.points, detail)]
 
 
 @dataclass(frozen=True)
@@ -334,8 +242,8 @@ class Collapse:
         kept, fallen = ([_last(looks_of(run)) for run in side] for side in sides)
         n, pairs = kept[0][1], [(one, other) for (one, _), (other, _) in zip(kept, fallen, strict=True)]
         gaps = [one - other for one, other in pairs]
-        variances = [_variance_of_gap(one, other, n) for one, other in pairs]
-        return [_of_shares(f"last on dev: {self.setting.contrast(sides)}", gaps, variances, n, 0.0, {})]
+        variances = [variance_of_gap(one, other, n) for one, other in pairs]
+        return [of_shares(f"last on dev: {self.setting.contrast(sides)}", gaps, variances, n, 0.0, {})]
 
 
 @dataclass(frozen=True)
@@ -353,7 +261,7 @@ class CacheSaved:
         refuse_context_aware(runs)
         rows = rows_of(runs)
         saved = np.array([[by_id[key] for key in rows.ids] for by_id in map(_tokens_saved, runs)], dtype=float)
-        comparison = _of_numbers("tokens cached: target - latent", saved, rows.clusters, 0.0, unit="tokens")
+        comparison = of_numbers("tokens cached: target - latent", saved, rows.clusters, 0.0, unit="tokens")
         per_token = cache_bytes_per_token(runs[0])
         if per_token:
             comparison.detail["kib_per_question"] = round(comparison.effect * per_token / 1024, 2)

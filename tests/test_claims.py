@@ -11,9 +11,10 @@ from synthetic_runs import ACCURACY, add_settings, make_run
 
 from lab.arm_tables import arms_lines, arms_table, text_transfer_sentence
 from lab.claims import CLAIMS, arm_rows, judge, judge_runs
+from lab.comparisons import NotRun, of_numbers, of_values
 from lab.errors import LabError
 from lab.evidence import FINAL, read_evidence
-from lab.hypotheses import NotRun, _of_numbers, _of_values, cache_bytes_per_token
+from lab.hypotheses import cache_bytes_per_token
 from lab.records import read_jsonl, write_jsonl
 from lab.verdicts import claims_figure, claims_json, claims_table, claims_text, seeds_table
 
@@ -284,7 +285,7 @@ def test_the_fixes_are_as_many_of_them_as_were_tried_together(tmp_path):
 def comparison(wins, losses, n, clusters=None):
     better = np.arange(n) < wins
     worse = (np.arange(n) >= wins) & (np.arange(n) < wins + losses)
-    return _of_values("a - b", better[None].astype(float), worse[None].astype(float), clusters or [""] * n)
+    return of_values("a - b", better[None].astype(float), worse[None].astype(float), clusters or [""] * n)
 
 
 @pytest.mark.parametrize("losses", [0, 1, 3])
@@ -299,7 +300,7 @@ def test_one_word_decides_nothing(tmp_path):
     found = comparison(0, 30, 60, ["one"] * 60)
     assert min(found.p_greater, found.p_less) > 0.05
     with pytest.raises(NotRun, match="share one word"):
-        _of_numbers("a", np.ones((1, 4)), ["one"] * 4, 0.01)
+        of_numbers("a", np.ones((1, 4)), ["one"] * 4, 0.01)
 
 
 def test_a_setting_may_be_a_word(tmp_path):

@@ -18,9 +18,9 @@ FLOORS = {
     "inference": 5, "trial": 5, "suite": 5, "jobs": 5, "__main__": 5, "__init__": 0,
 }  # fmt: skip
 ANALYSIS = {
-    "arm_tables", "audit", "bridge_figures", "browser", "claims", "cost_figures", "evidence", "evidence_figures",
-    "extraction", "figures", "hypotheses", "legacy", "logs", "runfiles", "samples", "stats", "summarize",
-    "summary", "tables", "verdicts",
+    "arm_tables", "audit", "bridge_figures", "browser", "claims", "comparisons", "cost_figures", "evidence",
+    "evidence_figures", "extraction", "figures", "hypotheses", "legacy", "logs", "runfiles", "samples", "stats",
+    "summarize", "summary", "tables", "verdicts",
 }  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
