@@ -111,7 +111,7 @@ def notebook(folder: Path, records: Path) -> None:
     """Two cells: the imports, then the browser."""
     import nbformat
 
-    imports, view = "from lab.browser import browse", f"browser = browse({str(records)!r})\nbrowser"
+    imports, view = "from lab.samples.browser import browse", f"browser = browse({str(records)!r})\nbrowser"
     cells = [nbformat.v4.new_code_cell(source) for source in (imports, view)]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), folder / "browse.ipynb")

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from lab.config import RunConfig
-from lab.experiment import start, test_once
+from lab.studies import start, test_once
 from lab.training import train
 
 WARM_UP = 3  # steps that are not timed: kernels are chosen, the optimiser's state is made

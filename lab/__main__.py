@@ -45,12 +45,12 @@ def run(
     runs: Annotated[Path | None, typer.Option(help="The folder for the run, instead of runs/.")] = None,
 ) -> None:
     """Execute a job's notebook into a new run directory, and print the table of its arms where it has one."""
-    from lab import jobs
+    from lab.batch import execute, plan
 
-    made = jobs.execute(jobs.plan(job, [split(pair) for pair in p or []], runs))
+    made = execute(plan(job, [split(pair) for pair in p or []], runs))
     summary = made / "summary.json"
     if summary.is_file():
-        from lab.tables import arms_text
+        from lab.pictures import arms_text
 
         print(arms_text(json.loads(summary.read_text(encoding="utf-8"))))
     print(f"run: {made}")
@@ -66,7 +66,7 @@ def suite(
     gpus: Annotated[str, typer.Option(help="Spread the processes over these GPUs, such as 0,1,2,3.")] = "",
 ) -> None:
     """Execute many jobs, several at a time. Started again, it goes on where it was stopped."""
-    from lab.suite import members, run_suite
+    from lab.batch import members, run_suite
 
     try:
         numbers = [int(word) for word in seeds.split(",") if word.strip()]
@@ -86,8 +86,8 @@ def claims(
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
 ) -> None:
     """Judge every claim of the paper on the records of these runs: verdict, effect, interval, corrected p."""
-    from lab.claims import judge_runs
-    from lab.verdicts import claims_json, claims_text
+    from lab.evidence import claims_json, judge_runs
+    from lab.pictures import claims_text
 
     judged = judge_runs(runs)
     print(claims_json(judged) if as_json else claims_text(judged))
@@ -95,12 +95,11 @@ def claims(
 
 @app.command()
 def figure(
-    run: Annotated[Path, typer.Argument(help="A finished run, or one of notebook 02_evidence.")],
+    run: Annotated[Path, typer.Argument(help="A finished run, or one of notebook 03_evidence.")],
     file: Annotated[Path, typer.Argument(help="What to write: .svg, .png, .pdf or .html.")],
 ) -> None:
     """Draw a run's accuracy by arm, with intervals, into a file; of several seeds all of them."""
-    from lab.evidence_figures import arms_figure
-    from lab.figures import accuracy_figure, write_figure
+    from lab.pictures import accuracy_figure, arms_figure, write_figure
 
     path = next((found for name in ("evidence.json", "summary.json") if (found := run / name).is_file()), None)
     if path is None:
@@ -119,7 +118,7 @@ def summarize(
     as_json: Annotated[bool, typer.Option("--json", help="A JSON list instead of tables.")] = False,
 ) -> None:
     """Accuracies and the paired test of every step, from the rows and from the log. What cannot be read is named."""
-    from lab.summarize import summaries_text, summarize
+    from lab.pictures import summaries_text, summarize
 
     reports: list[str] = []
     objects = summarize(path, reports)

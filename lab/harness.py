@@ -18,12 +18,10 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from lab.config import RunConfig
+from lab.answers import Hygiene, generate
+from lab.config import TEXT, RunConfig
 from lab.errors import LabError
-from lab.generation import Hygiene, generate
-from lab.inputs import build_inputs
-from lab.layout import TEXT
-from lab.models import load_pair
+from lab.models import build_inputs, load_pair
 from lab.tasks import load_task, source_text
 from lab.translators import load_translator
 

@@ -12,11 +12,11 @@ pytest.importorskip("lm_eval", reason="lm_eval is not installed: `pip install --
 from lm_eval import simple_evaluate  # noqa: E402
 from lm_eval.tasks import TaskManager  # noqa: E402
 
-from lab.arms import evaluate  # noqa: E402
-from lab.config import RunConfig  # noqa: E402
+from lab.answers.arms import evaluate  # noqa: E402
+from lab.config.run import RunConfig  # noqa: E402
 from lab.errors import LabError  # noqa: E402
 from lab.harness import LabModel, split_prompt  # noqa: E402
-from lab.models import load_pair  # noqa: E402
+from lab.models.frozen import load_pair  # noqa: E402
 from lab.tasks import load_task, shots_text  # noqa: E402
 from lab.tasks.minigsm import MiniGSM  # noqa: E402
 from lab.translators import load_translator  # noqa: E402

@@ -8,14 +8,14 @@ import pytest
 import torch
 import yaml
 
-from lab import jobs
-from lab.config import SECTION_OF, PairConfig, RunConfig
-from lab.experiment import Experiment, check_training
-from lab.generation import generate
-from lab.models import load_pair
-from lab.records import RunDirectory
+from lab.answers.generation import generate
+from lab.batch import jobs
+from lab.config.run import SECTION_OF, PairConfig, RunConfig
+from lab.models.frozen import load_pair
+from lab.runs.records import RunDirectory
+from lab.studies.experiment import Experiment, check_training
 from lab.tasks import load_task
-from lab.training import train
+from lab.training.loop import train
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -33,7 +33,7 @@ def test_notebooks_have_a_parameters_cell(path):
     assert {"name", "runs"} <= jobs.notebook_parameters(path).keys()
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "papermill_jobs").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((ROOT / "papermill_jobs").rglob("*.yaml")), ids=lambda path: path.stem)
 def test_jobs_are_valid(path, tmp_path):
     jobs.plan(path, runs=tmp_path)
 
@@ -56,7 +56,7 @@ def train_configs():
     """Every job of 01_train with the effective parameters of its run."""
     notebook = jobs.notebook_parameters(ROOT / "notebooks" / "01_train.ipynb")
     defaults = {name: parameter.default for name, parameter in notebook.items()}
-    for path in sorted((ROOT / "papermill_jobs").glob("*.yaml")):
+    for path in sorted((ROOT / "papermill_jobs").rglob("*.yaml")):
         job = jobs.read_job(path)
         if job["notebook"] == "01_train" and path.stem != "documents":  # that one is the ground of others, and 1b
             yield (

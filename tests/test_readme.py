@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from lab.arms import evaluate
-from lab.config import RunConfig
-from lab.model_names import MINI
-from lab.models import load_pair
-from lab.stats import mcnemar
-from lab.summary import summarise
+from lab.answers.arms import evaluate
+from lab.config.model_names import MINI
+from lab.config.run import RunConfig
+from lab.evidence.stats import mcnemar
+from lab.evidence.summary import summarise
+from lab.models.frozen import load_pair
 from lab.tasks import load_task
 from lab.translators import load_translator
 

@@ -1,1 +1,20 @@
-"""The audit: numbers that were reported, the archived rows and logs, and what they say of each other."""
+"""Reported against recomputed: what earlier documents say, beside what the archived rows give.
+
+Imports tasks, runs, evidence and pictures, never torch.
+"""
+
+from lab.audit.archive import Archive
+from lab.audit.costs import compression_table, kv_table, question_tokens
+from lab.audit.figures import differences_figure, steps_figure
+from lab.audit.recomputed import DIFFERS, claims_table, verdict_counts, verdicts, write_audit
+from lab.audit.tables import (
+    leak_examples,
+    paired_table,
+    question_bytes,
+    same_settings,
+    saw_table,
+    scorer_table,
+    selection_bias,
+    settings_table,
+    training_layout,
+)

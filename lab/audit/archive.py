@@ -6,11 +6,9 @@ from pathlib import Path
 
 from lab.audit.reported import RUNS
 from lab.errors import LabError
-from lab.legacy import RunFiles, StepFile, find_runs, read_step
-from lab.logs import FINAL
-from lab.summarize import summarize
-
-ROOT = Path(__file__).resolve().parents[1]
+from lab.pictures import summarize
+from lab.places import ROOT
+from lab.runs import FINAL, RunFiles, StepFile, find_runs, read_step
 
 
 def find_folder(path: str | Path) -> Path | None:

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 
 from lab.audit.archive import Archive
-from lab.audit.verdicts import ABSENT, DIFFERS
-from lab.figures import COLOURS, FONT, GRID, INK, LATENT_COLOUR, MUTED
-from lab.logs import FINAL
-from lab.stats import wilson
+from lab.audit.recomputed import ABSENT, DIFFERS
+from lab.evidence import wilson
+from lab.pictures import COLOURS, FONT, GRID, INK, LATENT_COLOUR, MUTED
+from lab.runs import FINAL
 
 
 def _figure(title: str, width: int, height: int, left: int = 70) -> go.Figure:

@@ -1,6 +1,6 @@
 """What the reported numbers meant: settings, the text each arm saw, paired results, the texts behind a leak.
 
-Each function gives rows for `lab.tables.html_table`; without archived runs there are none.
+Each function gives rows for `lab.pictures.tables.html_table`; without archived runs there are none.
 """
 
 import re
@@ -11,10 +11,10 @@ from scipy.stats import binom
 
 from lab.audit.archive import Archive
 from lab.errors import LabError
-from lab.logs import FINAL, log_text
-from lab.stats import mcnemar, wilson
-from lab.tables import format_p
-from lab.tasks.scoring import INVALID, STOP, final_answer, same_answer
+from lab.evidence import mcnemar, wilson
+from lab.pictures import format_p
+from lab.runs import FINAL, log_text
+from lab.tasks import INVALID, STOP, final_answer, same_answer
 
 PATHS = ("log_dir", "save_path", "run_dir")  # settings that say where, not what
 _EXAMPLE = re.compile(

@@ -4,11 +4,11 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from lab.answers import generate_from_text
 from lab.config import PairConfig
-from lab.generation import generate_from_text
 from lab.minipair.pretraining import Recipe
 from lab.models import FrozenModel, load_pair
-from lab.records import write_text
+from lab.runs import write_text
 from lab.tasks import Question, groups_of
 from lab.tasks.minigsm import MiniGSM, constant_guesses, model_cells
 

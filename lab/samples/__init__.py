@@ -1,1 +1,6 @@
-"""What the sample browser is made of, from the bottom up: answers, sheets, comparison, tags, export, desk, screen."""
+"""The sample browser: every question, arm beside arm, with filters, flips, tags and exports.
+
+Imports tasks, runs, evidence and pictures, never torch.
+"""
+
+from lab.samples.browser import browse

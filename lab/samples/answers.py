@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from decimal import Decimal, InvalidOperation
 
-from lab.tasks.scoring import INVALID, STOP, cut_at_stop, final_answer, find_answer, same_answer
+from lab.tasks import INVALID, STOP, cut_at_stop, final_answer, find_answer, same_answer
 
 SHOWN = 20_000  # characters of one text that are shown; a broken generation can be a megabyte
 LOOP_WORDS, LOOP_TIMES = 8, 4

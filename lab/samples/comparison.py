@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lab.errors import LabError
+from lab.evidence import LATENT, ORACLE, mcnemar, wilson
 from lab.samples.sheets import RIGHT, UNKNOWN, WRONG, Sheet, Verdicts
-from lab.stats import mcnemar, wilson
-from lab.summary import LATENT, ORACLE
 
 SHUFFLED = f"{LATENT}_shuffled"
 # "only a right" and "all wrong" ask whether anyone else could: each model alone, the control with another question's

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from lab.errors import LabError
+from lab.evidence import LATENT
 from lab.samples.answers import clean
 from lab.samples.comparison import FILTERS, FLIPS, SHUFFLED, Comparison, Side, flips, usual_sides
 from lab.samples.export import Sample, write_samples
 from lab.samples.sheets import Library, Sheet
 from lab.samples.tags import CHOICES, Tags
-from lab.summary import LATENT
 
 EXPORTED = 20
 TABLE, STEPS = 16, 24  # steps or runs in the table of flips, steps of a question; more would not be read

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from jinja2 import Environment
 
-from lab.records import write_text
+from lab.runs import write_text
 from lab.samples.answers import clean, pieces
 
 TEXT_LIMIT = 4000  # characters of one answer that are printed; the records hold the rest

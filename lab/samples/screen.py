@@ -3,12 +3,12 @@
 In blind mode they hold no arm's name, no verdict, nothing that would tell the arms apart but their texts.
 """
 
+from lab.pictures import format_p
 from lab.samples.answers import clean, fold_saw, pieces, scorers_disagree, verdicts
 from lab.samples.comparison import FILTERS, SHUFFLED, Side
 from lab.samples.desk import Desk, percent
 from lab.samples.sheets import RIGHT, UNKNOWN, WRONG
 from lab.samples.tags import CHOICES
-from lab.tables import format_p
 from lab.tasks import groups_of
 
 LISTED, LEAP = 60, 20  # questions of the list that are sent at a time, and by how many they move on

@@ -13,11 +13,10 @@ from sys import intern
 import numpy as np
 
 from lab.errors import LabError
-from lab.legacy import RunFiles, find_runs, read_step
+from lab.evidence import ordered_arms
+from lab.runs import RunFiles, find_runs, read_step
 from lab.samples.answers import clean, copies_question, repeats_itself, scorers_disagree
-from lab.summary import ordered_arms
-from lab.tasks import question_id
-from lab.tasks.scoring import INVALID
+from lab.tasks import INVALID, question_id
 
 RIGHT, WRONG, UNKNOWN = 1, 0, -1
 KEPT = 100_000_000  # characters of records that stay; as Python objects they take two to three times as many bytes

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from lab.errors import LabError
-from lab.records import write_text
+from lab.runs import write_text
 
 CHOICES = ("success", "failure", "enrichment")  # those with a key of their own; any other word may be a tag
 

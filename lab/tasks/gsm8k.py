@@ -12,8 +12,8 @@ from functools import cached_property
 from pathlib import Path
 
 from lab.errors import LabError
-from lab.tasks import INVALID, Question, Task, question_id
-from lab.tasks.scoring import final_answer
+from lab.tasks.contract import Question, Task, question_id
+from lab.tasks.scoring import INVALID, final_answer
 
 HUB_NAME = "openai/gsm8k"
 DEV_ROWS = 500
@@ -29,6 +29,7 @@ class GSM8K(Task):
     """
 
     name = "gsm8k"
+    takes = ("data",)
     instruction = "Answer the following questions step by step and end with '#### <number>'.\n\n"
     max_new_tokens = 256
 

@@ -15,8 +15,8 @@ from functools import cached_property
 from pathlib import Path
 
 from lab.errors import LabError
-from lab.tasks import INVALID, Question, Task, question_id
-from lab.tasks.scoring import cut_at_stop
+from lab.tasks.contract import Question, Task, question_id
+from lab.tasks.scoring import INVALID, cut_at_stop
 
 HUB_NAME = "hotpotqa/hotpot_qa"
 DEV_SEED, EXEMPLAR_SEED = 8472, 42
@@ -51,6 +51,7 @@ class HotpotQA(Task):
     """
 
     name = "hotpotqa"
+    takes = ("data", "evidence")
     instruction = "Answer the question with a short phrase after '####'.\n\n"
     max_new_tokens = 48
 

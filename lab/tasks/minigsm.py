@@ -13,7 +13,7 @@ from functools import cache
 from itertools import islice
 
 from lab.errors import LabError
-from lab.tasks import Question, Task, groups_of, question_id
+from lab.tasks.contract import Question, Task, groups_of, question_id
 from lab.tasks.lore import CAPACITIES, lore_by_word, words_of
 from lab.tasks.problems import Problem, make_problem
 

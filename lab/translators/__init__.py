@@ -1,77 +1,11 @@
 """Translators: source states in, soft tokens out. One contract, each architecture its own module.
 
-A saved translator is a folder with safetensors weights and a config.json of its arguments, the Hub's way.
+Imports config and models.
 """
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
-
-from safetensors import SafetensorError
-from torch import nn
-
-from lab.config import TranslatorConfig
-from lab.errors import LabError
-from lab.models import Pair, layer_indices
 from lab.translators.constant import ConstantPrompt
-from lab.translators.contract import Teacher, TranslatorOutput
+from lab.translators.contract import Teacher, TranslatorOutput, as_long_as_source
 from lab.translators.dit import DiT
+from lab.translators.kinds import build_translator, load_translator, save_translator
 from lab.translators.linear import Linear
 from lab.translators.resampler import Resampler
-
-__all__ = [
-    "ConstantPrompt", "DiT", "Linear", "Resampler", "Teacher", "TranslatorOutput", "build_translator",
-    "load_translator", "save_translator",
-]  # fmt: skip
-
-KINDS = {"resampler": Resampler, "dit": DiT, "linear": Linear, "constant": ConstantPrompt}
-KIND_FILE = "translator.json"
-
-
-def build_translator(config: TranslatorConfig, pair: Pair, source_layers: str | Sequence[int]) -> nn.Module:
-    """The untrained translator of `config`, sized for `pair`, on the target's device, in float32."""
-    target = {"target_dim": pair.target.hidden_size, "target_rms": pair.target.embedding_rms}
-    source = {
-        "source_dim": pair.source.hidden_size,
-        "source_layers": len(layer_indices(source_layers, pair.source.num_layers)),
-    }
-    body = {name: getattr(config, name) for name in ("soft_tokens", "width", "depth", "heads", "dropout", "source_mix")}
-    cap = config.soft_tokens_cap
-    if config.translator == "constant":
-        translator = ConstantPrompt(soft_tokens=config.soft_tokens, **target)
-    elif config.translator == "linear":
-        translator = Linear(cap=cap, **source, **target)
-    elif config.translator == "dit":
-        translator = DiT(
-            cap=cap,
-            conditioning=config.conditioning,
-            train_steps=config.flow_train_steps,
-            eval_steps=config.flow_eval_steps,
-            backprop_steps=config.flow_backprop_steps,
-            condition_dropout=config.flow_condition_dropout,
-            guidance=config.flow_guidance,
-            **body,
-            **source,
-            **target,
-        )
-    else:
-        translator = Resampler(cap=cap, gate_init=config.gate_init, **body, **source, **target)
-    return translator.to(pair.target.device)
-
-
-def save_translator(translator: nn.Module, folder: str | Path, source_layers: str | Sequence[int]) -> None:
-    """Write weights, arguments, the kind, and which source layers it reads."""
-    translator.save_pretrained(folder)
-    kind = next(kind for kind, cls in KINDS.items() if type(translator) is cls)
-    layers = source_layers if isinstance(source_layers, str) else list(source_layers)
-    (Path(folder) / KIND_FILE).write_text(json.dumps({"translator": kind, "source_layers": layers}) + "\n")
-
-
-def load_translator(folder: str | Path) -> tuple[nn.Module, str | list[int]]:
-    """The translator in `folder` and the source layers that it reads. Raises LabError if the folder holds none."""
-    place = Path(folder) / KIND_FILE
-    try:
-        about = json.loads(place.read_text())
-        return KINDS[about["translator"]].from_pretrained(folder), about["source_layers"]
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
-        raise LabError(f"{folder} holds no translator ({error}); give a folder that save_translator wrote.") from None

@@ -1,0 +1,199 @@
+"""Greedy answers from target inputs, cut where the answer ends, and a cache for the answers that never change.
+
+A row is done when its task's rule says so (for numbers ``#### number`` and then anything else, or a new ``Q:``), or
+when it emits an end token. What a row says afterwards depends on its batch (others still run), so every text is cut at
+the first token that made it done: the same question gives the same record whatever stood beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+
+from lab.errors import LabError
+from lab.tasks import answer_end
+
+if TYPE_CHECKING:
+    from lab.models import FrozenModel, TargetInputs
+
+AnswerEnd = Callable[[str], int | None]  # characters of a text that belong to the answer, None while it may go on
+
+_CHECK_EVERY = 4  # steps between two looks at the text; at most so many tokens are generated in vain
+_WINDOW = 40  # newest tokens looked at: a number of 24 digits, one token each, still fits with its "####"
+
+
+@dataclass(frozen=True)
+class Generation:
+    """`text` up to the end of the answer; `new_tokens`: tokens up to the one that ended it (end token included)."""
+
+    text: str
+    new_tokens: int
+
+
+class AnswerDone(StoppingCriteria):
+    """Marks the rows of a batch whose answer has ended. Decodes a few new tokens of unfinished rows, now and then."""
+
+    def __init__(self, tokenizer, prompt_length: int = 0, ends: AnswerEnd = answer_end) -> None:
+        self.tokenizer, self.prompt_length, self.ends, self.done = tokenizer, prompt_length, ends, None
+
+    def __call__(self, input_ids: torch.Tensor, scores, **kwargs) -> torch.Tensor:
+        """`input_ids` [B, prompt_length + steps] -> bool [B]. Given embeddings, generate passes no prompt ids."""
+        if self.done is None:
+            self.done = torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
+        steps = input_ids.shape[1] - self.prompt_length
+        if steps % _CHECK_EVERY == 0:
+            rows = torch.nonzero(~self.done).flatten()
+            texts = _decode(self.tokenizer, input_ids[rows, -min(steps, _WINDOW) :].tolist())
+            ended = [self.ends(text) is not None for text in texts]
+            self.done[rows] = torch.tensor(ended, dtype=torch.bool, device=input_ids.device)
+        return self.done.clone()
+
+
+def _decode(tokenizer, ids: list[list[int]]) -> list[str]:
+    return tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+
+def end_tokens_of(target: FrozenModel) -> list[int]:
+    """The tokenizer's end token and those of the model's own generation settings (Llama 3 has several)."""
+    settings = getattr(target.model, "generation_config", None)
+    own = getattr(settings, "eos_token_id", None)
+    own = own if isinstance(own, list) else [own]
+    return sorted({token for token in [*own, target.tokenizer.eos_token_id] if token is not None})
+
+
+def cut_generation(tokenizer, ids: list[int], end_tokens: list[int], ends: AnswerEnd = answer_end) -> Generation:
+    """New tokens of one row, padding and all -> its Generation. A pure function of the tokens up to the end."""
+    for index, token in enumerate(ids):
+        if token in end_tokens:
+            ids, ended = ids[:index], 1
+            break
+    else:
+        ended = 0
+    text = _decode(tokenizer, [ids])[0]
+    if ends(text) is None:
+        return Generation(text, len(ids) + ended)
+    low, high = 1, len(ids)  # the fewest tokens that are done: once done, a text stays done
+    while low < high:
+        middle = (low + high) // 2
+        if ends(_decode(tokenizer, [ids[:middle]])[0]) is None:
+            low = middle + 1
+        else:
+            high = middle
+    text = _decode(tokenizer, [ids[:low]])[0]
+    return Generation(text[: ends(text)], low)
+
+
+@dataclass(frozen=True)
+class Hygiene:
+    """What decoding may forbid: repeated tokens made less likely, n-grams not said twice. Both off: pure greedy."""
+
+    repetition_penalty: float = 1.0
+    no_repeat_ngram: int = 0
+
+
+PURE = Hygiene()
+
+
+@torch.no_grad()
+def _generate(
+    target: FrozenModel, max_new_tokens: int, hygiene: Hygiene, ends: AnswerEnd, prompt_length: int = 0, **prompt
+) -> list[Generation]:
+    end_tokens = end_tokens_of(target)
+    pad = target.tokenizer.pad_token_id
+    settings = GenerationConfig(
+        max_new_tokens=max_new_tokens, do_sample=False, num_beams=1, use_cache=True, eos_token_id=end_tokens or None,
+        pad_token_id=pad if pad is not None else (end_tokens or [0])[0],
+        # The model's own sampling settings (some hub models ship them) must not leak into greedy decoding.
+        temperature=1.0, top_p=1.0, top_k=50,
+        repetition_penalty=hygiene.repetition_penalty, no_repeat_ngram_size=hygiene.no_repeat_ngram,
+    )  # fmt: skip
+    criteria = StoppingCriteriaList([AnswerDone(target.tokenizer, prompt_length, ends)])
+    ids = target.model.generate(**prompt, generation_config=settings, stopping_criteria=criteria)
+    return [cut_generation(target.tokenizer, row, end_tokens, ends) for row in ids[:, prompt_length:].tolist()]
+
+
+def generate(
+    target: FrozenModel, inputs: TargetInputs, max_new_tokens: int, hygiene: Hygiene = PURE,
+    ends: AnswerEnd = answer_end,
+) -> list[Generation]:  # fmt: skip
+    """Greedy answers to `inputs` (embeds [B, T, d], left-padded), in their order. `hygiene` sees new tokens alone.
+
+    `ends`: the task's `answer_end`, which says where an answer is over.
+    """
+    embeds = inputs.embeds.to(next(target.model.parameters()).dtype)
+    return _generate(target, max_new_tokens, hygiene, ends, inputs_embeds=embeds, attention_mask=inputs.attention_mask)
+
+
+def generate_from_text(target: FrozenModel, texts: list[str], max_new_tokens: int) -> list[Generation]:
+    """The plain way, through token ids: the reference that the way through embeddings is held to."""
+    ids, mask = target.encode(texts, bos=True, side="left")
+    return _generate(target, max_new_tokens, PURE, answer_end, ids.shape[1], input_ids=ids, attention_mask=mask)
+
+
+class AnswerCache:
+    """Answers of frozen models to plain text, by content: model name, weights, prompt text and token limit.
+
+    `folder` None keeps them for this process only; else they are also appended to ``answers.jsonl`` there. A line
+    cut short by a crash is skipped when read: a cache may forget, it must not lie.
+    """
+
+    _memory: dict[str, dict] = {}
+
+    def __init__(self, folder: str | Path | None = None) -> None:
+        self.path = Path(folder) / "answers.jsonl" if folder else None
+        self.rows = {} if folder else AnswerCache._memory
+        if self.path and self.path.exists():
+            for line in self.path.read_bytes().splitlines():
+                try:
+                    row = json.loads(line)
+                    self.rows[row["key"]] = {"text": row["text"], "new_tokens": row["new_tokens"]}
+                except (ValueError, KeyError, TypeError):
+                    continue
+
+    def get(self, key: str) -> Generation | None:
+        return Generation(**self.rows[key]) if key in self.rows else None
+
+    def put(self, answers: dict[str, Generation]) -> None:
+        rows = {key: asdict(answer) for key, answer in answers.items() if key not in self.rows}
+        self.rows.update(rows)
+        if self.path and rows:
+            text = "".join(json.dumps({"key": key, **row}, ensure_ascii=False) + "\n" for key, row in rows.items())
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                # One write to a file opened for appending: lines of two jobs never interleave. The leading newline
+                # closes a line that a crash left open.
+                file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+                try:
+                    os.write(file, ("\n" + text).encode("utf-8"))
+                finally:
+                    os.close(file)
+            except OSError as error:
+                raise LabError(f"{self.path} cannot be written ({error}); choose another cache_dir.") from error
+
+
+def fingerprint(model: FrozenModel) -> str:
+    """16 hex digits of the weights (small tensors whole, 4 096 evenly spaced values of large ones) and vocabulary."""
+    digest = hashlib.sha256(json.dumps(sorted(model.tokenizer.get_vocab().items())).encode())
+    for name, tensor in sorted(model.model.state_dict().items()):
+        flat = tensor.detach().flatten()
+        flat = flat if len(flat) <= 65536 else flat[:: len(flat) // 4096]
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(flat.float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def answer_key(
+    name: str, weights: str, prompt: str, max_new_tokens: int, hygiene: Hygiene = PURE, ends: AnswerEnd = answer_end
+) -> str:
+    """The content hash under which an answer is kept."""
+    told = [name, weights, prompt, max_new_tokens, ends.__qualname__, *asdict(hygiene).values()]
+    content = json.dumps(told, ensure_ascii=False)
+    return hashlib.sha256(content.encode("utf-8")).hexdigest()

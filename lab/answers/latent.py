@@ -1,0 +1,161 @@
+"""Arms with soft tokens: the latent arm, and controls that take something away from its soft tokens.
+
+latent_shuffled gives another question's soft tokens, latent_zero none at all, latent_noise noise of the same norms,
+latent_mean the average over all questions. latent_bf16, latent_int8 and latent_int4 send them over the wire first.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from lab.answers.checks import check_derangement
+from lab.answers.common import Answer, Prompts, answer_of, check_token_counts
+from lab.answers.generation import generate
+from lab.answers.wire import WIRES
+from lab.config import Layout
+from lab.errors import LabError
+from lab.models import build_inputs
+from lab.tasks import Question, source_text
+
+if TYPE_CHECKING:
+    from lab.models import FrozenModel
+    from lab.translators import TranslatorOutput
+
+SHUFFLE_SEED = 20  # fixed, so that two runs shuffle alike
+LENGTH_BLOCK = 6  # questions of like length among which soft tokens are exchanged
+CHANGED = ("latent_zero", "latent_noise", "latent_mean", *(f"latent_{name}" for name in WIRES))
+
+Change = Callable[[Tensor, list[Question]], Tensor]  # soft tokens [B, K, d] of these questions -> others
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """A trained translator, the frozen source it reads, and at which layers: what makes soft tokens."""
+
+    source: FrozenModel
+    translator: nn.Module
+    source_layers: str | Sequence[int] = "all"
+
+    @torch.no_grad()
+    def write(self, questions: Sequence[Question]) -> TranslatorOutput:
+        """What the translator writes for what the source reads of each question: soft tokens [B, K, d_target]."""
+        texts = [source_text(question.question, question.evidence) for question in questions]
+        return self.translator(self.source.source_states(texts, self.source_layers))
+
+
+def latent_arm(
+    label: str, target: FrozenModel, bridge: Bridge, layout: Layout, prompts: Prompts,
+    donors: Sequence[int] | None = None, change: Change | None = None,
+) -> list[Answer]:  # fmt: skip
+    """The target with soft tokens, in the order of the questions.
+
+    Question i gets those of question `donors[i]` (None: its own), after `change` has had them.
+    """
+    donors = range(len(prompts.questions)) if donors is None else donors
+    answers: list[Answer | None] = [None] * len(prompts.questions)
+    for batch in prompts.batches(range(len(prompts.questions)), label):
+        contexts = [prompts.context(index) for index in batch]
+        output = bridge.write([prompts.questions[donors[index]] for index in batch])
+        soft, counts = output.soft_tokens.to(target.device), output.counts()
+        if change is not None:
+            soft = change(soft, [prompts.questions[index] for index in batch])
+        inputs = build_inputs(target, layout, soft, contexts, None, output.mask)
+        check_token_counts(target, layout, inputs, contexts, counts)
+        knows = bridge.translator.needs_source and label not in ("latent_zero", "latent_noise", "latent_mean")
+        generations = generate(target, inputs, prompts.max_new_tokens, prompts.hygiene, prompts.ends)
+        for index, context, generation, count in zip(batch, contexts, generations, counts, strict=True):
+            donor = prompts.questions[donors[index]].id if knows else ""
+            answers[index] = answer_of(prompts.questions[index], generation, target, layout, context, count, donor)
+    return answers
+
+
+def derangement(cells: Sequence[str], seed: int, lengths: Sequence[int] | None = None) -> list[int]:
+    """For each question another one of the same cell and of like length (its index), never itself.
+
+    Within a cell it is a permutation; questions are exchanged among `LENGTH_BLOCK` neighbours in length. A question
+    alone in its cell takes one of the nearest enclosing group ("lore/long" for "lore/long/held_out"). Raises LabError
+    if there is only one question at all.
+    """
+    rng, donors = random.Random(seed), [-1] * len(cells)
+    groups: dict[str, list[int]] = {}
+    for index, cell in enumerate(cells):
+        groups.setdefault(cell, []).append(index)
+    for cell, members in sorted(groups.items()):
+        if len(members) > 1:
+            rng.shuffle(members)
+            if lengths is not None:
+                members.sort(key=lambda index: lengths[index])
+            for block in _blocks(members):
+                rng.shuffle(block)
+                for index, donor in zip(block, block[1:] + block[:1], strict=True):
+                    donors[index] = donor
+            continue
+        donors[members[0]] = rng.choice(_others(cells, members[0], cell))
+    check_derangement(donors)
+    return donors
+
+
+def _blocks(members: list[int]) -> list[list[int]]:
+    """Neighbours in blocks of `LENGTH_BLOCK`; a last one alone joins the block before."""
+    blocks = [members[start : start + LENGTH_BLOCK] for start in range(0, len(members), LENGTH_BLOCK)]
+    if len(blocks) > 1 and len(blocks[-1]) == 1:
+        blocks[-2:] = [blocks[-2] + blocks[-1]]
+    return blocks
+
+
+def _others(cells: Sequence[str], own: int, cell: str) -> list[int]:
+    parent, others = cell, []
+    while not others and parent:
+        parent = parent.rpartition("/")[0]
+        others = [i for i, other in enumerate(cells) if i != own and (not parent or other.startswith(parent + "/"))]
+    if not others:
+        raise LabError(f"latent_shuffled needs two questions at least; the only one is of cell {cell!r}.")
+    return others
+
+
+def zero(soft: Tensor, questions: list[Question]) -> Tensor:
+    """As many soft tokens, all zero: what the places themselves are worth."""
+    return torch.zeros_like(soft)
+
+
+def noise(soft: Tensor, questions: list[Question]) -> Tensor:
+    """Gaussian noise with the norm of each soft token; seeded by the question, so no batch or order changes it."""
+    rows = []
+    for row, question in zip(soft, questions, strict=True):
+        generator = torch.Generator().manual_seed(int(question.id[:15], 16))
+        rows.append(torch.randn(row.shape, generator=generator))
+    drawn = torch.stack(rows).to(soft)
+    return drawn * (soft.norm(dim=-1, keepdim=True) / drawn.norm(dim=-1, keepdim=True))
+
+
+def mean_of(bridge: Bridge, prompts: Prompts) -> Change:
+    """The change to the average soft tokens of all questions, at the average norm: form without content.
+
+    Slot by slot; where questions have different numbers of soft tokens, one average over all of them.
+    """
+    total, norms, rows = 0.0, 0.0, 0
+    for batch in prompts.batches(range(len(prompts.questions)), "mean soft tokens"):
+        output = bridge.write([prompts.questions[index] for index in batch])
+        soft = output.soft_tokens.double()
+        if output.mask is not None:
+            soft = soft[output.mask][:, None]  # [tokens, 1, d]: every soft token for itself
+        total, norms = total + soft.sum(dim=0), norms + soft.norm(dim=-1, keepdim=True).sum(dim=0)
+        rows += len(soft)
+    mean = total * (norms / rows) / total.norm(dim=-1, keepdim=True)
+    return lambda soft, questions: mean.to(soft).expand_as(soft)
+
+
+def change_of(arm: str, bridge: Bridge, prompts: Prompts) -> Change:
+    """What an arm of `CHANGED` does to the soft tokens."""
+    if arm == "latent_mean":
+        return mean_of(bridge, prompts)
+    if arm in ("latent_zero", "latent_noise"):
+        return zero if arm == "latent_zero" else noise
+    wire = WIRES[arm.removeprefix("latent_")]
+    return lambda soft, questions: wire.through(soft)

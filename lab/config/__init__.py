@@ -1,0 +1,9 @@
+"""What an experiment is: its config in sections, the layout of what the target reads, the names of models.
+
+Imports tasks alone, to know which there are and what each takes. No torch.
+"""
+
+from lab.config.layout import SOFT, TEXT, Layout, Soft
+from lab.config.model_names import LLAMA, MISTRAL, PAIRS, RANDOM, short_name
+from lab.config.run import NOT_SCIENTIFIC, RunConfig
+from lab.config.sections import NAMED_LAYERS, NAMED_LAYERS_TEXT, PairConfig, TaskConfig, TrainConfig, TranslatorConfig

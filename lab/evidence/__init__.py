@@ -1,0 +1,11 @@
+"""From records to verdicts: intervals and paired tests, comparisons, the claims and what the records say of them.
+
+Imports config, tasks and runs, never torch: it runs on a laptop from JSONL alone.
+"""
+
+from lab.evidence.claims import CLAIMS
+from lab.evidence.extraction import disagreements, effects_by_rule, extraction_table
+from lab.evidence.read import Evidence, paths_of, read_evidence
+from lab.evidence.stats import mcnemar, paired_difference, proportion, wilson
+from lab.evidence.summary import LATENT, ORACLE, ordered_arms, summarise
+from lab.evidence.verdicts import INCONCLUSIVE, NOT_RUN, REFUTED, SUPPORTED, arm_rows, claims_json, judge, judge_runs

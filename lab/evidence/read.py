@@ -1,0 +1,225 @@
+"""Evidence: finished runs, read for comparison. Which are replicates, which differ in one setting, who answered what.
+
+A comparison is only as good as its rows, so everything that would bend one is refused here by name: other questions,
+a question twice, arms scored by another rule, text arms with different prompts, one evaluation counted as two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from lab.config import NOT_SCIENTIFIC, RunConfig
+from lab.errors import LabError
+from lab.evidence.summary import ORACLE, check_records, in_group
+from lab.runs import read_jsonl
+from lab.tasks import final_answer, same_answer
+
+FINAL = "eval_samples_step_final.jsonl"
+SCORED_BY_NUMBER = ("minigsm", "gsm8k")  # tasks of lab.tasks.scoring
+ALL = ""  # the group of all questions
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its settings (flat config, defaults filled in) and its test records."""
+
+    path: Path
+    settings: Mapping
+    records: Sequence[Mapping]
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def seed(self) -> int:
+        return self.settings["seed"]
+
+    @property
+    def arms(self) -> set[str]:
+        """Arms in the records, and the oracle router where source and target are there."""
+        found = set(self.records[0]["arms"])
+        return found | {ORACLE} if {"source", "target"} <= found else found
+
+    def recipe(self, without: Iterable[str] = ()) -> tuple:
+        """All scientific settings but the seed (and those of `without`): equal for replicates, and only for them."""
+        left_out = {*NOT_SCIENTIFIC, "seed", *without}
+        return tuple(sorted((name, repr(value)) for name, value in self.settings.items() if name not in left_out))
+
+    def right(self, arm: str) -> dict[str, bool]:
+        """id -> whether the arm's answer is right."""
+        if arm == ORACLE:
+            return {
+                row["id"]: row["arms"]["source"]["correct"] or row["arms"]["target"]["correct"] for row in self.records
+            }
+        return {row["id"]: row["arms"][arm]["correct"] for row in self.records}
+
+    def context_aware(self) -> bool:
+        """Whether the target read the question as text beside the soft tokens: by the record, and by what it saw."""
+        return any(
+            row["arms"]["latent"]["context_aware"] or row["question"] in row["arms"]["latent"].get("saw", "")
+            for row in self.records
+            if "latent" in row["arms"]
+        )
+
+
+def read_settings(path: Path) -> dict:
+    """The flat config of a run with today's defaults underneath; a field unknown today is kept, not refused."""
+    try:
+        flat = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise LabError(f"{path / 'config.yaml'} cannot be read: {' '.join(str(error).split())}.") from None
+    if not isinstance(flat, dict):
+        raise LabError(f"{path / 'config.yaml'} is not a flat list of 'name: value' lines.")
+    return RunConfig().parameters() | flat
+
+
+def read_run(path: str | Path) -> Run:
+    """A run with its checked records. Raises LabError naming the run and what is wrong with its rows."""
+    path = Path(path)
+    settings, records = read_settings(path), read_jsonl(path / FINAL)
+    try:
+        check_records(records)
+        if settings["task"] in SCORED_BY_NUMBER:
+            check_scorer(records)
+        if settings.get("evidence") != "source" or settings["task"] != "hotpotqa":  # there the source may read more
+            check_prompts(records)
+    except LabError as error:
+        raise LabError(f"run {path.name}: {error}") from None
+    return Run(path, settings, records)
+
+
+def check_scorer(records: Sequence[Mapping]) -> None:
+    """Every arm was scored by the one official rule: its text is read and compared again."""
+    for row in records:
+        for arm, answer in row["arms"].items():
+            if "text" not in answer:
+                continue
+            extracted = final_answer(answer["text"])
+            if extracted != answer.get("extracted") or same_answer(extracted, row["gold"]) != answer["correct"]:
+                raise LabError(
+                    f"arm '{arm}' of question {row['id']} was scored by another extractor: its text gives "
+                    f"{extracted}, its record says {answer.get('extracted')} ({answer['correct']}); score it again."
+                )
+
+
+def check_prompts(records: Sequence[Mapping]) -> None:
+    """Source and target alone read the same text for the same question."""
+    for row in records:
+        seen = [row["arms"][arm].get("saw") for arm in ("source", "target") if arm in row["arms"]]
+        if len(seen) == 2 and seen[0] != seen[1]:
+            raise LabError(f"question {row['id']}: source and target read different prompts; evaluate them alike.")
+
+
+def paths_of(names: Sequence[str], runs: str | Path) -> list[Path]:
+    """Run folders by name under `runs`, or by path where that exists."""
+    return [Path(name) if Path(name).is_dir() else Path(runs) / name for name in names]
+
+
+def find_runs(paths: Sequence[str | Path]) -> tuple[list[Path], list[Path]]:
+    """The finished runs among `paths` (runs, or folders of runs), in order, and the unfinished ones."""
+    found, unfinished = [], []
+    for given in map(Path, paths):
+        if not given.is_dir():
+            raise LabError(f"{given} is no folder; give run directories, or a folder that holds some.")
+        if (given / FINAL).is_file() and (given / "config.yaml").is_file():
+            found.append(given)
+            continue
+        inside = [given] if (given / "config.yaml").is_file() else given.iterdir()
+        inner = sorted(child for child in inside if child.is_dir() and (child / "config.yaml").is_file())
+        if not inner:
+            raise LabError(f"{given} holds no finished run: a run has config.yaml and {FINAL}.")
+        found += [child for child in inner if (child / FINAL).is_file()]
+        unfinished += [child for child in inner if not (child / FINAL).is_file()]
+    if not found:
+        raise LabError(
+            f"none of these runs is finished ({', '.join(path.name for path in unfinished)}): {FINAL} comes at the end."
+        )
+    return list(dict.fromkeys(path.resolve() for path in found)), unfinished
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All runs given. The recipe of the first is the main one; its other seeds are its replicates."""
+
+    runs: tuple[Run, ...]
+    unfinished: tuple[Path, ...] = ()
+
+    @property
+    def main(self) -> list[Run]:
+        """The main recipe's runs, one per seed."""
+        return self.replicates(self.runs[0])
+
+    def replicates(self, run: Run) -> list[Run]:
+        """The runs that differ from `run` by their seed alone, itself among them, in the order of seeds."""
+        return sorted((other for other in self.runs if other.recipe() == run.recipe()), key=lambda other: other.seed)
+
+    def recipes(self) -> list[list[Run]]:
+        """All runs, as lists of replicates, in the order given."""
+        return list({runs[0].recipe(): runs for runs in map(self.replicates, self.runs)}.values())
+
+
+def read_evidence(paths: Sequence[str | Path]) -> Evidence:
+    """Read runs. Raises LabError where two of them are one experiment, or one evaluation under two names."""
+    found, unfinished = find_runs(paths)
+    runs = tuple(read_run(path) for path in found)
+    seen: dict = {}
+    for run in runs:
+        key = (run.recipe(), run.seed)
+        if key in seen:
+            raise LabError(f"runs {seen[key]} and {run.name} have the same config and seed; give one of them.")
+        seen[key] = run.name
+    texts: dict = {}
+    for run in runs:
+        if "latent" not in run.arms:
+            continue
+        answers = tuple((row["id"], row["arms"]["latent"].get("text")) for row in run.records)
+        # Collapsed translators may well coincide: they say a few things, whatever the question.
+        varied = len({text for _, text in answers}) > len(answers) / 10
+        if answers in texts and varied:
+            raise LabError(f"runs {texts[answers]} and {run.name} hold the same latent answers, letter for letter: "
+                           "one evaluation is not two; give one of them.")  # fmt: skip
+        texts[answers] = run.name
+    return Evidence(runs, tuple(unfinished))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The questions of a comparison: their records in one fixed order, and the clusters that they form."""
+
+    records: Sequence[Mapping]
+
+    @property
+    def ids(self) -> list[str]:
+        return [row["id"] for row in self.records]
+
+    @property
+    def clusters(self) -> list[str]:
+        return [row.get("word", "") for row in self.records]
+
+    def values(self, runs: Sequence[Run], arm: str) -> np.ndarray:
+        """[seeds, n] ones and zeros: whether `arm` was right, for each run and question."""
+        table = []
+        for run in runs:
+            right = run.right(arm)
+            if missing := [key for key in self.ids if key not in right]:
+                raise LabError(f"run {run.name} lacks question {missing[0]}; its records hold other questions.")
+            table.append([right[key] for key in self.ids])
+        return np.array(table, dtype=float)
+
+
+def rows_of(runs: Sequence[Run], groups: Sequence[str] = (ALL,)) -> Rows:
+    """The questions of any of `groups` that all `runs` answered; refused if they answered different ones."""
+    first = {row["id"] for row in runs[0].records}
+    for run in runs[1:]:
+        if stray := sorted(first ^ {row["id"] for row in run.records}):
+            raise LabError(
+                f"runs {runs[0].name} and {run.name} answered different questions ({len(stray)} of them, first "
+                f"{stray[0]}); compare runs on the same test split."
+            )
+    return Rows([row for row in runs[0].records if any(g == ALL or in_group(row["cell"], g) for g in groups)])

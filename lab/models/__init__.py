@@ -1,0 +1,8 @@
+"""Frozen models from a hub, a folder or a config, and what is given to them: inputs, positions, alignment.
+
+Imports config.
+"""
+
+from lab.models.alignment import pooled, projected
+from lab.models.frozen import FrozenModel, Pair, SourceStates, layer_indices, load_pair, pad_batch, positions
+from lab.models.inputs import IGNORED, TargetInputs, build_inputs

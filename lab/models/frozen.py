@@ -1,0 +1,281 @@
+"""Frozen models: encode text, embed tokens, read hidden states, and load a pair of them.
+
+Nothing here is ever trained. Batches are padded on the left, positions count real tokens only, and padded states are
+zero, so a text gives the same states alone and in any batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from huggingface_hub.utils import logging as hub_logging
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from lab.config import NAMED_LAYERS, NAMED_LAYERS_TEXT, RANDOM, PairConfig
+from lab.errors import LabError
+
+__all__ = ["FrozenModel", "Pair", "SourceStates", "layer_indices", "load_pair", "pad_batch", "positions"]
+
+KNOWN_TEXTS = 500_000  # texts whose tokens are remembered: some hundred megabytes at most
+HEADROOM = 1.1  # activations and loading buffers, beyond the weights
+
+
+@dataclass
+class SourceStates:
+    """states [B, S, L, d_src], zero where mask [B, S] is 0; ids [B, S]. Left-padded, outside the autograd graph."""
+
+    states: Tensor
+    mask: Tensor
+    ids: Tensor
+
+
+def positions(mask: Tensor) -> Tensor:
+    """[B, S] position of each real token among the real ones of its row; padding gets 0."""
+    return (mask.long().cumsum(dim=1) - 1).clamp(min=0)
+
+
+def pad_batch(rows: Sequence[Sequence[int]], pad: int, device: torch.device | str, side: str = "left") -> tuple:
+    """Token rows -> (ids [B, S] long, mask [B, S] long) on `device`, padded on `side` to the longest row."""
+    if side not in ("left", "right"):
+        raise LabError(f"padding side {side!r} is not known; choose left or right.")
+    longest = max((len(row) for row in rows), default=0)
+    ids, mask = [], []
+    for row in rows:
+        padding = longest - len(row)
+        before, after = (padding, 0) if side == "left" else (0, padding)
+        ids.append([pad] * before + list(row) + [pad] * after)
+        mask.append([0] * before + [1] * len(row) + [0] * after)
+    shape = (len(rows), longest)
+    return (
+        torch.tensor(ids, dtype=torch.long, device=device).reshape(shape),
+        torch.tensor(mask, dtype=torch.long, device=device).reshape(shape),
+    )
+
+
+def layer_indices(layers: str | Sequence[int], num_layers: int) -> list[int]:
+    """`layers` (a name of `NAMED_LAYERS`, or indices, negative from the end) as indices into the num_layers + 1 hidden
+    states.
+
+    Index 0 is the embeddings; the last one is after the final norm. "middle" is the layers at 3, 4, 5 and 6 eighths of
+    the depth (12, 16, 20, 24 of 32). Raises LabError for an index that does not exist.
+    """
+    if isinstance(layers, str):
+        if layers not in NAMED_LAYERS:
+            raise LabError(f"source_layers={layers!r} is not known; choose {NAMED_LAYERS_TEXT}.")
+        middle = sorted({-(-eighth * num_layers // 8) for eighth in (3, 4, 5, 6)})
+        return {"all": list(range(1, num_layers + 1)), "last": [num_layers], "middle": middle}[layers]
+    states = num_layers + 1
+    for index in layers:
+        if not -states <= index < states:
+            raise LabError(f"source_layers has {index}, but the source has hidden states {-states} to {num_layers}.")
+    return [index % states for index in layers]
+
+
+@dataclass
+class FrozenModel:
+    """A causal language model and its tokenizer, frozen and in evaluation mode."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    name: str
+    device: torch.device
+    dtype: torch.dtype
+    _known_tokens: dict[str, list[int]] = field(default_factory=dict, repr=False)  # a text of a second epoch is free
+
+    def __post_init__(self) -> None:
+        self.model.requires_grad_(False)
+        self.model.eval()
+        rows = self.model.get_input_embeddings().weight.shape[0]
+        if len(self.tokenizer) > rows:
+            raise LabError(f"{self.name}: its tokenizer has {len(self.tokenizer)} entries, its model {rows}.")
+        if self.tokenizer.pad_token_id is None:
+            # Any known token will do, the mask decides; a new one would resize the embeddings.
+            self.tokenizer.pad_token = self.tokenizer.eos_token or self.tokenizer.unk_token
+            if self.tokenizer.pad_token_id is None:
+                raise LabError(f"{self.name}: its tokenizer has no pad, eos or unk token; set one in its folder.")
+        if getattr(self.model, "generation_config", None) is not None:
+            self.model.generation_config.pad_token_id = self.tokenizer.pad_token_id
+
+    @property
+    def base(self) -> PreTrainedModel:
+        """The model without its language-model head."""
+        return self.model.base_model
+
+    @property
+    def head(self) -> torch.nn.Module:
+        """The language-model head, which architectures call by different names."""
+        return self.model.get_output_embeddings()
+
+    @property
+    def hidden_size(self) -> int:
+        """Size d of an embedding and of a hidden state."""
+        return self.model.config.hidden_size
+
+    @property
+    def num_layers(self) -> int:
+        """Number of transformer layers."""
+        return self.model.config.num_hidden_layers
+
+    @cached_property
+    def embedding_rms(self) -> float:
+        """The median over the vocabulary of a row's root mean square: the size that soft tokens should have."""
+        weight = self.model.get_input_embeddings().weight
+        # In pieces: a float32 copy of a large table would take gigabytes.
+        rms = torch.cat([rows.float().square().mean(dim=1).sqrt() for rows in weight.split(16384)])
+        return rms.median().item()
+
+    @cached_property
+    def _marks_starts(self) -> bool:
+        """Whether the tokenizer puts a mark of its own before a text (SentencePiece does), as if a word began there."""
+        return self.tokenizer.convert_ids_to_tokens(self._plain(["a"])[0])[0].startswith("▁")
+
+    def _plain(self, texts: list[str]) -> list[list[int]]:
+        missing = [text for text in dict.fromkeys(texts) if text not in self._known_tokens]
+        if missing:
+            if len(self._known_tokens) > KNOWN_TEXTS:
+                missing = list(dict.fromkeys(texts))
+                self._known_tokens.clear()
+            rows = self.tokenizer(missing, add_special_tokens=False)["input_ids"]
+            self._known_tokens.update(zip(missing, rows, strict=True))
+        return [self._known_tokens[text] for text in texts]
+
+    def tokens(self, texts: list[str], continued: bool = False) -> list[list[int]]:
+        """Each text's tokens, without special ones. `continued`: it goes on from other text, so no word begins."""
+        if not (continued and self._marks_starts):
+            return self._plain(texts)
+        # The mark goes to the newline before the text, and the newline's tokens are cut off again.
+        newline = self._plain(["\n"])[0]
+        rows = []
+        for text, row in zip(texts, self._plain(["\n" + text for text in texts]), strict=True):
+            whole = row[: len(newline)] == newline  # else the newline has merged with the text
+            rows.append(row[len(newline) :] if whole else self._plain([text])[0])
+        return rows
+
+    def encode(self, texts: list[str], bos: bool = True, side: str = "left") -> tuple[Tensor, Tensor]:
+        """(ids [B, S] long, mask [B, S] long) on the model's device. Without `bos` a text goes on from other text."""
+        start = [self.tokenizer.bos_token_id] if bos and self.tokenizer.bos_token_id is not None else []
+        rows = [start + row for row in self.tokens(texts, continued=not bos)]
+        return pad_batch(rows, self.tokenizer.pad_token_id, self.device, side)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """ids [B, S] -> embeddings [B, S, d]."""
+        return self.model.get_input_embeddings()(ids)
+
+    @torch.no_grad()
+    def source_states(self, texts: list[str], layers: str | Sequence[int] = "all") -> SourceStates:
+        """The hidden states of `texts` at `layers` (see `layer_indices`), in that order, without running the head."""
+        picked = layer_indices(layers, self.num_layers)
+        ids, mask = self.encode(texts)
+        hidden = self.base(
+            input_ids=ids, attention_mask=mask, position_ids=positions(mask), output_hidden_states=True, use_cache=False
+        ).hidden_states
+        states = torch.stack([hidden[index] for index in picked], dim=2)
+        # Filled, not multiplied: whatever attention leaves at padding, NaN included, must not come through.
+        return SourceStates(states.masked_fill(mask[:, :, None, None] == 0, 0.0), mask, ids)
+
+
+@dataclass
+class Pair:
+    """Both frozen models of an experiment."""
+
+    source: FrozenModel
+    target: FrozenModel
+
+
+def load_pair(config: PairConfig) -> Pair:
+    """Load both models of `config`, safetensors only and no remote code, onto one device.
+
+    Raises LabError if a model is not found, the device is not there, or the weights of both would not fit into its
+    free memory; memory is checked before any weight is read.
+    """
+    device = _device(config.device)
+    dtype = getattr(torch, config.dtype)
+    configs = [_find(AutoConfig, name) for name in config.models]
+    _check_memory(config.pair, configs, dtype, device)
+    source, target = (_load(name, model, dtype, device) for name, model in zip(config.models, configs, strict=True))
+    return Pair(source, target)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise LabError(f"device={name!r}: PyTorch sees {torch.cuda.device_count()} GPUs; choose auto or cpu.")
+    return device
+
+
+def _find(kind: type, name: str, **options: object):
+    """`kind.from_pretrained` of a folder, of the local hub cache, or of the hub: the first that has it."""
+    place = name.removeprefix(RANDOM)
+    if Path(place).is_dir():
+        tries = [True]
+    elif place != name or Path(place).is_absolute() or place.startswith((".", "~")):
+        raise LabError(f"model {name!r}: there is no folder {place}; give one with config.json and tokenizer files.")
+    else:
+        tries = [True, False]
+        hub_logging.set_verbosity_error()  # a dozen lines of retries would hide the one that is raised
+    for local in tries:
+        try:
+            return kind.from_pretrained(place, local_files_only=local, trust_remote_code=False, **options)
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            reason = str(error).split("\n")[0]
+    where = "read from its folder" if len(tries) == 1 else "found in the local cache or on the hub"
+    raise LabError(f"model {name!r} cannot be {where} ({reason}); give a local folder with all its files.")
+
+
+def _load(name: str, config, dtype: torch.dtype, device: torch.device) -> FrozenModel:
+    tokenizer = _find(AutoTokenizer, name)
+    if name.startswith(RANDOM):
+        model = _random_model(config, dtype, device)
+    else:
+        model, info = _find(
+            AutoModelForCausalLM, name, dtype=dtype, attn_implementation="sdpa", use_safetensors=True,
+            output_loading_info=True,
+        )  # fmt: skip
+        if info["missing_keys"]:  # they would be random, and nobody would know
+            raise LabError(f"model {name!r} lacks the weights of {sorted(info['missing_keys'])[0]}; get all its files.")
+    return FrozenModel(model.to(device=device, dtype=dtype), tokenizer, name, device, dtype)
+
+
+def _random_model(config, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
+    """Random weights made on `device` in `dtype`, always the same ones: seconds on a GPU where a CPU takes minutes."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.device(device):
+        torch.manual_seed(0)
+        return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa")
+
+
+def _check_memory(name: str, configs: list, dtype: torch.dtype, device: torch.device) -> None:
+    """Raise LabError if the weights of all models, counted without allocating any, exceed the free memory."""
+    with torch.device("meta"):
+        counts = [AutoModelForCausalLM.from_config(config).num_parameters() for config in configs]
+    needed = sum(counts) * torch.empty(0, dtype=dtype).element_size() * HEADROOM
+    free = _free_memory(device)
+    if free is not None and needed > free:
+        raise LabError(
+            f"pair {name!r} needs about {needed / 2**30:.1f} GiB in {str(dtype).removeprefix('torch.')}, but {device} "
+            f"has {free / 2**30:.1f} GiB free; use dtype='bfloat16', a larger device, or pair='mini'."
+        )
+
+
+def _free_memory(device: torch.device) -> int | None:
+    """Free bytes of a GPU or of this machine (within its container's limit); None where that cannot be told."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    free = []
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+        group = Path("/sys/fs/cgroup")
+        limit, used = (int((group / f"memory.{part}").read_text()) for part in ("max", "current"))
+        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        free.append(limit - used + int(stat["inactive_file"]))  # cached files make way
+    except (OSError, ValueError, KeyError):  # no Linux, no cgroup, or "max": no limit
+        pass
+    return min(free, default=None)

@@ -1,0 +1,120 @@
+"""Controls that are trained themselves: what a run left, as a bridge, once its budget is known to be the same.
+
+Each is an ordinary training run (`papermill_jobs/controls/`) that differs from the main one in what the translator
+reads: nothing (latent_constant), a source with random weights, one that was pretrained without lore, or the target's
+own states.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from lab.answers import RETRAINED, Bridge
+from lab.config import RANDOM, RunConfig, short_name
+from lab.errors import LabError
+from lab.models import Pair, load_pair
+from lab.places import MINI
+from lab.studies.experiment import constant_config
+from lab.translators import load_translator
+
+__all__ = [
+    "MAY_DIFFER", "check_equal_budget", "check_source", "control_config", "load_bridge", "load_controls",
+    "trained_folder",
+]  # fmt: skip
+
+# What a control need not share with the run it is compared with: what it reads, where it ran, when it was looked at.
+MAY_DIFFER = {
+    "name", "device", "eval_batch_size", "pair", "source", "target", "source_layers", "seed", "dev_questions",
+    "test_questions", "max_new_tokens", "eval_every", "patience",
+}  # fmt: skip
+OF_THE_SOURCE = {"translator", "soft_tokens", "teacher", "duplicate_question", "flow_weight", "geometry_weight"}
+NO_LORE = "no_lore_source"  # the folder beside the embedded pair's models, once it is built
+
+
+def control_config(config: RunConfig, arm: str, no_lore: str | Path = MINI / NO_LORE) -> RunConfig:
+    """The config of the run that trains `arm` of `RETRAINED` at the budget of `config`.
+
+    `no_lore`: the folder of the source that was pretrained without lore. Raises LabError for another arm.
+    """
+    if arm == "latent_constant":
+        return constant_config(config).replace(name=f"{config.name}_constant")
+    source, target = config.pair.models
+    sources = {
+        "latent_random_source": RANDOM + source.removeprefix(RANDOM),
+        "latent_no_lore_source": str(no_lore),
+        "latent_target_source": target,
+    }
+    if arm not in sources:
+        raise LabError(f"arm {arm!r} is no retrained control; choose one of {', '.join(RETRAINED)}.")
+    name = f"{config.name}_{arm.removeprefix('latent_')}"
+    return config.replace(name=name, source=sources[arm])
+
+
+def trained_folder(folder: str | Path) -> Path:
+    """Where the weights of a run, or of a bare translator folder, lie. Raises LabError if there are none."""
+    folder = Path(folder)
+    for place in (folder, folder / "checkpoints" / "best", folder / "checkpoints" / "last"):
+        if (place / "translator.json").is_file():
+            return place
+    raise LabError(f"{folder} holds no trained translator; give a run that was trained, or a translator's folder.")
+
+
+def check_equal_budget(config: RunConfig, control: RunConfig, arm: str) -> None:
+    """Raise LabError unless `control` was trained as `config` was, in all that is not of `MAY_DIFFER`.
+
+    A constant prompt may lack what has no meaning without a source, but has as many soft tokens.
+    """
+    if arm == "latent_constant":
+        config = constant_config(config)
+    ours, theirs = config.parameters(), control.parameters()
+    ignored = MAY_DIFFER | (OF_THE_SOURCE - {"soft_tokens"} if arm == "latent_constant" else set())
+    for name in ours:
+        if name not in ignored and ours[name] != theirs[name]:
+            raise LabError(
+                f"control {arm} was trained with {name}={theirs[name]!r}, the translator with {ours[name]!r}; "
+                "retrain it at equal budget."
+            )
+
+
+def check_source(config: RunConfig, control: RunConfig, arm: str) -> None:
+    """Raise LabError unless `control` was trained for the target of `config`, on the source that `arm` is named for."""
+    (source, target), (read, answers) = (map(short_name, run.pair.models) for run in (config, control))
+    named = {
+        "latent_constant": True,  # it reads nothing
+        "latent_random_source": read == RANDOM + source.removeprefix(RANDOM),
+        "latent_no_lore_source": read not in (source, target) and not read.startswith(RANDOM),
+        "latent_target_source": read == target,
+    }
+    if answers != target or not named[arm]:
+        raise LabError(
+            f"control {arm} was trained from {read} to {answers}, the translator from {source} to {target}; give the "
+            "folder of the control that the arm is named for."
+        )
+
+
+def load_bridge(folder: str | Path, pair: Pair, config: RunConfig | None = None) -> Bridge:
+    """The trained translator in `folder`, on the source that it was trained with.
+
+    `config`: of the run that left it; None or one with the pair's own source: that source.
+    """
+    translator, layers = load_translator(trained_folder(folder))
+    source = pair.source
+    if config is not None and config.pair.models[0] != source.name:
+        source = load_pair(replace(config.pair, device=str(pair.target.device))).source
+    return Bridge(source, translator.to(pair.target.device).eval(), layers)
+
+
+def load_controls(folders: dict[str, str], pair: Pair, config: RunConfig) -> dict[str, Bridge]:
+    """Bridges of the retrained arms from their runs' folders (arm -> folder, "" for none), each at equal budget."""
+    bridges = {}
+    for arm, folder in folders.items():
+        if not folder:
+            continue
+        if arm not in RETRAINED:
+            raise LabError(f"arm {arm!r} is no retrained control; choose one of {', '.join(RETRAINED)}.")
+        control = RunConfig.from_yaml(Path(folder) / "config.yaml")
+        check_equal_budget(config, control, arm)
+        check_source(config, control, arm)
+        bridges[arm] = load_bridge(folder, pair, control)
+    return bridges

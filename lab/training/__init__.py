@@ -1,0 +1,8 @@
+"""Training a translator: the losses, the objective that puts them together, and the loop with its checkpoints.
+
+Imports config, tasks, models, translators and runs. Evaluation comes in as a callback: it never imports answers.
+"""
+
+from lab.training.loop import Evaluate, TrainResult, train
+from lab.training.losses import check_gradients, gradient_norms
+from lab.training.objective import Batch, due_weights, training_terms

@@ -1,0 +1,176 @@
+"""The objective: the loss terms that a config asks for at a step, computed on one batch. No weight, no cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lab.config import TEXT, RunConfig
+from lab.errors import LabError
+from lab.models import FrozenModel, Pair, SourceStates, build_inputs, pooled, projected
+from lab.tasks import Question, Task, source_text
+from lab.training import losses
+from lab.translators import Teacher, TranslatorOutput, as_long_as_source
+
+Decode = Callable[..., list]  # `lab.answers.generation.generate`: greedy answers with a `text`
+
+
+@dataclass
+class Batch:
+    """The questions of a step, and what the target reads around each of them."""
+
+    questions: Sequence[Question]
+    shared: Mapping[str, str]  # see `lab.tasks.surroundings`
+
+    @property
+    def contexts(self) -> list[dict[str, str]]:
+        return [{**self.shared, "question": question.question} for question in self.questions]
+
+    @property
+    def answers(self) -> list[str]:
+        return [question.answer for question in self.questions]
+
+
+def due_weights(config: RunConfig, step: int) -> dict[str, float]:
+    """Term -> weight of the terms that are computed at `step` (from 1)."""
+    chosen = config.losses
+    begin = chosen.contrast_start if chosen.contrast_start >= 0 else config.training.warmup_steps // 2
+    due = {
+        "answer_nll": chosen.answer_nll_weight,
+        "flow": chosen.flow_weight,
+        "token_alignment": chosen.token_alignment_weight,
+        "prompt_alignment": chosen.prompt_alignment_weight,
+        "geometry": chosen.geometry_weight,
+        "kl": chosen.kl_weight,
+        "contrast": chosen.contrast_weight if step > begin else 0.0,
+        "format": chosen.format_weight,
+        "probe": chosen.probe_weight,
+        "decode": chosen.decode_weight if step % chosen.decode_every == 0 else 0.0,
+    }
+    return {name: weight for name, weight in due.items() if weight}
+
+
+def training_terms(
+    translator: nn.Module,
+    pair: Pair,
+    config: RunConfig,
+    batch: Batch,
+    step: int = 1,
+    task: Task | None = None,
+    decode: Decode | None = None,
+) -> dict[str, Tensor]:
+    """Every loss term that is due, attached to the graph. `task` and `decode` are for the decode-aware term."""
+    due, target = due_weights(config, step), pair.target
+    source = _read(translator, pair, config, batch)
+    teacher = _teacher(target, config, batch, source) if due.keys() & {"flow", "token_alignment"} else None
+    output = translator(source, teacher if "flow" in due else None)
+    soft, mask, rms = output.soft_tokens, output.mask, target.embedding_rms
+    layout = config.layout.at(step)
+
+    terms = dict(output.auxiliary)
+    if due.keys() & {"answer_nll", "kl", "format"}:
+        inputs = build_inputs(target, layout, soft, batch.contexts, batch.answers, mask)
+        logits, labels = losses.answer_logits(target, inputs)
+        if "answer_nll" in due:
+            terms["answer_nll"] = losses.answer_nll(logits, labels)
+        if "format" in due:
+            terms["format"] = losses.format_nll(logits, labels, marker_tokens(target))
+        if "kl" in due:
+            with torch.no_grad():
+                as_text = build_inputs(target, TEXT, None, batch.contexts, batch.answers)
+                text_logits, _ = losses.answer_logits(target, as_text)
+            terms["kl"] = losses.text_kl(logits, text_logits, inputs, config.losses.kl_tokens)
+    if "token_alignment" in due:
+        terms["token_alignment"] = losses.token_distance(soft, teacher.embeds, teacher.mask, rms)
+    if due.keys() & {"prompt_alignment", "contrast"}:
+        prompts = [target.embed(ids).float().mean(dim=0) for ids in _question_ids(target, batch)]
+        prompt = torch.stack(prompts)
+        if "prompt_alignment" in due:
+            terms["prompt_alignment"] = losses.mean_distance(soft, mask, prompt, rms)
+        if "contrast" in due:
+            terms["contrast"] = losses.contrast(losses.mean_token(soft, mask), prompt)
+    if "geometry" in due:
+        terms["geometry"] = losses.token_distance(soft, *_geometry(pair, batch, output), rms)
+    if "probe" in due:
+        table = target.model.get_input_embeddings().weight
+        words = [ids.tolist() for ids in _question_ids(target, batch)]
+        terms["probe"] = losses.word_probe(soft, mask, table, words)
+    if "decode" in due:
+        terms["decode"] = _decode_term(target, config, batch, soft, mask, layout, task, decode)
+    return {name: terms[name] for name in due}
+
+
+def marker_tokens(target: FrozenModel) -> set[int]:
+    """The tokens that write ``####`` at the start of a line."""
+    row = target.tokens(["\n#### 7"], continued=True)[0]
+    digits = set(target.tokens(["7", " 7"], continued=True)[0]) | set(target.tokens([" 7"], continued=True)[0])
+    return set(row) - digits - set(target.tokens(["\n"], continued=True)[0])
+
+
+def _read(translator: nn.Module, pair: Pair, config: RunConfig, batch: Batch) -> SourceStates:
+    if translator.needs_source:
+        texts = [source_text(question.question, question.evidence) for question in batch.questions]
+        return pair.source.source_states(texts, config.pair.source_layers)
+    blank = torch.zeros(len(batch.questions), 0, device=pair.target.device)  # the constant prompt: no source pass
+    return SourceStates(blank, blank, blank)
+
+
+def _question_ids(target: FrozenModel, batch: Batch) -> list[Tensor]:
+    rows = target.tokens([question.question for question in batch.questions])
+    return [torch.tensor(row, device=target.device) for row in rows]
+
+
+@torch.no_grad()
+def _teacher(target: FrozenModel, config: RunConfig, batch: Batch, source: SourceStates) -> Teacher:
+    """The target's embeddings of each prompt (its question) or answer, pooled to the places that the row has."""
+    if config.losses.teacher == "prompt":
+        rows = _question_ids(target, batch)
+    else:
+        rows = [torch.tensor(row, device=target.device) for row in target.tokens(batch.answers, continued=True)]
+    count = config.translator.soft_tokens
+    if count:
+        places = torch.ones(len(rows), count, dtype=torch.bool, device=target.device)
+    else:
+        places = as_long_as_source(source, config.translator.soft_tokens_cap)[1]
+    embeds = torch.zeros(*places.shape, target.hidden_size, device=target.device)
+    mask = torch.zeros_like(places)
+    for row, ids in enumerate(rows):
+        existing = torch.nonzero(places[row]).flatten()
+        filled = pooled(target.embed(ids).float(), len(existing))
+        embeds[row, existing[: len(filled)]], mask[row, existing[: len(filled)]] = filled, True
+    return Teacher(embeds, mask)
+
+
+def _geometry(pair: Pair, batch: Batch, output: TranslatorOutput) -> tuple[Tensor, Tensor]:
+    """For each soft token, which stands for one source token, what the target's embeddings say in that place."""
+    wanted, known = torch.zeros_like(output.soft_tokens), torch.zeros_like(output.mask)
+    for row, question in enumerate(batch.questions):
+        values, found = projected(pair.source, pair.target, source_text(question.question, question.evidence))
+        count = min(len(values), known.shape[1])
+        wanted[row, -count:], known[row, -count:] = values[-count:].to(wanted), found[-count:]
+    return wanted, known & output.mask
+
+
+def _decode_term(
+    target: FrozenModel, config: RunConfig, batch: Batch, soft: Tensor, mask: Tensor | None, layout, task, decode
+) -> Tensor:
+    """The margin term on the first few questions: memory is bounded by `decode_samples` and `decode_tokens`."""
+    few = slice(0, config.losses.decode_samples)
+    contexts, answers, gold = batch.contexts[few], batch.answers[few], [q.gold for q in batch.questions[few]]
+    if decode is None:
+        raise LabError("decode_weight needs a decoder: give train() one, as lab.studies.experiment does.")
+    soft, mask = soft[few], None if mask is None else mask[few]
+    with torch.no_grad():
+        prompt = build_inputs(target, layout, soft.detach(), contexts, None, mask)
+        answers_of = decode(target, prompt, config.losses.decode_tokens, ends=task.answer_end)
+        texts = [answer.text.strip() or "?" for answer in answers_of]
+    wrong = [not task.correct(task.extract(text), right) for text, right in zip(texts, gold, strict=True)]
+    likelihoods = []
+    for endings in (answers, texts):
+        inputs = build_inputs(target, layout, soft, contexts, endings, mask)
+        logits, labels = losses.answer_logits(target, inputs)
+        likelihoods.append(losses.mean_log_likelihood(logits, labels, inputs))
+    return losses.decoded_margin(*likelihoods, torch.tensor(wrong, device=target.device))

@@ -1,0 +1,336 @@
+"""Laws of the evaluation: no gold gets in, controls are controls, records are complete, batches do not matter."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+import torch
+
+import lab.answers.common as common
+import lab.answers.latent as latent_module
+import lab.answers.text as text_module
+from lab.answers.arms import ALL_ARMS, ARMS, RETRAINED, Bridge, check_token_counts, derangement, evaluate, replay_check
+from lab.answers.checks import check_complete, check_no_gold
+from lab.answers.generation import AnswerCache
+from lab.answers.text import CASCADE_PROMPTS, cut_bytes, cut_text
+from lab.config.layout import LAYOUTS, TEXT
+from lab.config.run import RunConfig, TranslatorConfig
+from lab.errors import LabError
+from lab.models.inputs import build_inputs
+from lab.tasks import Question, Task, question_id
+from lab.translators import ConstantPrompt, build_translator
+
+CELLS = ["plain/short", "plain/short", "lore/long/seen", "lore/long/seen", "lore/long/held_out", "plain/short"]
+TEXTS = ["Ana has 3 figs. How many?", "Two and two?", "Ben opens 4 blicks of 7 pens each, loses 2. How many pens?",
+         "Cleo has 2 dorps of eggs?", "Dan buys 5 wugs.", "Eva owns 12 coins and sells 5. How many now?"]  # fmt: skip
+
+
+def questions_with(answer="12 = 12\n#### 12", gold="12"):
+    return [Question(question_id(text), text, answer, gold, cell) for text, cell in zip(TEXTS, CELLS, strict=True)]
+
+
+class TinyTask(Task):
+    name, instruction = "tiny", "Think.\n\n"
+
+    def train(self, count, seed):
+        return []
+
+    def dev(self):
+        return questions_with()
+
+    test = dev
+
+    def exemplars(self, shots):
+        return [
+            Question(question_id(f"{n} and 1?"), f"{n} and 1?", f"{n}\n#### {n + 1}", f"{n + 1}", "")
+            for n in range(shots)
+        ]
+
+
+def settings(layout="soft_plus_text", batch=4, shots=1, tokens=8):
+    """The fields that an evaluation reads."""
+    return RunConfig.from_parameters(
+        layout=layout, eval_batch_size=batch, shots=shots, max_new_tokens=tokens, soft_tokens=3
+    )
+
+
+@pytest.fixture
+def translator(tiny_pair):
+    torch.manual_seed(0)
+    config = TranslatorConfig(translator="resampler", soft_tokens=3, width=16, depth=1, heads=2)
+    return build_translator(config, tiny_pair, "all")
+
+
+@pytest.fixture
+def constant(tiny_pair):
+    torch.manual_seed(1)
+    return build_translator(replace(TranslatorConfig(soft_tokens=3, width=16, depth=1, heads=2), translator="constant"),
+                            tiny_pair, "all")  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def fresh_memory(monkeypatch):
+    monkeypatch.setattr(AnswerCache, "_memory", {})
+
+
+def run(tiny_pair, questions=None, **given):
+    config = given.pop("config", None) or settings()
+    return evaluate(config, tiny_pair, TinyTask(), questions or questions_with(), progress=False, **given)
+
+
+def test_records_are_complete_and_ordered(tiny_pair, translator, constant):
+    records = run(tiny_pair, translator=translator, constant=constant)
+    assert [record["id"] for record in records] == [question.id for question in questions_with()]
+    for record in records:
+        assert tuple(record["arms"]) == ARMS
+        for arm, row in record["arms"].items():
+            assert set(row) == {"text", "extracted", "correct", "saw", "context_aware", "prompt_tokens", "soft_tokens",
+                                "new_tokens", "soft_from", "handed"}  # fmt: skip
+            assert row["soft_tokens"] == (3 if arm.startswith("latent") else 0)
+            assert record["question"] in row["saw"] and row["saw"].startswith("Think.\n\n")
+    assert isinstance(constant, ConstantPrompt)
+
+
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+def test_canary_the_gold_answer_reaches_no_arm(tiny_pair, translator, constant, layout, monkeypatch):
+    """All that enters a model, tensors and texts, is the same for another gold; and the canary stands nowhere."""
+    seen = []
+
+    def recording_build(*given):
+        inputs = build_inputs(*given)
+        seen.append((inputs.embeds, inputs.attention_mask, inputs.position_ids))
+        return inputs
+
+    for module in (common, latent_module, text_module):
+        monkeypatch.setattr(module, "build_inputs", recording_build)
+
+    def everything(questions):
+        seen.clear()
+        monkeypatch.setattr(AnswerCache, "_memory", {})
+        records = run(tiny_pair, questions, translator=translator, constant=constant, config=settings(layout, shots=2))
+        shown = [[(row["saw"], row["text"]) for row in record["arms"].values()] for record in records]
+        return shown, list(seen)
+
+    shown, tensors = everything(questions_with())
+    other_shown, other_tensors = everything(questions_with("xyzzy 987654\n#### 987654", "987654"))
+    assert shown == other_shown and "987654" not in str(other_shown)
+    assert len(tensors) == len(other_tensors) > 0
+    for one, other in zip(tensors, other_tensors, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_a_leak_is_refused(tiny_pair):
+    question = questions_with()[0]
+    check_no_gold(question, f"Q: {question.question}\nA:")
+    for leak in (question.answer, "#### 12"):
+        with pytest.raises(LabError, match="gold answer stands"):
+            check_no_gold(question, f"Q: {question.question}\nA: {leak}")
+    contexts = [dict(instruction="", shots="", question=q.question) for q in questions_with()[:2]]
+    inputs = build_inputs(tiny_pair.target, TEXT, None, contexts, None)
+    check_token_counts(tiny_pair.target, TEXT, inputs, contexts, [0] * len(contexts))
+    answers = [q.answer for q in questions_with()[:2]]
+    training = build_inputs(tiny_pair.target, TEXT, None, contexts, answers)
+    with pytest.raises(LabError, match="labels"):
+        check_token_counts(tiny_pair.target, TEXT, training, contexts, [0] * len(contexts))
+    training.labels = None  # the earlier script's defect: training inputs at evaluation, gold and all
+    with pytest.raises(LabError, match="something unseen"):
+        check_token_counts(tiny_pair.target, TEXT, training, contexts, [0] * len(contexts))
+
+
+def test_an_exemplar_or_a_repeated_question_is_refused(tiny_pair):
+    shown = Question(question_id("0 and 1?"), "0 and 1?", "#### 1", "1", "")
+    with pytest.raises(LabError, match="also an exemplar"):
+        run(tiny_pair, [shown])
+    with pytest.raises(LabError, match="each once"):
+        run(tiny_pair, questions_with()[:1] * 2)
+    with pytest.raises(LabError, match="needs translator="):
+        run(tiny_pair, arms=("latent",))
+    with pytest.raises(LabError, match="not known"):
+        run(tiny_pair, arms=("bridged",))
+
+
+def test_incomplete_records_are_refused():
+    records = [{"id": "a", "arms": {"source": {}}}]
+    check_complete(records, ["a"], ["source"])
+    with pytest.raises(LabError, match="differ in their ids"):
+        check_complete(records, ["a", "b"], ["source"])
+    with pytest.raises(LabError, match="lacks the arms"):
+        check_complete(records, ["a"], ["source", "target"])
+
+
+def test_batch_size_and_order_change_nothing(tiny_pair, translator, monkeypatch):
+    records = run(tiny_pair, translator=translator)
+    monkeypatch.setattr(AnswerCache, "_memory", {})
+    one_by_one = run(tiny_pair, translator=translator, config=settings(batch=1), arms=("source", "target", "latent"))
+    for record, other in zip(records, one_by_one, strict=True):
+        assert {arm: record["arms"][arm] for arm in other["arms"]} == other["arms"]
+    assert run(tiny_pair, translator=translator) == records  # the same weights give the same records
+
+
+def test_derangement_stays_in_the_cell_and_has_no_fixed_point():
+    cells = CELLS * 5 + ["lore/short/seen"]
+    donors = derangement(cells, 3)
+    assert donors == derangement(cells, 3) != derangement(cells, 4)
+    assert all(donor != index for index, donor in enumerate(donors))
+    assert all(cells[donor] == cell for donor, cell in zip(donors[:-1], cells[:-1], strict=True))
+    assert cells[donors[-1]].startswith("lore/")  # alone in its cell: the nearest enclosing group
+    assert set(Counter(donors[:-1]).values()) == {1}
+    assert derangement(["a", "b"], 0) == [1, 0]
+    with pytest.raises(LabError, match="two questions"):
+        derangement(["a"], 0)
+
+
+def test_derangement_exchanges_questions_of_like_length():
+    lengths = [17 * i % 101 for i in range(100)]
+    donors = derangement(["a"] * 100, 5, lengths)
+    assert sorted(donors) == list(range(100)) and all(donor != i for i, donor in enumerate(donors))
+    assert max(abs(lengths[donor] - lengths[i]) for i, donor in enumerate(donors)) <= 8
+
+
+def test_shuffled_gets_the_donors_soft_tokens(tiny_pair, translator, monkeypatch):
+    given = []
+    kept = Bridge.write
+    monkeypatch.setattr(Bridge, "write", lambda *a: given.append([q.question for q in a[1]]) or kept(*a))
+    run(tiny_pair, translator=translator, arms=("latent", "latent_shuffled"), config=settings(batch=64))
+    own, others = given
+    assert sorted(own) == sorted(TEXTS)
+    assert all(one != other for one, other in zip(own, others, strict=True))
+
+
+def test_baselines_are_generated_once(tiny_pair, tmp_path, monkeypatch):
+    first = run(tiny_pair, cache_dir=tmp_path)
+    calls = []
+    monkeypatch.setattr(text_module, "generate", lambda *a: calls.append(1))
+    assert run(tiny_pair, cache_dir=tmp_path) == first
+    assert not calls
+
+
+def test_evaluation_leaves_the_translator_in_training_mode(tiny_pair, translator):
+    translator.train()
+    state = torch.random.get_rng_state()
+    run(tiny_pair, translator=translator, arms=("latent",))
+    assert translator.training and torch.equal(state, torch.random.get_rng_state())
+
+
+def test_replay_check_notices_other_inputs(tiny_pair, monkeypatch):
+    contexts = [dict(instruction="", shots="", question=text) for text in TEXTS[:3]]
+    replay_check(tiny_pair.target, contexts)
+
+    def shifted(*given):
+        inputs = build_inputs(*given)
+        inputs.embeds = inputs.embeds.flip(-1)
+        return inputs
+
+    monkeypatch.setattr(common, "build_inputs", shifted)
+    with pytest.raises(LabError, match="replay check"):
+        replay_check(tiny_pair.target, contexts)
+
+
+def test_replay_check_in_half_precision_compares_what_enters(tiny_pair, monkeypatch):
+    """Two bfloat16 calls may round apart, which is no defect; other embeddings are."""
+    contexts = [dict(instruction="", shots="", question=text) for text in TEXTS[:3]]
+    half = replace(tiny_pair.target, dtype=torch.bfloat16)
+    monkeypatch.setattr(common, "generate", lambda *given: pytest.fail("answers were compared"))
+    replay_check(half, contexts)
+    monkeypatch.setattr(
+        common, "build_inputs", lambda *given: replace(made := build_inputs(*given), embeds=-made.embeds)
+    )
+    with pytest.raises(LabError, match="replay check"):
+        replay_check(half, contexts)
+
+
+@pytest.mark.parametrize("kind", ["linear", "resampler"])
+def test_as_many_soft_tokens_as_the_source_has(tiny_pair, kind):
+    """A translator that writes one soft token per source token goes through every control."""
+    config = TranslatorConfig(translator=kind, soft_tokens=0, soft_tokens_cap=20, width=16, depth=1, heads=2)
+    records = everything(tiny_pair, build_translator(config, tiny_pair, "all"))
+    assert len({record["arms"]["latent"]["soft_tokens"] for record in records}) > 1
+
+
+def test_an_adapter_goes_through_every_control(tiny_pair, translator):
+    config = settings().replace(injection="adapter", adapter_scale=0.5)
+    records = everything(tiny_pair, translator, config=config)
+    assert all(record["arms"]["latent"]["saw"].endswith("<+soft×3>") for record in records)
+
+
+class HintedTask(TinyTask):
+    def hint(self, question):
+        return "Note: it holds 7.\n" if question.cell.startswith("lore") else ""
+
+
+EXTRA = tuple(arm for arm in ALL_ARMS if arm not in RETRAINED)
+
+
+def everything(tiny_pair, translator, **given):
+    config = given.pop("config", None) or settings()
+    return evaluate(config, tiny_pair, HintedTask(), questions_with(), translator, progress=False, arms=EXTRA, **given)
+
+
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+def test_every_arm_says_what_it_was_shown(tiny_pair, translator, layout):
+    records = everything(tiny_pair, translator, config=settings(layout))
+    for record in records:
+        arms = record["arms"]
+        assert tuple(arms) == EXTRA
+        assert arms["token_budget"]["saw"] in arms["target"]["saw"] and arms["token_budget"]["prompt_tokens"] <= 3 + 1
+        assert record["question"].startswith(arms["token_budget_question"]["handed"][0])
+        assert arms["cascade"]["handed"] == [arms["source"]["text"].strip()]
+        assert arms["source"]["text"].strip() in arms["cascade"]["saw"] and record["question"] in arms["cascade"]["saw"]
+        spent = sum(len(text.encode()) for text in arms["same_bytes"]["handed"])
+        assert spent <= 3 * 48 * 2
+        assert ("it holds 7" in arms["text_hint"]["saw"]) == record["cell"].startswith("lore")
+        assert arms["latent"]["soft_from"] == record["id"] != arms["latent_shuffled"]["soft_from"]
+        for arm, row in arms.items():
+            assert row["soft_tokens"] == (3 if arm.startswith("latent") else 0)
+            assert row["context_aware"] == (not arm.startswith("latent") or layout == "soft_plus_text")
+
+
+@pytest.mark.parametrize("prompt", sorted(CASCADE_PROMPTS))
+def test_every_cascade_prompt_passes_the_checks(tiny_pair, prompt):
+    arms = ("source", "target", "cascade", "same_bytes")
+    evaluated = evaluate(settings(), tiny_pair, TinyTask(), questions_with(), arms=arms, progress=False,
+                         cascade_prompt=prompt)  # fmt: skip
+    assert len({record["arms"]["cascade"]["saw"] for record in evaluated}) == len(TEXTS)
+
+
+def test_batch_size_changes_no_control(tiny_pair, translator, monkeypatch):
+    records = everything(tiny_pair, translator)
+    monkeypatch.setattr(AnswerCache, "_memory", {})
+    assert everything(tiny_pair, translator, config=settings(batch=1)) == records
+
+
+def test_controls_of_the_soft_tokens_are_what_they_say(tiny_pair, translator):
+    soft, questions = torch.randn(6, 3, 48), questions_with()
+    bridge = Bridge(tiny_pair.source, translator)
+    noisy = latent_module.noise(soft, questions)
+    assert not latent_module.zero(soft, questions).any()
+    torch.testing.assert_close(noisy.norm(dim=-1), soft.norm(dim=-1))
+    assert torch.equal(noisy[2:3], latent_module.noise(soft[2:3], questions[2:3]))
+    prompts = common.Prompts(questions, "", "", 4, 8, progress=False)
+    own = bridge.write(questions).soft_tokens
+    mean = latent_module.mean_of(bridge, prompts)(own, questions)
+    assert (mean == mean[0]).all()
+    torch.testing.assert_close(mean[0].norm(dim=-1), own.norm(dim=-1).mean(dim=0), atol=1e-4, rtol=1e-4)
+    assert torch.nn.functional.cosine_similarity(mean[0], own.mean(dim=0), dim=-1).min() > 0.999
+
+
+def test_a_retrained_control_reads_its_own_source(tiny_pair, translator):
+    config = TranslatorConfig(soft_tokens=3, width=16, depth=1, heads=2)
+    torch.manual_seed(5)
+    as_source = replace(tiny_pair, source=tiny_pair.target)
+    own_states = Bridge(tiny_pair.target, build_translator(config, as_source, "last"), "last")
+    arms = ("latent", "latent_target_source")
+    records = run(tiny_pair, translator=translator, arms=arms, controls={"latent_target_source": own_states})
+    assert all(record["arms"]["latent_target_source"]["soft_from"] == record["id"] for record in records)
+    with pytest.raises(LabError, match="needs controls="):
+        run(tiny_pair, translator=translator, arms=("latent_random_source",))
+
+
+def test_texts_are_cut_to_their_budget(tiny_pair):
+    text = TEXTS[2]
+    for budget in range(1, 30):
+        start, end = (cut_text(tiny_pair.target, text, budget, keep) for keep in ("start", "end"))
+        assert text.startswith(start) and text.endswith(end)
+        assert max(len(tiny_pair.target.tokens([piece])[0]) for piece in (start, end)) <= budget
+    assert cut_text(tiny_pair.target, text, 1000) == text
+    assert cut_bytes("héllo", 2) == "h" and cut_bytes("héllo", 3) == "hé" and cut_bytes("x", -1) == ""

@@ -1,0 +1,109 @@
+"""Whatever would bend a comparison is refused, and the message names it."""
+
+import pytest
+from synthetic_runs import edit_records, make_run
+
+from lab.errors import LabError
+from lab.evidence.read import find_runs, paths_of, read_evidence, rows_of
+
+
+def planted(tmp_path, change):
+    run = make_run(tmp_path, "a")
+    edit_records(run, change)
+    return [run]
+
+
+def drop_arm(rows):
+    del rows[3]["arms"]["latent"]
+
+
+def duplicate(rows):
+    return [*rows, rows[0]]
+
+
+def score_otherwise(rows):
+    arm = rows[5]["arms"]["latent_shuffled"]
+    arm["correct"] = not arm["correct"]
+
+
+def read_otherwise(rows):
+    rows[5]["arms"]["latent"].update(text="the answer is 7", extracted="7", correct=False)
+
+
+def instruct_one(rows):
+    for row in rows:
+        row["arms"]["target"]["saw"] = "Think hard. " + row["arms"]["target"]["saw"]
+
+
+@pytest.mark.parametrize("change, message", [
+    (drop_arm, "arm 'latent' is missing"),
+    (duplicate, "occurs twice"),
+    (score_otherwise, "'latent_shuffled' .* another extractor"),
+    (read_otherwise, "'latent' .* another extractor"),
+    (instruct_one, "read different prompts"),
+], ids=lambda value: getattr(value, "__name__", ""))  # fmt: skip
+def test_planted_defects_are_named(tmp_path, change, message):
+    with pytest.raises(LabError, match=f"run a: .*{message}"):
+        read_evidence(planted(tmp_path, change))
+
+
+def test_dropped_and_exchanged_rows_are_named(tmp_path):
+    first, second = make_run(tmp_path, "a"), make_run(tmp_path, "b", seed=2)
+    edit_records(second, lambda rows: rows[:-2])
+    with pytest.raises(LabError, match="different questions \\(2 of them"):
+        rows_of(read_evidence([first, second]).main)
+
+
+def test_one_evaluation_is_not_two(tmp_path):
+    first, second = make_run(tmp_path, "a"), make_run(tmp_path, "b", seed=2)
+    (second / "eval_samples_step_final.jsonl").write_bytes((first / "eval_samples_step_final.jsonl").read_bytes())
+    with pytest.raises(LabError, match="letter for letter"):
+        read_evidence([first, second])
+
+
+def test_two_collapsed_translators_may_say_the_same(tmp_path):
+    def collapse(rows):
+        for row in rows:
+            right = row["gold"] == "101"
+            row["arms"]["latent"].update(text="#### 101", extracted="101", correct=right)
+
+    runs = [make_run(tmp_path, f"s{seed}", seed) for seed in (1, 2)]
+    for run in runs:
+        edit_records(run, collapse)
+    assert len(read_evidence(runs).main) == 2
+
+
+def test_two_runs_of_one_seed_are_refused(tmp_path):
+    with pytest.raises(LabError, match="same config and seed"):
+        read_evidence([make_run(tmp_path, "a"), make_run(tmp_path, "b")])
+
+
+def test_seeds_are_replicates_and_other_settings_are_not(tmp_path):
+    runs = [make_run(tmp_path, f"s{seed}", seed) for seed in (3, 1, 2)] + [make_run(tmp_path, "wide", 1, width=64)]
+    evidence = read_evidence(runs)
+    assert [run.name for run in evidence.main] == ["s1", "s2", "s3"]
+    assert [[run.name for run in recipe] for recipe in evidence.recipes()] == [["s1", "s2", "s3"], ["wide"]]
+
+
+def test_folders_of_runs_are_opened_and_unfinished_ones_named(tmp_path):
+    make_run(tmp_path, "a")
+    late = make_run(tmp_path, "late", seed=2)
+    (late / "eval_samples_step_final.jsonl").unlink()
+    found, unfinished = find_runs([tmp_path])
+    assert [path.name for path in found] == ["a"] and [path.name for path in unfinished] == ["late"]
+    assert paths_of(["a", str(late)], tmp_path) == [tmp_path / "a", late]
+    with pytest.raises(LabError, match="is no folder"):
+        find_runs([tmp_path / "nothing"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(LabError, match="no finished run"):
+        find_runs([tmp_path / "empty"])
+    with pytest.raises(LabError, match="none of these runs is finished \\(late\\)"):
+        find_runs([late])
+
+
+def test_values_follow_ids_not_the_order_of_the_file(tmp_path):
+    runs = [make_run(tmp_path, "a"), make_run(tmp_path, "b", seed=2)]
+    before = rows_of(read_evidence(runs).main).values(read_evidence(runs).main, "latent")
+    edit_records(runs[1], lambda rows: rows[::-1])
+    after = rows_of(read_evidence(runs).main).values(read_evidence(runs).main, "latent")
+    assert (before == after).all()

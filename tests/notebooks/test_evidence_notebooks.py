@@ -1,0 +1,58 @@
+"""The notebooks of evidence, costs and diagnostics, as jobs, at sizes that a test can afford."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from lab.runs.records import read_jsonl
+
+TINY = {"width": 16, "depth": 1, "heads": 2, "soft_tokens": 3, "steps": 2, "batch_size": 4, "warmup_steps": 1,
+        "train_questions": 0, "eval_every": 0}  # fmt: skip
+
+
+def run(job, runs, **parameters):
+    words = [sys.executable, "-m", "lab", "run", f"papermill_jobs/{job}.yaml", "--runs", str(runs), "-p", "name", "t"]
+    for name, value in parameters.items():
+        words += ["-p", name, json.dumps(value)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return runs / "t"
+
+
+@pytest.mark.slow
+def test_evidence_from_the_shipped_translator(tmp_path):
+    folder = run("evidence", tmp_path, test_questions=12, dev_questions=4, max_new_tokens=60, eval_batch_size=12,
+                 probe_questions=60, edited_words=1, edit_steps=2, edit_questions=2)  # fmt: skip
+    found = json.loads((folder / "evidence.json").read_text())
+    arms = {row["arm"]: row for row in found["arms"]}
+    assert {"oracle", "cascade", "same_bytes", "text_hint", "latent_mean", "latent_int4"} <= set(arms)
+    assert (
+        "p_holm" in arms["source"]["versus"]["all"] and found["cascade"]["prompt"] in found["cascade"]["dev_accuracy"]
+    )
+    assert found["probe"] and found["counterfactual"]["counts"]["edited words"]["n"] == 2
+    assert len(read_jsonl(folder / "seed_1234" / "eval_samples_step_final.jsonl")) == 12
+
+
+@pytest.mark.slow
+def test_evidence_from_scratch_with_controls_and_seeds(tmp_path):
+    folder = run("evidence", tmp_path, translators=[], seeds=[1, 2], probe_questions=0, edited_words=0,
+                 train_controls=["latent_constant", "latent_random_source", "latent_target_source"],
+                 test_questions=6, dev_questions=2, max_new_tokens=8, eval_batch_size=6, **TINY)  # fmt: skip
+    rows = {row["arm"]: row for row in json.loads((folder / "evidence.json").read_text())["arms"]}
+    assert {"latent_constant", "latent_random_source", "latent_target_source"} <= set(rows)
+    assert rows["latent"]["seeds"] == 2 and len(rows["latent"]["per_seed"]) == 2
+
+
+def test_inference_metrics_write_both_files(tmp_path):
+    folder = run("inference_metrics", tmp_path, test_questions=6, timed_questions=2, length_questions=1,
+                 timed_lengths=[1, 4], max_new_tokens=40)  # fmt: skip
+    assert len(read_jsonl(folder / "inference_per_sample.jsonl")) == 6
+    summary = json.loads((folder / "inference_aggregate.json").read_text())
+    assert summary["timed"] == 2 and summary["sizes"]["kv_bytes_latent"] < summary["sizes"]["kv_bytes_text"]
+
+
+def test_diagnostics_are_written(tmp_path):
+    found = json.loads((run("diagnostics", tmp_path, dev_questions=4) / "diagnostics.json").read_text())
+    assert len(found["size"]["per_slot"]) == 16 and found["gradient_norms"]["answer_nll"] > 0

@@ -1,0 +1,298 @@
+"""Laws of training: exact resume, frozen models, pure batches, a best checkpoint that is a copy."""
+
+import hashlib
+import math
+
+import numpy as np
+import pytest
+import torch
+from sums_task import Sums
+
+import lab.training.loop as training
+from lab.config.run import RunConfig
+from lab.errors import LabError
+from lab.runs.records import RunDirectory
+from lab.training.loop import WINDOW, Batches, build_optimizer, find_checkpoint, save_checkpoint, schedule, train
+from lab.translators import build_translator, load_translator, save_translator
+
+BASE = dict(steps=6, batch_size=4, warmup_steps=2, learning_rate=1e-2, soft_tokens=2, width=16, depth=1, heads=2,
+            dropout=0.2, eval_every=3)  # fmt: skip
+
+LENGTHS = [5, 3, 9, 1, 7, 2, 8, 6, 4, 10]
+
+
+class NoQuestions(Sums):
+    def train(self, count, seed):
+        return []
+
+
+def config(**changes) -> RunConfig:
+    return RunConfig.from_parameters(name="run", **{**BASE, **changes})
+
+
+def fresh(path, settings) -> RunDirectory:
+    return RunDirectory.create(path, settings, resume=path.exists())
+
+
+def scores(*values):
+    """An evaluation that gives these accuracies in turn."""
+    remaining = iter(values)
+    return lambda translator, step: {"accuracy": next(remaining), "n": 2}
+
+
+def weights_of(module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode() + tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def losses(run) -> list[float]:
+    return [row["loss"] for row in run.metrics() if row["kind"] == "step"]
+
+
+class Killed(Exception):
+    pass
+
+
+def killed_at(monkeypatch, step):
+    """The next `step` steps run, then the job dies."""
+    inner, count = training._step, iter(range(step))
+
+    def dying(*args):
+        if next(count, None) is None:
+            raise Killed
+        return inner(*args)
+
+    monkeypatch.setattr(training, "_step", dying)
+
+
+@pytest.mark.parametrize("killed_after", [3, 5])
+@pytest.mark.parametrize("extra", [
+    {"translator": "resampler"}, {"translator": "constant"},
+    {"translator": "dit", "flow_weight": 0.5, "teacher": "answer", "flow_condition_dropout": 0.5},
+    {"layout": "soft_only", "question_until": 4, "contrast_weight": 0.1, "contrast_start": 4, "patience": 3},
+], ids=str)  # fmt: skip
+def test_a_resumed_run_ends_in_the_same_bits(tiny_pair, tmp_path, monkeypatch, killed_after, extra):
+    settings, accuracy = config(**extra), lambda translator, step: {"accuracy": step / 10, "n": 2}
+    whole_run = fresh(tmp_path / "whole", settings)
+    whole = train(settings, tiny_pair, Sums(), whole_run, accuracy)
+
+    halves = tmp_path / "halves"
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        killed_at(patch, killed_after)
+        train(settings, tiny_pair, Sums(), fresh(halves, settings), accuracy)
+    torch.manual_seed(999)  # whatever another process would start with
+    run = fresh(halves, settings)
+    again = train(settings, tiny_pair, Sums(), run, accuracy)
+
+    assert weights_of(whole.translator) == weights_of(again.translator)
+    assert whole.history == again.history
+    # Steps 4 and 5 of the killed job are done again, and stand in the log once.
+    assert losses(run) == losses(whole_run) and len(losses(run)) == settings.training.steps
+
+
+def test_a_job_killed_before_its_first_checkpoint_starts_over(tiny_pair, tmp_path, monkeypatch):
+    settings = config()
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        killed_at(patch, 2)
+        train(settings, tiny_pair, Sums(), fresh(tmp_path / "run", settings), scores(0.1))
+    run = fresh(tmp_path / "run", settings)
+    train(settings, tiny_pair, Sums(), run, scores(0.1, 0.2, 0.3))
+    assert [row["step"] for row in run.metrics() if row["kind"] == "step"] == [1, 2, 3, 4, 5, 6]
+
+
+def test_it_checkpoints_by_the_clock_where_nothing_is_evaluated(tiny_pair, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+    settings = config(eval_every=0)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        killed_at(patch, 4)
+        train(settings, tiny_pair, Sums(), fresh(tmp_path / "run", settings))
+    run = fresh(tmp_path / "run", settings)
+    train(settings, tiny_pair, Sums(), run)
+    assert "Resumed after step 4" in (run.path / "train.log").read_text()
+
+
+def test_a_checkpoint_survives_being_killed_while_it_is_replaced(tiny_pair, tmp_path):
+    translator = build_translator(config().translator, tiny_pair, "all")
+    save_checkpoint(tmp_path / "last", translator, "all")
+    (tmp_path / "last").rename(tmp_path / ".last.old")  # what a job killed between the two renames leaves
+    assert find_checkpoint(tmp_path / "last") == tmp_path / "last"
+    assert weights_of(load_translator(tmp_path / "last")[0]) == weights_of(translator)
+    save_checkpoint(tmp_path / "last", translator, "all")
+    assert [path.name for path in tmp_path.iterdir()] == ["last"]
+    assert find_checkpoint(tmp_path / "best") is None
+
+
+def test_training_changes_the_translator_and_no_frozen_model(tiny_pair, tmp_path):
+    settings = config()
+    before = [weights_of(model.model) for model in (tiny_pair.source, tiny_pair.target)]
+    torch.manual_seed(settings.training.seed)
+    start = build_translator(settings.translator, tiny_pair, "all").state_dict()
+    result = train(settings, tiny_pair, Sums(), fresh(tmp_path / "run", settings))
+    assert before == [weights_of(model.model) for model in (tiny_pair.source, tiny_pair.target)]
+    for name, tensor in result.translator.state_dict().items():
+        assert not torch.equal(tensor, start[name]), name
+
+
+def test_training_learns(tiny_pair, tmp_path):
+    settings = config(steps=30, dropout=0.0, eval_every=0)
+    run = fresh(tmp_path / "run", settings)
+    train(settings, tiny_pair, Sums(), run)
+    found = losses(run)
+    assert sum(found[-5:]) < 0.9 * sum(found[:5])
+
+
+def test_the_seed_decides_everything(tiny_pair, tmp_path):
+    def final(folder, **changes):
+        settings = config(steps=2, eval_every=0, **changes)
+        return weights_of(train(settings, tiny_pair, Sums(), fresh(tmp_path / folder, settings)).translator)
+
+    first = final("a")
+    torch.randn(7)
+    assert first == final("b") and first != final("c", seed=5)
+
+
+@pytest.mark.parametrize("changes", [
+    {"learning_rate": 2e-2}, {"gate_learning_rate_scale": 1.0}, {"weight_decay": 0.5}, {"gradient_clip": 1e-3},
+    {"warmup_steps": 0}, {"dropout": 0.0}, {"gate_init": 1.0}, {"source_mix": "weighted"}, {"source_layers": "last"},
+    {"layout": "soft_only"}, {"shots": 1}, {"batch_size": 3},
+], ids=str)  # fmt: skip
+def test_every_training_field_changes_the_result(tiny_pair, tmp_path, changes):
+    finals, short = [], {"steps": 3, "eval_every": 0}
+    for folder, settings in (("a", config(**short)), ("b", config(**short, **changes))):
+        finals.append(weights_of(train(settings, tiny_pair, Sums(), fresh(tmp_path / folder, settings)).translator))
+    assert finals[0] != finals[1]
+
+
+def test_an_evaluation_that_draws_random_numbers_sees_no_dropout(tiny_pair, tmp_path):
+    settings, modes = config(), []
+
+    def evaluate(translator, step):
+        modes.append(translator.training)
+        return {"accuracy": 0.0, "n": 2}
+
+    result = train(settings, tiny_pair, Sums(), fresh(tmp_path / "run", settings), evaluate)
+    assert modes == [False] * 3 and not result.translator.training
+
+
+def test_batches_are_a_pure_function_of_seed_and_step():
+    def epoch(seed):
+        return [Batches(LENGTHS, 4, seed).indices(step) for step in range(5)]
+
+    assert epoch(1) == epoch(1) and epoch(1) != epoch(2)
+    one_after_another = Batches(LENGTHS, 4, 1)
+    assert [one_after_another.indices(step) for step in range(5)] == epoch(1)  # each step as if it were the first
+    flat = [index for batch in epoch(1) for index in batch]
+    assert sorted(flat[:10]) == sorted(flat[10:]) == list(range(10))  # an epoch is each question once
+    assert flat[:10] != flat[10:]
+    assert len(Batches(LENGTHS, 25, 1).indices(0)) == 25  # a batch may be longer than an epoch
+
+
+def test_the_batches_of_a_window_hold_questions_of_like_length():
+    lengths = np.random.default_rng(0).integers(1, 1000, 16 * WINDOW)
+    batches = [lengths[Batches(lengths, 4, 7).indices(step)] for step in range(4 * WINDOW)]
+    spread = np.mean([batch.max() - batch.min() for batch in batches])
+    assert spread < 0.2 * np.ptp(lengths)
+    longest = [batch.max() for batch in batches[:WINDOW]]
+    assert longest != sorted(longest)  # but not one after the other
+
+
+def test_training_starts_from_another_translator(tiny_pair, tmp_path):
+    first = train(config(), tiny_pair, Sums(), fresh(tmp_path / "first", config()))
+    save_translator(first.translator, tmp_path / "saved", "all")
+    settings = dict(start_from=str(tmp_path / "saved"), learning_rate=1e-12, steps=1, warmup_steps=0)
+    begun = config(**settings)
+    second = train(begun, tiny_pair, Sums(), fresh(tmp_path / "second", begun))
+    for name, value in first.translator.state_dict().items():
+        assert torch.allclose(value, second.translator.state_dict()[name], atol=1e-6), name
+    for wrong in (dict(width=8), dict(source_layers="last")):
+        with pytest.raises(LabError, match="start_from=.*another kind, size or source_layers"):
+            changed = config(**settings, **wrong)
+            train(changed, tiny_pair, Sums(), fresh(tmp_path / "-".join(wrong), changed))
+
+
+def test_the_schedule_warms_up_and_decays():
+    settings = config(steps=10, warmup_steps=4).training
+    factors = [schedule(step, settings) for step in range(10)]
+    assert factors[:5] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    assert factors[4:] == sorted(factors[4:], reverse=True) and factors[-1] == pytest.approx(1 / 6)
+    assert schedule(0, config(warmup_steps=0).training) == 1.0
+    assert all(schedule(step, config(warmup_steps=6).training) <= 1 for step in range(6))
+
+
+def test_every_parameter_is_optimised_once_and_gates_faster(tiny_pair):
+    settings = config(source_mix="weighted")
+    translator = build_translator(settings.translator, tiny_pair, "all")
+    groups = build_optimizer(translator, settings.training).param_groups
+    listed = [id(parameter) for group in groups for parameter in group["params"]]
+    assert sorted(listed) == sorted(id(parameter) for parameter in translator.parameters())
+    where = {id(parameter): group for group in groups for parameter in group["params"]}
+    for name, parameter in translator.named_parameters():
+        group = where[id(parameter)]
+        assert group["peak_lr"] == pytest.approx(3e-2 if name.endswith("_gate") else 1e-2), name
+        assert (group["weight_decay"] > 0) == (parameter.ndim == 2 and name != "queries"), name
+
+
+def test_the_best_checkpoint_is_a_copy(tiny_pair, tmp_path):
+    settings, seen = config(), {}
+
+    def evaluate(translator, step):
+        seen[step] = weights_of(translator)
+        return {"accuracy": {0: 0.1, 3: 0.9, 6: 0.2}[step], "n": 2}
+
+    run = fresh(tmp_path / "run", settings)
+    result = train(settings, tiny_pair, Sums(), run, evaluate)
+    assert result.best_step == 3 and len(set(seen.values())) == 3
+    assert weights_of(result.translator) == seen[3] == weights_of(load_translator(run.checkpoints / "best")[0])
+    assert weights_of(load_translator(run.checkpoints / "last")[0]) == seen[6]
+
+
+def test_it_stops_early_and_stays_stopped(tiny_pair, tmp_path):
+    settings = config(steps=20, eval_every=2, patience=2)
+    run = fresh(tmp_path / "run", settings)
+    result = train(settings, tiny_pair, Sums(), run, scores(0.1, 0.5, 0.5, 0.4))
+    assert [row["step"] for row in result.history] == [0, 2, 4, 6] and result.best_step == 2
+    assert "Stopped early at step 6" in (run.path / "train.log").read_text()
+    again = train(settings, tiny_pair, Sums(), fresh(tmp_path / "run", settings), scores())
+    assert again.best_step == 2 and weights_of(again.translator) == weights_of(result.translator)
+
+
+def test_patience_begins_when_the_curriculum_takes_the_question_away(tiny_pair, tmp_path):
+    """Before that dev is asked without the question, training still with it: no gain there says nothing."""
+    settings = config(steps=20, eval_every=2, patience=2, question_until=8, layout="soft_only")
+    result = train(settings, tiny_pair, Sums(), fresh(tmp_path / "run", settings), scores(*[0.1] * 20))
+    assert result.history[-1]["step"] == 12
+
+
+def test_an_interrupted_step_leaves_full_precision(tiny_pair, tmp_path, monkeypatch):
+    def interrupted(*given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "weighted_sum", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(config(), tiny_pair, Sums(), fresh(tmp_path / "run", config()))
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_the_log_has_the_lines_that_readers_know(tiny_pair, tmp_path):
+    settings = config(steps=20, eval_every=10)
+    run = fresh(tmp_path / "run", settings)
+    train(settings, tiny_pair, Sums(), run, scores(0.25, 0.5, 0.75))
+    log = (run.path / "train.log").read_text()
+    assert "Step 20/20 | Loss " in log and "[Eval] Step 10 | Bridged acc: 0.500" in log
+    row = next(row for row in run.metrics() if row["kind"] == "step")
+    assert {"step", "loss", "terms", "lr", "grad_norm", "seconds"} <= row.keys() and set(row["terms"]) == {"answer_nll"}
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_is_not_saved(tiny_pair, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "weighted_sum", lambda terms, weights: sum(terms.values()) * math.nan)
+    run = fresh(tmp_path / "run", config())
+    with pytest.raises(LabError, match="at step 1 the loss is nan.*lower learning_rate"):
+        train(config(), tiny_pair, Sums(), run)
+    assert not (run.checkpoints / "last").exists()
+
+
+def test_a_task_without_training_questions_is_refused(tiny_pair, tmp_path):
+    with pytest.raises(LabError, match="no training questions"):
+        train(config(), tiny_pair, NoQuestions(), fresh(tmp_path / "run", config()))
