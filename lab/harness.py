@@ -18,12 +18,12 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from lab.answers import Hygiene, generate
+from lab.answers import Decoding, Hygiene, generate
 from lab.config import TEXT, RunConfig
 from lab.errors import LabError
 from lab.models import build_inputs, load_pair
-from lab.tasks import load_task, source_text
-from lab.translators import load_translator
+from lab.tasks import Question, load_task, question_id
+from lab.translators import Bridge, load_translator
 
 try:
     from lm_eval.api.model import LM
@@ -78,8 +78,8 @@ class LabModel(LM):
         given = int(batch_size) if str(batch_size or "").isdigit() else 1
         self.size = given if given > 1 else config.evaluation.eval_batch_size
         if arm == "latent":
-            translator, self.source_layers = load_translator(Path(run) / "checkpoints" / "best")
-            self.translator = translator.to(self.pair.target.device).eval()
+            translator = load_translator(Path(run) / "checkpoints" / "best")
+            self.bridge = Bridge(self.pair.source, translator.to(self.pair.target.device).eval())
 
     @property
     def tokenizer_name(self) -> str:
@@ -116,12 +116,11 @@ class LabModel(LM):
     def _answers(self, contexts: list[dict[str, str]], limit: int) -> list[str]:
         soft = mask = None
         if self.arm == "latent":
-            read = [source_text(context["question"]) for context in contexts]
-            states = self.pair.source.source_states(read, self.source_layers)
-            output = self.translator(states)
+            asked = [context["question"] for context in contexts]
+            output = self.bridge.write([Question(question_id(text), text, "", "", "") for text in asked])
             soft, mask = output.soft_tokens, output.mask
         inputs = build_inputs(self.model, self.layout, soft, contexts, None, mask)
-        return [answer.text for answer in generate(self.model, inputs, limit, self.hygiene)]
+        return [answer.text for answer in generate(self.model, inputs, Decoding(limit, self.hygiene))]
 
     def loglikelihood(self, requests: Sequence) -> list[tuple[float, bool]]:
         """Not offered: multiple-choice tasks score given continuations, which no arm of lab does."""

@@ -19,14 +19,14 @@ ROOMS = {
     "batch": {"config", "runs"},
     "models": {"config"},
     "evidence": {"config", "tasks", "runs"},
-    "translators": {"config", "models"},
+    "translators": {"config", "tasks", "models"},
     "pictures": {"tasks", "runs", "evidence"},
     "training": {"config", "tasks", "models", "translators", "runs"},
     "answers": {"config", "tasks", "models", "translators", "runs"},
     "samples": {"tasks", "runs", "evidence", "pictures"},
     "audit": {"tasks", "runs", "evidence", "pictures"},
     "minipair": {"config", "tasks", "models", "answers", "runs"},
-    "costs": {"config", "tasks", "models", "translators", "answers", "runs", "evidence"},
+    "costs": {"config", "tasks", "models", "answers", "runs", "evidence"},
     "studies": {"config", "tasks", "models", "translators", "training", "answers", "minipair", "runs", "evidence"},
 }
 TOP = {"__main__", "harness"}  # the doors: they may import any room, when they need it

@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from lab.answers.generation import generate
+from lab.answers.generation import greedy
 from lab.batch import jobs
 from lab.config.run import SECTION_OF, PairConfig, RunConfig
 from lab.models.frozen import load_pair
@@ -124,7 +124,7 @@ def test_every_job_trains_on_the_embedded_pair(name, embedded_pair, tmp_path):
     config = RunConfig.from_parameters(**flat)
     run, task = RunDirectory.create(tmp_path / "run", config), load_task(config.task)
     check_training(Experiment(config, run, embedded_pair, task), config)
-    train(config, embedded_pair, task, run, decode=generate)
+    train(config, embedded_pair, task, run, decode=greedy)
     rows = [row for row in run.metrics() if row["kind"] == "step"]
     weights = {name.removesuffix("_weight") for name, value in flat.items() if name.endswith("_weight") and value}
     assert len(rows) == 2 and set(rows[1]["terms"]) == weights

@@ -3,7 +3,7 @@
 Each is the answer to a defect that once made a number untrue: gold text in the inputs, an instruction for one arm only,
 selection on test, misaligned, dropped or repeated rows, a shuffle that left questions in place, another scorer for one
 arm. They read questions, records and text alone, so they hold for archived records too; what needs the models
-(`check_token_counts`, `replay_check`, `check_gradients`) stands in `lab.answers.common` and `lab.training.losses`.
+stands in `lab.answers.model_checks`, and what needs a loss in `lab.training.losses`.
 """
 
 from __future__ import annotations
@@ -41,15 +41,6 @@ def check_splits(task: Task, seed: int = 0) -> None:
                 f"selection on test: {len(shared)} questions of the {split} split are test questions, first "
                 f"{min(shared)}; mend the splits of task {task.name!r}."
             )
-
-
-def check_not_test(task: Task, questions: Sequence[Question], purpose: str) -> None:
-    """Raise LabError if anything is chosen on test questions."""
-    if shared := {question.id for question in task.test()} & {question.id for question in questions}:
-        raise LabError(
-            f"selection on test: {purpose} would look at {len(shared)} test questions, first {min(shared)}; "
-            "give it questions of dev."
-        )
 
 
 def check_no_gold(question: Question, seen_text: str, shots: str = "", handed: Sequence[str] = ()) -> None:
@@ -150,8 +141,9 @@ def check_handed(
 ) -> None:
     """Raise LabError unless text that was handed to an arm is what its name says, so that no other text can enter.
 
-    A cut prompt or question is part of the whole one, a cascade hands over the source's answer, same_bytes parts of
-    the question and that answer, text_hint what `hint` (id -> text) gives, the source what `evidence` gives it alone.
+    A cut prompt is the end of the whole one, a cut question its beginning, a cascade hands over the source's answer,
+    same_bytes parts of the question and that answer, text_hint what `hint` (id -> text) gives, the source what
+    `evidence` gives it alone.
     """
     for record in records:
         source = record["arms"].get("source", {}).get("text")
@@ -159,9 +151,9 @@ def check_handed(
         for arm, row in record["arms"].items():
             handed = [text for text in row.get("handed", []) if text]
             if arm == "token_budget":
-                sound = target is None or all(text in target for text in handed)
+                sound = target is None or all(target.endswith(text) for text in handed)
             elif arm == "token_budget_question":
-                sound = all(text in record["question"] for text in handed)
+                sound = all(record["question"].startswith(text) for text in handed)
             elif arm == "cascade":
                 sound = source is None or all(text == source.strip() for text in handed)
             elif arm == "same_bytes":

@@ -14,12 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lab.answers import Bridge, generate
+from lab.answers import greedy
 from lab.config import TEXT, Layout, RunConfig
 from lab.models import FrozenModel, Pair, build_inputs
 from lab.runs import write_text
-from lab.tasks import Question, Task, source_text, surroundings
+from lab.tasks import Question, Task, surroundings
 from lab.training import Batch, gradient_norms, training_terms
+from lab.translators import Bridge
 
 __all__ = [
     "attention_over_source",
@@ -134,7 +135,7 @@ def attention_over_source(bridge: Bridge, question: Question) -> dict[str, objec
 
     {"tokens": [S], "weights": [K, S]}, rows sum to 1; no weights where the translator does not attend to the source.
     """
-    states = bridge.source.source_states([source_text(question.question, question.evidence)], bridge.source_layers)
+    states = bridge.read([question])
     found, hooks = [], []
 
     def record(module: nn.Module, given: tuple) -> None:
@@ -166,7 +167,7 @@ def diagnose(config: RunConfig, pair: Pair, task: Task, bridge: Bridge, question
     batch, output = Batch(questions, surroundings(task, config.task.shots)), bridge.write(questions)
     contexts, soft = batch.contexts, output.soft_tokens
     own, step = Pair(bridge.source, target), config.training.steps
-    terms = training_terms(bridge.translator, own, config, batch, step, task, generate)
+    terms = training_terms(bridge.translator, own, config, batch, step, task, greedy)
     return {
         "questions": len(questions),
         "size": soft_token_sizes(soft, target.embedding_rms, output.mask),

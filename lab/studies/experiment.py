@@ -6,16 +6,17 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from lab.answers import check_not_test, check_splits, evaluate, generate
+from lab.answers import Evaluation, check_splits, evaluate, greedy
 from lab.config import RunConfig
-from lab.errors import LabError
 from lab.evidence import summarise
 from lab.models import Pair, load_pair
-from lab.runs import RunDirectory
-from lab.tasks import Task, load_task, surroundings
+from lab.runs import RunDirectory, write_seal
+from lab.studies.budget import check_equal_budget, check_same_rates, constant_config
+from lab.tasks import Dev, Task, Test, load_task, surroundings
 from lab.training import Batch, Evaluate, TrainResult, check_gradients, due_weights, train, training_terms
-from lab.translators import build_translator
+from lab.translators import Bridge, build_translator
 
+MODELS = ("source", "target")  # the arms of each model alone
 CONTROL = "control_constant"  # the sub-run that trains the constant prompt
 
 
@@ -51,23 +52,21 @@ def check_training(experiment: Experiment, config: RunConfig) -> None:
     with torch.random.fork_rng():
         translator = build_translator(config.translator, pair, config.pair.source_layers)
         batch = Batch(task.train(2, config.training.seed)[:2], surroundings(task, config.task.shots))
-        terms = training_terms(translator, pair, config, batch, step, task, generate)
+        terms = training_terms(translator, pair, config, batch, step, task, greedy)
         check_gradients(translator, terms, due_weights(config, step))
 
 
 def dev_accuracy(experiment: Experiment, config: RunConfig) -> Evaluate:
     """The callback of training: accuracy on dev. Source and target are answered once and come from the cache after."""
-    questions = experiment.task.dev()
-    check_not_test(experiment.task, questions, "choosing a checkpoint")
-    constant = config.translator.translator == "constant"
-    arm = "latent_constant" if constant else "latent"
+    questions = Dev.of(experiment.task)
+    arm = "latent_constant" if config.translator.translator == "constant" else "latent"
 
     def accuracy(translator: nn.Module, step: int) -> dict:
-        given = {"constant" if constant else "translator": translator}
-        records = evaluate(config, experiment.pair, experiment.task, questions, arms=("source", "target", arm), **given)
-        right = {name: sum(row["arms"][name]["correct"] for row in records) for name in ("source", "target", arm)}
+        bridges = {arm: Bridge(experiment.pair.source, translator)}
+        records = evaluate(Evaluation(config, experiment.pair, experiment.task, questions, bridges), (*MODELS, arm))
+        right = {name: sum(row["arms"][name]["correct"] for row in records) for name in (*MODELS, arm)}
         n = len(records)
-        return {"accuracy": right[arm] / n, "n": n, "source": right["source"] / n, "target": right["target"] / n}
+        return {"accuracy": right[arm] / n, "n": n, **{name: right[name] / n for name in MODELS}}
 
     return accuracy
 
@@ -77,33 +76,19 @@ def train_translator(experiment: Experiment) -> TrainResult:
     config = experiment.config
     check_training(experiment, config)
     accuracy = dev_accuracy(experiment, config)
-    return train(config, experiment.pair, experiment.task, experiment.run, accuracy, "translator", generate)
-
-
-def constant_config(chosen: RunConfig) -> RunConfig:
-    """`chosen` with a constant prompt in the translator's place: same steps, batches, layout, losses, and soft tokens.
-
-    What has no meaning without a source goes: the flow, geometry, and a number of soft tokens that follows the source's
-    (the most there may be stands for it). Raises LabError if no loss is left.
-    """
-    most = chosen.translator.soft_tokens or chosen.translator.soft_tokens_cap
-    without = {"translator": "constant", "soft_tokens": most, "flow_weight": 0.0, "geometry_weight": 0.0}
-    if not chosen.losses.token_alignment_weight:
-        without |= {"teacher": "none", "duplicate_question": False}
-    try:
-        return chosen.replace(**without)
-    except LabError as error:
-        raise LabError(f"the control, a constant prompt, cannot be trained so; set control=false ({error})") from None
+    return train(config, experiment.pair, experiment.task, experiment.run, accuracy, "translator", greedy)
 
 
 def train_constant(experiment: Experiment) -> TrainResult:
     """Train a constant prompt at equal budget, in a sub-run."""
     config = constant_config(experiment.config)
+    check_equal_budget(experiment.config, config, "latent_constant")
     check_training(experiment, config)
     folder = experiment.run.path / CONTROL
     run = RunDirectory.create(folder, config, resume=folder.exists())
     accuracy = dev_accuracy(experiment, config)
-    result = train(config, experiment.pair, experiment.task, run, accuracy, "constant prompt", generate)
+    result = train(config, experiment.pair, experiment.task, run, accuracy, "constant prompt", greedy)
+    check_same_rates(experiment.run.metrics(), run.metrics(), "latent_constant")
     run.finish()
     return result
 
@@ -112,10 +97,13 @@ def test_once(
     experiment: Experiment, translator: nn.Module, constant: nn.Module | None = None
 ) -> tuple[list[dict], dict]:
     """The test split, once, all arms: writes `eval_samples_step_final.jsonl` and `summary.json`; (records, summary)."""
-    run, config = experiment.run, experiment.config
-    records = evaluate(config, experiment.pair, experiment.task, experiment.task.test(), translator, constant, run)
+    run, config, source = experiment.run, experiment.config, experiment.pair.source
+    trained = {"latent": translator, "latent_constant": constant}
+    bridges = {arm: Bridge(source, module) for arm, module in trained.items() if module is not None}
+    evaluation = Evaluation(config, experiment.pair, experiment.task, Test.of(experiment.task), bridges)
+    records = evaluate(evaluation, run=run)
     summary = summarise(records) | {"split": "test", "config_hash": config.hash()}
-    run.write_records("final", records)
+    write_seal(run.write_records("final", records), records, evaluation.seal())
     run.write_summary(summary)
     run.finish()
     return records, summary

@@ -13,17 +13,19 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from lab.answers import BASELINES, RETRAINED, UNTRAINED, WIRED, Bridge, evaluate
+from lab.answers import BASELINES, DEFAULT_CASCADE, RETRAINED, UNTRAINED, WIRED, Evaluation, evaluate
 from lab.config import RunConfig, short_name
 from lab.errors import LabError
 from lab.evidence import summarise
 from lab.models import Pair, load_pair
-from lab.runs import RunDirectory, write_text
+from lab.runs import RunDirectory, write_seal, write_text
+from lab.studies.budget import check_equal_budget, check_same_rates
 from lab.studies.controls import control_config, load_bridge, load_controls
 from lab.studies.counterfactual import choose_edits, edit_source, follow, follow_counts, two_world_questions
 from lab.studies.experiment import start, train_constant, train_translator
 from lab.studies.probe import probe
-from lab.tasks import Task, load_task
+from lab.tasks import Question, Task, Test, load_task
+from lab.translators import Bridge
 
 __all__ = [
     "Candidate", "compare", "from_folders", "probe_source", "run_counterfactual", "train_candidates", "write_evidence",
@@ -38,6 +40,12 @@ class Candidate:
     bridge: Bridge
     controls: Mapping[str, Bridge] = field(default_factory=dict)
     metrics: Sequence[dict] = ()
+
+    def evaluation(
+        self, pair: Pair, task: Task, questions: Sequence[Question], cascade_prompt: str = DEFAULT_CASCADE
+    ) -> Evaluation:
+        """These questions put to this seed's bridges, as its own config says."""
+        return Evaluation(self.config, pair, task, questions, {"latent": self.bridge, **self.controls}, cascade_prompt)
 
 
 def from_folders(
@@ -67,8 +75,8 @@ def from_folders(
                 raise LabError(f"{arm}: {len(folders)} runs for {len(translators)} translators; give one for each.")
             chosen[arm] = folders[number] if folders else ""
         bridge = load_bridge(folder, pair)
-        trained = load_controls(chosen, pair, own)
-        found.append(Candidate(own, bridge, trained, RunDirectory(folder).metrics()))
+        metrics = RunDirectory(folder).metrics()
+        found.append(Candidate(own, bridge, load_controls(chosen, pair, own, metrics), metrics))
     return pair, task, found
 
 
@@ -86,17 +94,19 @@ def train_candidates(
     for seed in seeds:
         own = config.replace(name=f"seed_{seed}", seed=seed)
         experiment = start(own, runs, resume)
-        bridge = Bridge(pair.source, train_translator(experiment).translator, own.pair.source_layers)
+        bridge = Bridge(pair.source, train_translator(experiment).translator)
         controls = {}
         for arm in arms:
             if arm == "latent_constant":
-                controls[arm] = Bridge(pair.source, train_constant(experiment).translator, own.pair.source_layers)
+                controls[arm] = Bridge(pair.source, train_constant(experiment).translator)
                 continue
             if arm == "latent_no_lore_source" and not no_lore:
                 raise LabError("latent_no_lore_source needs no_lore: the folder of a source pretrained without lore.")
             other = start(control_config(own, arm, no_lore), runs, resume)
+            check_equal_budget(own, other.config, arm)
             trained = train_translator(other).translator
-            controls[arm] = Bridge(other.pair.source, trained, other.config.pair.source_layers)
+            check_same_rates(experiment.run.metrics(), other.run.metrics(), arm)
+            controls[arm] = Bridge(other.pair.source, trained)
             other.run.finish()
         experiment.run.finish()
         found.append(Candidate(own, bridge, controls, experiment.run.metrics()))
@@ -119,13 +129,11 @@ def compare(
         config = candidate.config
         run = RunDirectory.create(Path(folder) / config.name, config, resume)
         retrained = [arm for arm in RETRAINED if arm in candidate.controls]
-        records = evaluate(
-            config, pair, task, task.test(), candidate.bridge.translator, run=run, controls=candidate.controls,
-            arms=("source", "target", "latent", *arms, *retrained), cascade_prompt=cascade_prompt,
-        )  # fmt: skip
+        evaluation = candidate.evaluation(pair, task, Test.of(task), cascade_prompt)
+        records = evaluate(evaluation, ("source", "target", "latent", *arms, *retrained), run)
         if candidate.metrics:
             run.write_metrics(candidate.metrics)
-        run.write_records("final", records)
+        write_seal(run.write_records("final", records), records, evaluation.seal())
         run.write_summary(summarise(records) | {"split": "test", "config_hash": config.hash()})
         run.note(cascade_prompt=cascade_prompt)
         run.finish()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +21,19 @@ def groups_of(cell: str) -> list[str]:
 def question_id(question: str) -> str:
     """16 hex digits of the SHA-256 of the whitespace-normalised text: the same question has one id everywhere."""
     return hashlib.sha256(" ".join(question.split()).encode("utf-8")).hexdigest()[:16]
+
+
+_PUNCTUATION = re.compile(r"[^\w\s](?!\s*\d)|_")
+
+
+def normalised_text(text: str) -> str:
+    """What is left of a text when case, white space, ways of writing a letter and punctuation do not count.
+
+    Two questions with one normalised text are the same question, whatever their ids say. A sign before a number stays:
+    3 - 4 is not 3 / 4.
+    """
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    return " ".join(_PUNCTUATION.sub(" ", plain).split())
 
 
 @dataclass(frozen=True)

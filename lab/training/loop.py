@@ -116,13 +116,13 @@ def build_optimizer(translator: nn.Module, config: TrainConfig) -> torch.optim.A
 
 
 def save_checkpoint(
-    folder: Path, translator: nn.Module, source_layers, optimizer=None, progress: Progress | None = None
+    folder: Path, translator: nn.Module, optimizer=None, progress: Progress | None = None
 ) -> None:
     """Write a checkpoint beside its place, then swap: a killed job leaves the old one or the new one."""
     beside, before = folder.with_name(f".{folder.name}.tmp"), folder.with_name(f".{folder.name}.old")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
-    save_translator(translator, beside, source_layers)
+    save_translator(translator, beside)
     if optimizer is not None:
         state = optimizer.state_dict()["state"]
         tensors = {f"{i}.{key}": value.contiguous() for i, slots in state.items() for key, value in slots.items()}
@@ -148,7 +148,7 @@ def find_checkpoint(folder: Path) -> Path | None:
 
 def resume(folder: Path, translator: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
     """Load the checkpoint in `folder` into `translator` and `optimizer`, and set the random state it was saved in."""
-    translator.load_state_dict(load_translator(folder)[0].state_dict())
+    translator.load_state_dict(load_translator(folder).state_dict())
     tensors, state = load_file(folder / "optimizer.safetensors"), {}
     on_gpu, device = tensors.pop("random.cuda", None), next(translator.parameters()).device
     if on_gpu is not None and device.type == "cuda":
@@ -161,13 +161,13 @@ def resume(folder: Path, translator: nn.Module, optimizer: torch.optim.Optimizer
     return Progress(**json.loads((folder / "state.json").read_text()))
 
 
-def _start_from(translator: nn.Module, folder: str, source_layers: str | Sequence[int]) -> None:
+def _start_from(translator: nn.Module, folder: str) -> None:
     """Give `translator` the weights of the one in `folder`; LabError unless both have the same shape and layers."""
-    earlier, layers = load_translator(folder)
+    earlier = load_translator(folder)
     same = type(earlier) is type(translator) and earlier.state_dict().keys() == translator.state_dict().keys()
     if (
         not same
-        or layers != (source_layers if isinstance(source_layers, str) else list(source_layers))
+        or earlier.layers != translator.layers
         or any(value.shape != translator.state_dict()[name].shape for name, value in earlier.state_dict().items())
     ):
         raise LabError(f"start_from={folder!r} holds a translator of another kind, size or source_layers.")
@@ -194,7 +194,7 @@ def _evaluate(
     if result["accuracy"] > progress.best_accuracy:
         progress.best_accuracy, progress.best_step = result["accuracy"], progress.step
         progress.evaluations_without_gain = 0
-        save_checkpoint(run.checkpoints / "best", translator, config.pair.source_layers)
+        save_checkpoint(run.checkpoints / "best", translator)
     elif progress.step > config.layout.question_until:  # until then training is about another layout than this look
         progress.evaluations_without_gain += 1
 
@@ -216,7 +216,7 @@ def train(
     torch.manual_seed(settings.seed)
     translator = build_translator(config.translator, pair, config.pair.source_layers)
     if settings.start_from and translator.needs_source:  # the constant prompt has nothing to begin with
-        _start_from(translator, settings.start_from, config.pair.source_layers)
+        _start_from(translator, settings.start_from)
     optimizer = build_optimizer(translator, settings)
     last = run.checkpoints / "last"
     if find_checkpoint(last):
@@ -264,12 +264,12 @@ def train(
             progress.stopped_early = out_of_patience and progress.step < settings.steps
         if periodic or progress.step == settings.steps or time.monotonic() - saved > CHECKPOINT_SECONDS:
             saved = time.monotonic()
-            save_checkpoint(last, translator, config.pair.source_layers, optimizer, progress)
+            save_checkpoint(last, translator, optimizer, progress)
     bar.close()
     if progress.stopped_early:
         run.log(f"Stopped early at step {progress.step}: {settings.patience} evaluations without gain")
     if evaluate:
-        translator.load_state_dict(load_translator(run.checkpoints / "best")[0].state_dict())
+        translator.load_state_dict(load_translator(run.checkpoints / "best").state_dict())
     best_step = progress.best_step if evaluate else progress.step
     return TrainResult(translator.eval(), best_step, progress.history, time.monotonic() - began)
 

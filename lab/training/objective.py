@@ -13,7 +13,7 @@ from lab.errors import LabError
 from lab.models import FrozenModel, Pair, SourceStates, build_inputs, pooled, projected
 from lab.tasks import Question, Task, source_text
 from lab.training import losses
-from lab.translators import Teacher, TranslatorOutput, as_long_as_source
+from lab.translators import Bridge, Teacher, TranslatorOutput, as_long_as_source
 
 Decode = Callable[..., list]  # `lab.answers.generation.generate`: greedy answers with a `text`
 
@@ -64,7 +64,8 @@ def training_terms(
 ) -> dict[str, Tensor]:
     """Every loss term that is due, attached to the graph. `task` and `decode` are for the decode-aware term."""
     due, target = due_weights(config, step), pair.target
-    source = _read(translator, pair, config, batch)
+    bridge = Bridge(pair.source, translator)
+    source = bridge.read(batch.questions)
     teacher = _teacher(target, config, batch, source) if due.keys() & {"flow", "token_alignment"} else None
     output = translator(source, teacher if "flow" in due else None)
     soft, mask, rms = output.soft_tokens, output.mask, target.embedding_rms
@@ -108,14 +109,6 @@ def marker_tokens(target: FrozenModel) -> set[int]:
     row = target.tokens(["\n#### 7"], continued=True)[0]
     digits = set(target.tokens(["7", " 7"], continued=True)[0]) | set(target.tokens([" 7"], continued=True)[0])
     return set(row) - digits - set(target.tokens(["\n"], continued=True)[0])
-
-
-def _read(translator: nn.Module, pair: Pair, config: RunConfig, batch: Batch) -> SourceStates:
-    if translator.needs_source:
-        texts = [source_text(question.question, question.evidence) for question in batch.questions]
-        return pair.source.source_states(texts, config.pair.source_layers)
-    blank = torch.zeros(len(batch.questions), 0, device=pair.target.device)  # the constant prompt: no source pass
-    return SourceStates(blank, blank, blank)
 
 
 def _question_ids(target: FrozenModel, batch: Batch) -> list[Tensor]:

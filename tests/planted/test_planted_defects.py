@@ -7,15 +7,16 @@ from dataclasses import replace
 
 import pytest
 import torch
+from evaluations import evaluated, evaluation_of
 
 import lab.answers.arms as arms
-import lab.answers.common as common
 import lab.answers.latent as latent
 import lab.answers.text as text
 import lab.studies.experiment as experiment
 import lab.training.loop as training
 import lab.training.objective as objective
-from lab.answers.arms import ALL_ARMS, RETRAINED, evaluate
+from lab.answers.arms import ALL_ARMS, RETRAINED
+from lab.answers.evaluation import Evaluation
 from lab.answers.generation import AnswerCache
 from lab.config.layout import Layout
 from lab.config.run import RunConfig, TranslatorConfig
@@ -31,7 +32,10 @@ QUESTIONS = [
     Question(question_id(text), text, f"{n} + {n + 3} = {2 * n + 3}\n#### {2 * n + 3}", str(2 * n + 3), cell)
     for n, (text, cell) in enumerate(zip(TEXTS, CELLS, strict=True))
 ]
-TRAINING = [replace(q, id=question_id(q.question + "!"), question=q.question + "!") for q in QUESTIONS]
+TRAINING = [
+    replace(q, id=question_id(text), question=text)
+    for q in QUESTIONS for text in [q.question.replace("Ana", "Ben")]
+]  # fmt: skip
 EXTRA = tuple(arm for arm in ALL_ARMS if arm not in RETRAINED)
 
 
@@ -69,7 +73,7 @@ def run_evaluation(tiny_pair):
     translator = build_translator(CONFIG.translator, tiny_pair, "all")
 
     def run(config=CONFIG):
-        return evaluate(config, tiny_pair, Sums(), QUESTIONS, translator, arms=EXTRA, progress=False)
+        return evaluated(config, tiny_pair, Sums(), QUESTIONS, EXTRA, translator=translator)
 
     return run
 
@@ -104,22 +108,21 @@ def test_gold_text_in_the_inputs(run_evaluation, monkeypatch):
 
 def test_gold_text_in_what_an_arm_is_shown(run_evaluation, monkeypatch):
     gold = {question.question: question.answer for question in QUESTIONS}
-    kept = common.Prompts.context
+    kept = Evaluation.context
 
-    def leaking(self, index):
-        context = kept(self, index)
-        return context | {"shots": gold[context["question"]] + "\n"}
+    def leaking(self, question):
+        return kept(self, question) | {"shots": gold[question.question] + "\n"}
 
-    monkeypatch.setattr(common.Prompts, "context", leaking)
+    monkeypatch.setattr(Evaluation, "context", leaking)
     with pytest.raises(LabError, match="gold answer stands"):
         run_evaluation()
 
 
 def test_gold_text_handed_over_as_a_hint(run_evaluation, monkeypatch):
-    def leaking(task, prompts):
+    def leaking(asked):
         return [
-            text.Shown(text.TEXT, prompts.context(i) | {"shots": f"It is {q.gold}.\n"}, (f"It is {q.gold}.\n",))
-            for i, q in enumerate(prompts.questions)
+            text.Shown(text.TEXT, asked.context(q) | {"shots": f"It is {q.gold}.\n"}, (f"It is {q.gold}.\n",))
+            for q in asked.questions
         ]
 
     monkeypatch.setattr(arms, "text_hint", leaking)
@@ -143,10 +146,10 @@ def test_an_extra_instruction_for_the_target(run_evaluation, monkeypatch):
 def test_a_different_prompt_per_arm(run_evaluation, monkeypatch, suffix):
     other, kept = Layout("other", "{instruction}{shots}Q: {question}" + suffix), arms.text_arm
 
-    def planted(label, model, prompts, cache, shown=None):
+    def planted(label, model, asked, cache, shown=None):
         if label == "target":
-            shown = [text.Shown(other, prompts.context(i)) for i in range(len(prompts.questions))]
-        return kept(label, model, prompts, cache, shown)
+            shown = [text.Shown(other, asked.context(question)) for question in asked.questions]
+        return kept(label, model, asked, cache, shown)
 
     monkeypatch.setattr(arms, "text_arm", planted)
     with pytest.raises(LabError, match="arm target reads a different prompt"):
@@ -156,8 +159,11 @@ def test_a_different_prompt_per_arm(run_evaluation, monkeypatch, suffix):
 def test_another_instruction_for_one_arm(run_evaluation, monkeypatch):
     kept = arms.latent_arm
 
-    def planted(label, target, bridge, layout, prompts, *given):
-        return kept(label, target, bridge, layout, replace(prompts, instruction=""), *given)
+    class Bare(Sums):
+        instruction = ""
+
+    def planted(label, asked, *given):
+        return kept(label, replace(asked, task=Bare()), *given)
 
     monkeypatch.setattr(arms, "latent_arm", planted)
     with pytest.raises(LabError, match="arm latent reads a different prompt.*instruction"):
@@ -184,7 +190,7 @@ def test_training_on_test(run_training):
 
 def test_selection_of_a_baseline_on_test(tiny_pair):
     with pytest.raises(LabError, match="selection on test"):
-        arms.choose_cascade_prompt(CONFIG, tiny_pair, Sums(), QUESTIONS, progress=False)
+        arms.choose_cascade_prompt(evaluation_of(CONFIG, tiny_pair, Sums(), QUESTIONS))
 
 
 def test_misaligned_ids_between_arms(run_evaluation, monkeypatch):
@@ -228,8 +234,8 @@ def test_an_arm_scored_by_another_extractor(run_evaluation, monkeypatch):
     """The last integer anywhere in the text, for the latent arm alone."""
     kept = arms._scored
 
-    def planted(task, question, answer, shots):
-        row = kept(task, question, answer, shots)
+    def planted(asked, question, answer):
+        row = kept(asked, question, answer)
         return row | {"extracted": question.gold, "correct": True} if row["soft_tokens"] else row
 
     monkeypatch.setattr(arms, "_scored", planted)

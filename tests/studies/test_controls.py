@@ -13,14 +13,8 @@ from lab.models.frozen import load_pair
 from lab.pictures.arm_tables import rivals_table, text_transfer_sentence
 from lab.pictures.evidence_figures import arms_figure
 from lab.runs.records import RunDirectory
-from lab.studies.controls import (
-    MAY_DIFFER,
-    check_equal_budget,
-    check_source,
-    control_config,
-    load_controls,
-    trained_folder,
-)
+from lab.studies.budget import MAY_DIFFER, check_equal_budget
+from lab.studies.controls import check_source, control_config, load_controls, trained_folder
 from lab.studies.trial import compare, from_folders
 from lab.translators import build_translator, save_translator
 
@@ -72,7 +66,7 @@ def trained(folder, config, seed):
     """A run as training leaves it, untrained."""
     torch.manual_seed(seed)
     pair = load_pair(config.pair)
-    save_translator(build_translator(config.translator, pair, "all"), folder / "checkpoints" / "best", "all")
+    save_translator(build_translator(config.translator, pair, "all"), folder / "checkpoints" / "best")
     config.to_yaml(folder / "config.yaml")
     RunDirectory(folder).metric({"kind": "evaluation", "step": 0, "accuracy": 0.0, "n": 2})
     return str(folder)

@@ -5,7 +5,6 @@ import json
 import pytest
 import torch
 
-from lab.answers.arms import Bridge
 from lab.config.run import RunConfig
 from lab.errors import LabError
 from lab.pictures.bridge_figures import attention_figure, collapse_figure, first_token_figure, nearest_table
@@ -23,6 +22,7 @@ from lab.tasks import Question
 from lab.tasks.minigsm import MiniGSM
 from lab.training.losses import check_gradients, gradient_norms
 from lab.translators import build_translator
+from lab.translators.bridge import Bridge
 
 CONFIG = RunConfig.from_parameters(layout="soft_only", soft_tokens=3, width=16, depth=2, heads=2)
 

@@ -115,11 +115,11 @@ def test_it_checkpoints_by_the_clock_where_nothing_is_evaluated(tiny_pair, tmp_p
 
 def test_a_checkpoint_survives_being_killed_while_it_is_replaced(tiny_pair, tmp_path):
     translator = build_translator(config().translator, tiny_pair, "all")
-    save_checkpoint(tmp_path / "last", translator, "all")
+    save_checkpoint(tmp_path / "last", translator)
     (tmp_path / "last").rename(tmp_path / ".last.old")  # what a job killed between the two renames leaves
     assert find_checkpoint(tmp_path / "last") == tmp_path / "last"
-    assert weights_of(load_translator(tmp_path / "last")[0]) == weights_of(translator)
-    save_checkpoint(tmp_path / "last", translator, "all")
+    assert weights_of(load_translator(tmp_path / "last")) == weights_of(translator)
+    save_checkpoint(tmp_path / "last", translator)
     assert [path.name for path in tmp_path.iterdir()] == ["last"]
     assert find_checkpoint(tmp_path / "best") is None
 
@@ -200,7 +200,7 @@ def test_the_batches_of_a_window_hold_questions_of_like_length():
 
 def test_training_starts_from_another_translator(tiny_pair, tmp_path):
     first = train(config(), tiny_pair, Sums(), fresh(tmp_path / "first", config()))
-    save_translator(first.translator, tmp_path / "saved", "all")
+    save_translator(first.translator, tmp_path / "saved")
     settings = dict(start_from=str(tmp_path / "saved"), learning_rate=1e-12, steps=1, warmup_steps=0)
     begun = config(**settings)
     second = train(begun, tiny_pair, Sums(), fresh(tmp_path / "second", begun))
@@ -244,8 +244,8 @@ def test_the_best_checkpoint_is_a_copy(tiny_pair, tmp_path):
     run = fresh(tmp_path / "run", settings)
     result = train(settings, tiny_pair, Sums(), run, evaluate)
     assert result.best_step == 3 and len(set(seen.values())) == 3
-    assert weights_of(result.translator) == seen[3] == weights_of(load_translator(run.checkpoints / "best")[0])
-    assert weights_of(load_translator(run.checkpoints / "last")[0]) == seen[6]
+    assert weights_of(result.translator) == seen[3] == weights_of(load_translator(run.checkpoints / "best"))
+    assert weights_of(load_translator(run.checkpoints / "last")) == seen[6]
 
 
 def test_it_stops_early_and_stays_stopped(tiny_pair, tmp_path):
