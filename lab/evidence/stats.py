@@ -3,16 +3,21 @@
 Rows that share a lore word are not independent, nor are the answers of translators that share a seed. So a question
 is a row, a word is a cluster, a training seed is a level of its own, and nothing here takes rows for independent
 unless it is told so (`clusters=None`).
+
+Wilson's interval, the exact McNemar test and Holm's correction are those of statsmodels. It has no interval of a
+paired difference (Newcombe's method 10), no paired score test with a margin (Tango), no power of the exact McNemar
+test, and no variance of crossed words and seeds: those are here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import hypot, inf, sqrt
 from statistics import NormalDist
 
 import numpy as np
 from scipy.integrate import quad
 from scipy.optimize import brentq
-from scipy.stats import binom, binomtest, t
+from scipy.stats import binom, t
 
 from lab.errors import LabError
 
@@ -20,32 +25,47 @@ Z95 = NormalDist().inv_cdf(0.975)
 ALPHA = 0.05
 
 
-def wilson(k: float, n: float, z: float = Z95) -> tuple[float, float]:
-    """Score interval of a proportion k/n, 95 % by default (Wilson 1927; method 3 of Newcombe, Stat. Med. 17:857, 1998).
+@contextmanager
+def _needed() -> Iterator[None]:
+    """Around the imports of statsmodels. They stand where they are used: models are trained without it, and it brings
+    pandas."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = error.name.partition(".")[0]
+        raise LabError(
+            f"intervals and tests need {missing}, which is not installed: `pip install {missing}`."
+        ) from None
+
+
+def wilson(k: float, n: float, level: float = 0.95) -> tuple[float, float]:
+    """Score interval of a proportion k/n (Wilson 1927; method 3 of Newcombe, Stat. Med. 17:857, 1998), statsmodels'.
 
     Unlike the usual +-1.96 s.e. it keeps its coverage at 0 % and 100 %, where the controls and a saturated arm lie.
     """
     if n <= 0 or not 0 <= k <= n:
         raise LabError(f"wilson: {k} right of {n} is no proportion; it needs n > 0 and 0 <= k <= n.")
-    centre = k + z**2 / 2
-    half = z * sqrt(z**2 / 4 + k * (n - k) / n)
-    low, high = (centre - half) / (n + z**2), (centre + half) / (n + z**2)
+    with _needed():
+        from statsmodels.stats.proportion import proportion_confint
+
+    low, high = proportion_confint(k, n, alpha=1 - level, method="wilson")
     # exact at the ends, where rounding would leave 1e-17
-    return (0.0 if k == 0 else low), (1.0 if k == n else high)
+    return (0.0 if k == 0 else float(low)), (1.0 if k == n else float(high))
 
 
-def newcombe(both: float, only_a: float, only_b: float, neither: float, z: float = Z95) -> tuple[float, float]:
-    """Interval of the paired difference p_a - p_b: method 10 of Newcombe, Stat. Med. 17:2635 (1998), 95 % by default.
+def newcombe(both: float, only_a: float, only_b: float, neither: float, level: float = 0.95) -> tuple[float, float]:
+    """Interval of the paired difference p_a - p_b: method 10 of Newcombe, Stat. Med. 17:2635 (1998).
 
-    The two Wilson intervals, combined with the continuity-corrected correlation phi of the pairs. The counts may be
-    fractions: averages over seeds, or scaled to an effective number of pairs.
+    The two Wilson intervals, combined with the continuity-corrected correlation phi of the pairs; statsmodels has it
+    for independent samples only. The counts may be fractions: averages over seeds, or scaled to an effective number of
+    pairs.
     """
     n = both + only_a + only_b + neither
     if n <= 0 or min(both, only_a, only_b, neither) < 0:
         raise LabError("newcombe: the four counts must not be negative and need at least one pair.")
     right_a, right_b = min(both + only_a, n), min(both + only_b, n)
     p_a, p_b = right_a / n, right_b / n
-    (low_a, high_a), (low_b, high_b) = wilson(right_a, n, z), wilson(right_b, n, z)
+    (low_a, high_a), (low_b, high_b) = wilson(right_a, n, level), wilson(right_b, n, level)
     margins = right_a * (n - right_a) * right_b * (n - right_b)
     covariance = both * neither - only_a * only_b
     if covariance > 0:
@@ -63,6 +83,7 @@ def score_p_below(only_a: float, only_b: float, n: float, margin: float) -> floa
     """One-sided p of p_a - p_b being below `margin`, in n pairs: Tango's score test, Stat. Med. 17:891 (1998).
 
     The variance is that under the null, so few discordant pairs, or none, do not make it vanish as a t test's does.
+    statsmodels has score tests of independent samples only.
     """
     if n <= 0 or min(only_a, only_b) < 0 or not 0 < margin < 1:
         raise LabError("score_p_below: needs n > 0, counts that are not negative, and a margin between 0 and 1.")
@@ -72,7 +93,7 @@ def score_p_below(only_a: float, only_b: float, n: float, margin: float) -> floa
 
 
 def mcnemar(a_correct: Mapping[str, bool] | Sequence[bool], b_correct: Mapping[str, bool] | Sequence[bool]) -> dict:
-    """Exact two-sided McNemar test of two arms on the same questions.
+    """Exact two-sided McNemar test of two arms on the same questions, statsmodels'.
 
     Give mappings id -> correct (any order; the ids have to be the same) or two sequences in the same order.
     Returns {"n", "only_a", "only_b", "p", "difference" (a - b, a fraction), "ci95" (Newcombe's method 10)}.
@@ -92,10 +113,12 @@ def mcnemar(a_correct: Mapping[str, bool] | Sequence[bool], b_correct: Mapping[s
         pairs = [(bool(a), bool(b)) for a, b in zip(a_correct, b_correct, strict=True)]
     if not pairs:
         raise LabError("mcnemar: no questions to compare; give at least one pair.")
-    only_a, only_b = pairs.count((True, False)), pairs.count((False, True))
-    discordant = only_a + only_b
-    p = float(binomtest(only_a, discordant, 0.5).pvalue) if discordant else 1.0
-    low, high = newcombe(pairs.count((True, True)), only_a, only_b, pairs.count((False, False)))
+    with _needed():
+        from statsmodels.stats.contingency_tables import mcnemar as exact
+
+    both, only_a, only_b, neither = map(pairs.count, ((True, True), (True, False), (False, True), (False, False)))
+    p = float(exact([[both, only_a], [only_b, neither]]).pvalue)
+    low, high = newcombe(both, only_a, only_b, neither)
     return {
         "n": len(pairs),
         "only_a": only_a,
@@ -135,6 +158,7 @@ def _squares(sums: np.ndarray, n: int) -> float:
 def mean_variance(values, clusters: Sequence | None = None) -> dict:
     """Mean of `values` [n] or [seeds, n] and what its variance is made of.
 
+    statsmodels has the first half, but takes two-way clusters by adding and subtracting, which may come out below 0.
     One seed: the ratio estimator of cluster sampling (Cochran, Sampling Techniques, 1977, ch. 9A). Several: clusters
     and seeds are two crossed random levels; what is left once both are taken out is counted in each, so it is taken
     off the second (analysis of variance of a two-way layout; Cameron, Gelbach and Miller, J. Bus. Econ. Stat. 29:238,
@@ -243,7 +267,7 @@ def paired_difference(a_correct, b_correct, clusters: Sequence | None = None, le
     half, z = _half_width(found, 1 - level), NormalDist().inv_cdf(0.5 + level / 2)
     # No more pairs than rows; if no row deviates, the clusters are all that is known to be independent.
     pairs = min(simple * (z / half) ** 2, n * seeds) if 0 < half < inf else found["clusters"]
-    low, high = newcombe(*(counts * pairs / n), z=z)
+    low, high = newcombe(*(counts * pairs / n), level)
     p = sign_flip_p(gap.sum(axis=0), clusters)
     return {
         "difference": found["mean"], "low": low, "high": high, "p": max(p, _p_of(found)) if seeds > 1 else p,
@@ -262,7 +286,7 @@ def proportion(correct, clusters: Sequence | None = None, level: float = 0.95) -
     found, n = mean_variance(rows, clusters), rows.shape[1]
     half, z, p = _half_width(found, 1 - level), NormalDist().inv_cdf(0.5 + level / 2), found["mean"]
     size = min(p * (1 - p) * (z / half) ** 2, n * found["seeds"]) if 0 < half < inf else found["clusters"]
-    low, high = wilson(min(p * size, size), size, z)
+    low, high = wilson(min(p * size, size), size, level)
     return {"accuracy": p, "low": low, "high": high, "n": n, "clusters": found["clusters"], "seeds": found["seeds"],
             "per_seed": rows.mean(axis=1).tolist()}  # fmt: skip
 
@@ -290,7 +314,7 @@ def bootstrap_interval(
 
 
 def holm(p_values: Mapping[str, float], family: int | None = None) -> dict[str, float]:
-    """Adjusted p-values (Holm, Scand. J. Stat. 6:65, 1979) over a family declared beforehand.
+    """Adjusted p-values (Holm, Scand. J. Stat. 6:65, 1979), statsmodels', over a family declared beforehand.
 
     `family`: how many hypotheses were declared, those never tested included (they count as p = 1); so leaving a test
     out cannot make another one significant.
@@ -298,18 +322,20 @@ def holm(p_values: Mapping[str, float], family: int | None = None) -> dict[str, 
     size = len(p_values) if family is None else family
     if size < len(p_values) or any(not 0 <= p <= 1 for p in p_values.values()):
         raise LabError(f"holm: {len(p_values)} p-values for a declared family of {size}; all lie between 0 and 1.")
-    adjusted, running = {}, 0.0
-    for rank, name in enumerate(sorted(p_values, key=p_values.__getitem__)):
-        running = max(running, min(1.0, (size - rank) * p_values[name]))
-        adjusted[name] = running
-    return {name: adjusted[name] for name in p_values}
+    with _needed():
+        from statsmodels.stats.multitest import multipletests
+
+    untested = [1.0] * (size - len(p_values))
+    adjusted = multipletests([*p_values.values(), *untested], method="holm")[1]
+    return dict(zip(p_values, map(float, adjusted), strict=False))
 
 
 def mcnemar_power(n: int, only_a: float, only_b: float, alpha: float = ALPHA, sides: int = 2) -> float:
     """Power of the exact McNemar test for n pairs, of which the fractions `only_a` > `only_b` are discordant.
 
     Unconditional: the number of discordant pairs is binomial, and given it so is the number in favour of a
-    (Connor, Biometrics 43:207, 1987; exact enumeration as in G*Power). Counts the right direction only.
+    (Connor, Biometrics 43:207, 1987; exact enumeration as in G*Power). Counts the right direction only. statsmodels
+    has power for independent samples only.
     """
     discordant = only_a + only_b
     if n < 1 or not 0 < discordant <= 1 or min(only_a, only_b) < 0:
