@@ -18,7 +18,7 @@ _WORD = re.compile(r"\w+|[^\w\s]")
 _NUMBER = re.compile(r"-?\$?\d[\d,]*(?:\.\d+)?|-?\.\d+")
 # A calculation's result: the number after the last "=" of a step; GSM8K's <<3*4=12>> repeats it and is left out.
 _CALCULATOR = re.compile(r"<<[^<>]*>>")
-_RESULT = re.compile(r"=\s*(-?\s*\$?\s*\d[\d,]*(?:\.\d+)?)")
+_RESULT = re.compile(r"=\s*+(-?\s*+\$?\s*+\d[\d,]*(?:\.\d+)?)")
 _STEP_END = re.compile(r"\n+|(?<=[.!?])\s+(?=[A-Z0-9])")
 
 

@@ -23,11 +23,12 @@ DEV_SEED, EXEMPLAR_SEED = 8472, 42
 EXEMPLARS = 8
 DEV_ROWS = 500
 YES_NO = ("yes", "no", "noanswer")
+_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def normalised(answer: str) -> str:
     """The official normalisation of an answer."""
-    kept = "".join(character for character in answer.lower() if character not in string.punctuation)
+    kept = answer.lower().translate(_NO_PUNCTUATION)
     return " ".join(re.sub(r"\b(a|an|the)\b", " ", kept).split())
 
 

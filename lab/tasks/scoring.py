@@ -15,7 +15,8 @@ INVALID = "[invalid]"
 STOP = "Q:"
 
 # Digits with optional commas and one decimal part; a period that no digit follows is punctuation and stays outside.
-_ANSWER = re.compile(r"####[ \t]*(-?)[ \t]*\$?[ \t]*(-?)(\d[\d,]*(?:\.\d+)?|\.\d+)")
+# White space is taken whole (`*+`): given back, three such parts would try every way to share it out.
+_ANSWER = re.compile(r"####[ \t]*+(-?)[ \t]*+\$?[ \t]*+(-?)(\d[\d,]*+(?:\.\d+)?|\.\d+)")
 _AFTER_NUMBER = re.compile(r"[.,]*[^\d.,]")  # ends "#### 18." and "#### 1,018" only once no digit can follow
 
 
