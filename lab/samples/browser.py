@@ -15,7 +15,7 @@ from lab.samples import screen
 from lab.samples.answers import clean
 from lab.samples.chosen import EXPORTED, export
 from lab.samples.desk import Desk
-from lab.samples.sheets import Library
+from lab.samples.sheets import Library, Place
 from lab.samples.tags import Tags
 
 SENT = 16  # questions that one message may ask for
@@ -133,8 +133,9 @@ class Browser(anywidget.AnyWidget):
 
 
 def browse(
-    folder: str | Path, tags: str | Path | None = None, exports: str | Path | None = None, samples: int = EXPORTED
+    place: Place, tags: str | Path | None = None, exports: str | Path | None = None, samples: int = EXPORTED
 ) -> Browser:
-    """Open every run below `folder`. `tags`: the side file of tags and notes (None: they are not kept). `exports`: the
-    folder into which at most `samples` questions are exported. Raises LabError where there is nothing to open."""
-    return Browser(Desk(Library(folder), Tags(tags)), exports, samples)
+    """Open every run at `place`: a folder, a file, or a list of them, of this workbench or of other tools. `tags`: the
+    side file of tags and notes (None: they are not kept). `exports`: the folder into which at most `samples` questions
+    are exported. Raises LabError where there is nothing to open."""
+    return Browser(Desk(Library(place), Tags(tags)), exports, samples)
