@@ -114,17 +114,28 @@ def figure(
 
 @app.command()
 def summarize(
-    path: Annotated[Path, typer.Argument(help="A run, a folder of runs, or one eval_samples file; old or new.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH...", help="Runs, folders of them or single files, old or new, or of other tools."),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="A JSON list instead of tables.")] = False,
 ) -> None:
-    """Accuracies and the paired test of every step, from the rows and from the log. What cannot be read is named."""
+    """Accuracies and the paired test of every step, from the rows and from the log. What cannot be read is named.
+
+    Samples of lm-evaluation-harness and logs of Inspect are put side by side, an arm for each model and scoring rule:
+    those of one task below a folder, or the files named here.
+    """
     from lab.pictures import summaries_text, summarize
+    from lab.runs import FORMATS
 
     reports: list[str] = []
-    objects = summarize(path, reports)
+    objects = summarize(paths[0] if len(paths) == 1 else paths, reports)
     print(json.dumps(objects, indent=2) if as_json else summaries_text(objects))
     for report in reports:
         print("".join(letter if letter.isprintable() else "?" for letter in report), file=sys.stderr)
+    if failed := [file for entry in objects for file in entry["failed"]]:
+        count = "1 file" if len(failed) == 1 else f"{len(failed)} files, the first of them"
+        raise LabError(f"could not read {count}: {failed[0].rstrip('.')}. What can be read: {FORMATS}.")
 
 
 def main() -> None:
