@@ -12,7 +12,10 @@ import lab.training.loop as training
 from lab.config.run import RunConfig
 from lab.errors import LabError
 from lab.runs.records import RunDirectory
-from lab.training.loop import WINDOW, Batches, build_optimizer, find_checkpoint, save_checkpoint, schedule, train
+from lab.training.batches import WINDOW, Batches
+from lab.training.checkpoints import find_checkpoint, save_checkpoint
+from lab.training.loop import train
+from lab.training.optimizer import build_optimizer, schedule
 from lab.translators import build_translator, load_translator, save_translator
 
 BASE = dict(steps=6, batch_size=4, warmup_steps=2, learning_rate=1e-2, soft_tokens=2, width=16, depth=1, heads=2,
