@@ -16,6 +16,7 @@ from lab.errors import LabError
 from lab.models import Pair, load_pair
 from lab.places import MINI
 from lab.studies.experiment import constant_config
+from lab.training import check_translator
 from lab.translators import load_translator
 
 __all__ = [
@@ -52,10 +53,12 @@ def control_config(config: RunConfig, arm: str, no_lore: str | Path = MINI / NO_
 
 
 def trained_folder(folder: str | Path) -> Path:
-    """Where the weights of a run, or of a bare translator folder, lie. Raises LabError if there are none."""
+    """Where the weights of a run, or of a bare translator folder, lie. Raises LabError if there are none, or if they are
+    no longer those that training saved."""
     folder = Path(folder)
     for place in (folder, folder / "checkpoints" / "best", folder / "checkpoints" / "last"):
         if (place / "translator.json").is_file():
+            check_translator(place)
             return place
     raise LabError(f"{folder} holds no trained translator; give a run that was trained, or a translator's folder.")
 

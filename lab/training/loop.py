@@ -22,11 +22,11 @@ from lab.models import Pair
 from lab.runs import RunDirectory
 from lab.tasks import Task, surroundings
 from lab.training.batches import Batches
-from lab.training.checkpoints import Progress, find_checkpoint, forget_after, resume, save_checkpoint, start_from
+from lab.training.checkpoints import Progress, load_best, resume, save_checkpoint, start_from
 from lab.training.losses import weighted_sum
 from lab.training.objective import Batch, Decode, due_weights, training_terms
 from lab.training.optimizer import build_optimizer, schedule
-from lab.translators import build_translator, load_translator
+from lab.translators import build_translator
 
 Evaluate = Callable[[nn.Module, int], dict]  # (translator, step) -> {"accuracy", "n", ...} on dev
 LOG_EVERY = 20
@@ -46,7 +46,7 @@ class TrainResult:
 def _evaluate(
     evaluate: Evaluate, translator: nn.Module, progress: Progress, run: RunDirectory, config: RunConfig
 ) -> None:
-    """One look at dev: log it, keep a copy if it is the best, count it towards patience if it is not."""
+    """One look at dev: log it, and count it towards patience if it is not the best. The caller saves a checkpoint."""
     translator.eval()  # no dropout, whatever the callback does; a training step switches it on again
     result = {"step": progress.step, **evaluate(translator, progress.step)}
     progress.history.append(result)
@@ -55,7 +55,6 @@ def _evaluate(
     if result["accuracy"] > progress.best_accuracy:
         progress.best_accuracy, progress.best_step = result["accuracy"], progress.step
         progress.evaluations_without_gain = 0
-        save_checkpoint(run.checkpoints / "best", translator, config.pair.source_layers)
     elif progress.step > config.layout.question_until:  # until then training is about another layout than this look
         progress.evaluations_without_gain += 1
 
@@ -76,17 +75,13 @@ def train(
     settings, began = config.training, time.monotonic()
     torch.manual_seed(settings.seed)
     translator = build_translator(config.translator, pair, config.pair.source_layers)
-    if settings.start_from and translator.needs_source:  # the constant prompt has nothing to begin with
-        start_from(translator, settings.start_from, config.pair.source_layers)
     optimizer = build_optimizer(translator, settings)
-    last = run.checkpoints / "last"
-    if find_checkpoint(last):
-        progress = resume(last, translator, optimizer)
-        forget_after(run, progress.step)
-        run.log(f"Resumed after step {progress.step}")
-    else:
-        progress = Progress()
-        forget_after(run, -1)
+    progress, said = resume(run, config, translator, optimizer)
+    if said:
+        run.log(said)
+        tqdm.write(f"{label}: {said}")
+    if settings.start_from and translator.needs_source and not progress.begun:  # a constant prompt begins with nothing
+        start_from(translator, settings.start_from, config.pair.source_layers)
     questions = task.train(settings.steps * settings.batch_size, settings.seed)
     if not questions:
         raise LabError(f"{label}: task {task.name!r} has no training questions; check data and train_questions.")
@@ -95,8 +90,9 @@ def train(
     shared = surroundings(task, config.task.shots)
 
     # --- evaluation before the first step
-    if evaluate and progress.step == 0 and not progress.history:
+    if evaluate and not progress.begun:
         _evaluate(evaluate, translator, progress, run, config)
+        save_checkpoint(run, config, translator, optimizer, progress)
     saved = time.monotonic()
     bar = tqdm(initial=progress.step, total=settings.steps, desc=label, unit="step", mininterval=1)
     while progress.step < settings.steps and not progress.stopped_early:
@@ -125,12 +121,12 @@ def train(
             progress.stopped_early = out_of_patience and progress.step < settings.steps
         if periodic or progress.step == settings.steps or time.monotonic() - saved > CHECKPOINT_SECONDS:
             saved = time.monotonic()
-            save_checkpoint(last, translator, config.pair.source_layers, optimizer, progress)
+            save_checkpoint(run, config, translator, optimizer, progress)
     bar.close()
     if progress.stopped_early:
         run.log(f"Stopped early at step {progress.step}: {settings.patience} evaluations without gain")
     if evaluate:
-        translator.load_state_dict(load_translator(run.checkpoints / "best")[0].state_dict())
+        load_best(run, progress, translator)
     best_step = progress.best_step if evaluate else progress.step
     return TrainResult(translator.eval(), best_step, progress.history, time.monotonic() - began)
 
