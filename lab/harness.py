@@ -22,6 +22,7 @@ from lab.answers import Decoding, Hygiene, generate
 from lab.config import TEXT, RunConfig
 from lab.errors import LabError
 from lab.models import build_inputs, load_pair
+from lab.studies import trained_folder
 from lab.tasks import Question, load_task, question_id
 from lab.translators import Bridge, load_translator
 
@@ -78,7 +79,7 @@ class LabModel(LM):
         given = int(batch_size) if str(batch_size or "").isdigit() else 1
         self.size = given if given > 1 else config.evaluation.eval_batch_size
         if arm == "latent":
-            translator = load_translator(Path(run) / "checkpoints" / "best")
+            translator = load_translator(trained_folder(run))
             self.bridge = Bridge(self.pair.source, translator.to(self.pair.target.device).eval())
 
     @property

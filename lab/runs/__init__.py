@@ -3,6 +3,7 @@
 The bridge from the models to the analysis: imports tasks alone (what a question and an answer are), never torch.
 """
 
+from lab.runs.folders import FOLDER_MANIFEST, check_folder, remove_folder, whole_folder
 from lab.runs.foreign import FORMATS
 from lab.runs.logs import FINAL, log_text
 from lab.runs.reading import read_step

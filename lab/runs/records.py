@@ -5,6 +5,7 @@ A record is one question with every arm's answer, one JSON object per line:
 It is the only bridge from the models to the analysis, so reading is strict: a broken line is never skipped.
 """
 
+import hashlib
 import importlib.metadata
 import json
 import math
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from lab.errors import LabError
 from lab.places import PACKAGE
+from lab.runs.folders import fingerprint, flush
 
 PACKAGES = (
     "torch",
@@ -197,6 +199,34 @@ class RunDirectory:
     def metrics(self) -> list[dict]:
         path = self.path / "metrics.jsonl"
         return read_jsonl(path) if path.exists() else []
+
+    def metrics_so_far(self) -> dict:
+        """Length and hash of metrics.jsonl, flushed to the disk: what a checkpoint rests on."""
+        path = self.path / "metrics.jsonl"
+        if not path.exists():
+            return {"bytes": 0, "sha256": hashlib.sha256().hexdigest()}
+        flush(path)
+        return fingerprint(path)
+
+    def check_metrics(self, bytes: int, sha256: str) -> None:
+        """Raise LabError unless metrics.jsonl begins with what `metrics_so_far` once described."""
+        path = self.path / "metrics.jsonl"
+        try:
+            begin = path.read_bytes()[:bytes] if path.exists() else b""
+        except OSError as error:
+            raise LabError(f"metrics.jsonl cannot be read: {error.strerror}") from None
+        if len(begin) < bytes:
+            raise LabError("metrics.jsonl has lost rows")
+        if hashlib.sha256(begin).hexdigest() != sha256:
+            raise LabError("metrics.jsonl is not what was logged")
+
+    def cut_metrics(self, length: int) -> bool:
+        """Keep the first `length` bytes of metrics.jsonl: later steps are done again. Whether anything was dropped."""
+        path = self.path / "metrics.jsonl"
+        longer = path.exists() and path.stat().st_size > length
+        if longer:
+            os.truncate(path, length)
+        return longer
 
     def write_records(self, step: int, rows: Iterable[dict]) -> Path:
         path = self.path / f"eval_samples_step_{step}.jsonl"

@@ -18,6 +18,7 @@ from lab.models import Pair, load_pair
 from lab.places import MINI
 from lab.runs import RunDirectory
 from lab.studies.budget import check_equal_budget, check_same_rates, constant_config
+from lab.training import check_translator
 from lab.translators import Bridge, load_translator
 
 __all__ = ["check_source", "control_config", "load_bridge", "load_controls", "trained_folder"]
@@ -45,10 +46,14 @@ def control_config(config: RunConfig, arm: str, no_lore: str | Path = MINI / NO_
 
 
 def trained_folder(folder: str | Path) -> Path:
-    """Where the weights of a run, or of a bare translator folder, lie. Raises LabError if there are none."""
+    """Where the weights of a run, or of a bare translator folder, lie.
+
+    Raises LabError if there are none, or if they are no longer those that training saved.
+    """
     folder = Path(folder)
     for place in (folder, folder / "checkpoints" / "best", folder / "checkpoints" / "last"):
         if (place / "translator.json").is_file():
+            check_translator(place)
             return place
     raise LabError(f"{folder} holds no trained translator; give a run that was trained, or a translator's folder.")
 

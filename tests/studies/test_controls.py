@@ -12,6 +12,7 @@ from lab.evidence.verdicts import arm_rows
 from lab.models.frozen import load_pair
 from lab.pictures.arm_tables import rivals_table, text_transfer_sentence
 from lab.pictures.evidence_figures import arms_figure
+from lab.runs.folders import whole_folder
 from lab.runs.records import RunDirectory
 from lab.studies.budget import MAY_DIFFER, check_equal_budget
 from lab.studies.controls import check_source, control_config, load_controls, trained_folder
@@ -100,3 +101,15 @@ def test_from_trained_runs_to_one_table(tmp_path, monkeypatch):
     with pytest.raises(LabError, match="equal budget"):
         longer = trained(tmp_path / "longer", CONFIG.replace(steps=50, translator="constant"), 1)
         load_controls({"latent_constant": longer}, pair, CONFIG)
+
+
+def test_a_run_whose_weights_changed_since_is_not_evaluated(tmp_path):
+    """A flipped bit in a checkpoint is another translator than the one that was chosen on dev."""
+    folder = tmp_path / "checkpoints" / "best"
+    with whole_folder(folder) as beside:
+        (beside / "translator.json").write_text("{}")
+        (beside / "model.safetensors").write_bytes(b"weights")
+    assert trained_folder(tmp_path) == folder
+    (folder / "model.safetensors").write_bytes(b"weighty")
+    with pytest.raises(LabError, match="best is damaged: model.safetensors of best is not what was saved"):
+        trained_folder(tmp_path)

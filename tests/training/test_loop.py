@@ -1,22 +1,19 @@
 """Laws of training: exact resume, frozen models, pure batches, a best checkpoint that is a copy."""
 
-import hashlib
 import math
 
 import numpy as np
 import pytest
 import torch
 from sums_task import Sums
+from tiny_training import config, fresh, scores, weights_of
 
 import lab.training.loop as training
-from lab.config.run import RunConfig
 from lab.errors import LabError
-from lab.runs.records import RunDirectory
-from lab.training.loop import WINDOW, Batches, build_optimizer, find_checkpoint, save_checkpoint, schedule, train
+from lab.training.batches import WINDOW, Batches
+from lab.training.loop import train
+from lab.training.optimizer import build_optimizer, schedule
 from lab.translators import build_translator, load_translator, save_translator
-
-BASE = dict(steps=6, batch_size=4, warmup_steps=2, learning_rate=1e-2, soft_tokens=2, width=16, depth=1, heads=2,
-            dropout=0.2, eval_every=3)  # fmt: skip
 
 LENGTHS = [5, 3, 9, 1, 7, 2, 8, 6, 4, 10]
 
@@ -24,27 +21,6 @@ LENGTHS = [5, 3, 9, 1, 7, 2, 8, 6, 4, 10]
 class NoQuestions(Sums):
     def train(self, count, seed):
         return []
-
-
-def config(**changes) -> RunConfig:
-    return RunConfig.from_parameters(name="run", **{**BASE, **changes})
-
-
-def fresh(path, settings) -> RunDirectory:
-    return RunDirectory.create(path, settings, resume=path.exists())
-
-
-def scores(*values):
-    """An evaluation that gives these accuracies in turn."""
-    remaining = iter(values)
-    return lambda translator, step: {"accuracy": next(remaining), "n": 2}
-
-
-def weights_of(module) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(name.encode() + tensor.numpy().tobytes())
-    return digest.hexdigest()
 
 
 def losses(run) -> list[float]:
@@ -111,17 +87,6 @@ def test_it_checkpoints_by_the_clock_where_nothing_is_evaluated(tiny_pair, tmp_p
     run = fresh(tmp_path / "run", settings)
     train(settings, tiny_pair, Sums(), run)
     assert "Resumed after step 4" in (run.path / "train.log").read_text()
-
-
-def test_a_checkpoint_survives_being_killed_while_it_is_replaced(tiny_pair, tmp_path):
-    translator = build_translator(config().translator, tiny_pair, "all")
-    save_checkpoint(tmp_path / "last", translator)
-    (tmp_path / "last").rename(tmp_path / ".last.old")  # what a job killed between the two renames leaves
-    assert find_checkpoint(tmp_path / "last") == tmp_path / "last"
-    assert weights_of(load_translator(tmp_path / "last")) == weights_of(translator)
-    save_checkpoint(tmp_path / "last", translator)
-    assert [path.name for path in tmp_path.iterdir()] == ["last"]
-    assert find_checkpoint(tmp_path / "best") is None
 
 
 def test_training_changes_the_translator_and_no_frozen_model(tiny_pair, tmp_path):
