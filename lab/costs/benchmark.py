@@ -193,15 +193,16 @@ def question_costs(
 
 
 def seconds_by_length(
-    pair: Pair, bridge: Bridge, layout: Layout, questions: Sequence[Question], lengths: Sequence[int]
-) -> dict[str, dict[int, list[float]]]:
+    pair: Pair, bridge: Bridge, layout: Layout, questions: Sequence[Question], lengths: Sequence[int],
+    shared: dict[str, str] | None = None,
+) -> dict[str, dict[int, list[float]]]:  # fmt: skip
     """End-to-end seconds of answers of forced lengths, source pass included: arm -> length -> one value per question.
 
     What the source pass adds is paid once, so it matters for short answers and fades for long ones.
     """
     found = {arm: {length: [] for length in lengths} for arm in ("source", "target", "latent")}
     for question in questions:
-        context = {"instruction": "", "shots": "", "question": question.question}
+        context = {"instruction": "", "shots": "", **(shared or {}), "question": question.question}
         for arm, by_length in found.items():
             model = pair.source if arm == "source" else pair.target
             _synchronize(model.device)

@@ -128,20 +128,23 @@ def aggregate(rows: Sequence[Mapping], by_length: Mapping | None = None) -> dict
 
 
 def time_by_length(
-    config: RunConfig, pair: Pair, bridge: Bridge, questions: Sequence[Question], lengths: Sequence[int]
+    config: RunConfig, pair: Pair, task: Task, bridge: Bridge, questions: Sequence[Question], lengths: Sequence[int]
 ) -> dict:
-    """`seconds_by_length` in the layout of `config`, after a warm-up."""
-    layout = config.layout.at()
+    """`seconds_by_length` in the layout of `config`, with what stands around a question there, after a warm-up."""
+    layout, shared = config.layout.at(), surroundings(task, config.task.shots)
     if questions:
-        seconds_by_length(pair, bridge, layout, questions[:1], lengths)
-    return seconds_by_length(pair, bridge, layout, questions, lengths)
+        seconds_by_length(pair, bridge, layout, questions[:1], lengths, shared)
+    return seconds_by_length(pair, bridge, layout, questions, lengths, shared)
 
 
-def write_inference(folder: str | Path, rows: Sequence[Mapping], summary: Mapping) -> tuple[Path, Path]:
-    """`inference_per_sample.jsonl` and `inference_aggregate.json` in `folder`; returns both paths."""
+def write_inference(
+    folder: str | Path, rows: Sequence[Mapping], summary: Mapping, about: Mapping
+) -> tuple[Path, Path]:
+    """`inference_per_sample.jsonl` and `inference_aggregate.json` in `folder`; returns both paths. `about` says which
+    run was measured, and on what."""
     samples, totals = Path(folder) / "inference_per_sample.jsonl", Path(folder) / "inference_aggregate.json"
     write_jsonl(samples, rows)
-    write_text(totals, json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(totals, json.dumps({**about, **summary}, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     return samples, totals
 
 

@@ -5,4 +5,5 @@ On top of the other rooms: imports all that train, answer and judge.
 
 from lab.studies.diagnostics import diagnose, write_diagnostics
 from lab.studies.experiment import constant_config, start, test_once, train_constant, train_translator
+from lab.studies.measured import recipe_config, said
 from lab.studies.trial import compare, from_folders, probe_source, run_counterfactual, train_candidates, write_evidence

@@ -16,6 +16,7 @@ from lab.errors import LabError
 from lab.models import Pair, load_pair
 from lab.places import MINI
 from lab.studies.experiment import constant_config
+from lab.studies.measured import trained_config
 from lab.translators import load_translator
 
 __all__ = [
@@ -113,7 +114,7 @@ def load_controls(folders: dict[str, str], pair: Pair, config: RunConfig) -> dic
             continue
         if arm not in RETRAINED:
             raise LabError(f"arm {arm!r} is no retrained control; choose one of {', '.join(RETRAINED)}.")
-        control = RunConfig.from_yaml(Path(folder) / "config.yaml")
+        control = trained_config(folder)
         check_equal_budget(config, control, arm)
         check_source(config, control, arm)
         bridges[arm] = load_bridge(folder, pair, control)

@@ -114,7 +114,7 @@ def test_once(
     """The test split, once, all arms: writes `eval_samples_step_final.jsonl` and `summary.json`; (records, summary)."""
     run, config = experiment.run, experiment.config
     records = evaluate(config, experiment.pair, experiment.task, experiment.task.test(), translator, constant, run)
-    summary = summarise(records) | {"split": "test", "config_hash": config.hash()}
+    summary = summarise(records) | config.about(run.path.name) | {"split": "test"}
     run.write_records("final", records)
     run.write_summary(summary)
     run.finish()
