@@ -5,4 +5,5 @@ The bridge from the models to the analysis: imports tasks alone (what a question
 
 from lab.runs.legacy import RunFiles, StepFile, StepRows, find_runs, read_step
 from lab.runs.logs import FINAL, log_text
+from lab.runs.naming import new_folder
 from lab.runs.records import RunDirectory, read_jsonl, write_jsonl, write_text
