@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from tqdm.auto import tqdm
 
 from lab.answers.generation import PURE, AnswerEnd, Generation, Hygiene, generate, generate_from_text
 from lab.config import SOFT, TEXT, Layout
 from lab.errors import LabError
 from lab.models import build_inputs, positions
+from lab.progress import tqdm
 from lab.tasks import Question, answer_end
 
 if TYPE_CHECKING:

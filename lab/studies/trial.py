@@ -12,14 +12,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from lab.answers import BASELINES, RETRAINED, UNTRAINED, WIRED, Bridge, evaluate
 from lab.config import RunConfig, TaskConfig, short_name
 from lab.errors import LabError
 from lab.evidence import summarise
 from lab.models import Pair, load_pair
 from lab.places import below_root
+from lab.progress import tqdm
 from lab.runs import RunDirectory, write_text
 from lab.studies.controls import control_config, load_bridge, load_controls
 from lab.studies.counterfactual import choose_edits, edit_source, follow, follow_counts, two_world_questions

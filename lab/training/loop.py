@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from tqdm.auto import tqdm
 
 from lab.config import RunConfig, TrainConfig
 from lab.errors import LabError
 from lab.models import Pair
+from lab.progress import tqdm
 from lab.runs import RunDirectory, write_jsonl, write_text
 from lab.tasks import Task, surroundings
 from lab.training.losses import weighted_sum
