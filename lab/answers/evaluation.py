@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from tqdm.auto import tqdm
-
 from lab.answers.generation import Decoding, Hygiene, fingerprint
 from lab.config import Layout, RunConfig
 from lab.models import layer_indices
+from lab.progress import tqdm
 from lab.runs import questions_hash
 from lab.tasks import Question, Task, surroundings
 from lab.translators import Bridge

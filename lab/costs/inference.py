@@ -121,11 +121,14 @@ def time_by_length(evaluation: Evaluation, questions: Sequence[Question], length
     return seconds_by_length(evaluation, questions, lengths)
 
 
-def write_inference(folder: str | Path, rows: Sequence[Mapping], summary: Mapping) -> tuple[Path, Path]:
-    """`inference_per_sample.jsonl` and `inference_aggregate.json` in `folder`; returns both paths."""
+def write_inference(
+    folder: str | Path, rows: Sequence[Mapping], summary: Mapping, about: Mapping
+) -> tuple[Path, Path]:
+    """`inference_per_sample.jsonl` and `inference_aggregate.json` in `folder`; returns both paths. `about` says which
+    run was measured, and on what."""
     samples, totals = Path(folder) / "inference_per_sample.jsonl", Path(folder) / "inference_aggregate.json"
     write_jsonl(samples, rows)
-    write_text(totals, json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(totals, json.dumps({**about, **summary}, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     return samples, totals
 
 

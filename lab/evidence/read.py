@@ -59,6 +59,11 @@ class Run:
             }
         return {row["id"]: row["arms"][arm]["correct"] for row in self.records}
 
+    def about(self) -> dict:
+        """The run, its task, its models and the hash of its config, as every artefact names them."""
+        known = {name: self.settings[name] for name in RunConfig().parameters()}
+        return RunConfig.from_parameters(**known).about(self.name)
+
     def context_aware(self) -> bool:
         """Whether the target read the question as text beside the soft tokens: by the record, and by what it saw."""
         return any(

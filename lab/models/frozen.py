@@ -16,6 +16,7 @@ from huggingface_hub.utils import logging as hub_logging
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
 
 from lab.config import NAMED_LAYERS, NAMED_LAYERS_TEXT, RANDOM, PairConfig
 from lab.errors import LabError
@@ -231,6 +232,7 @@ def _find(kind: type, name: str, **options: object):
 
 
 def _load(name: str, config, dtype: torch.dtype, device: torch.device) -> FrozenModel:
+    transformers_logging.disable_progress_bar()  # a widget, which an executed notebook shows at 0 % for ever
     tokenizer = _find(AutoTokenizer, name)
     if name.startswith(RANDOM):
         model = _random_model(config, dtype, device)

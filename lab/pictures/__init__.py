@@ -19,6 +19,7 @@ from lab.pictures.figures import (
     training_curve,
     write_figure,
 )
+from lab.pictures.showing import show
 from lab.pictures.summaries import COLUMNS, summaries_text, summarize
 from lab.pictures.tables import arms_table, arms_text, cells_table, format_p, frame_html, html_table, sample_cards
 from lab.pictures.verdicts import claims_figure, claims_table, claims_text, seeds_table

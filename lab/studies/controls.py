@@ -18,6 +18,7 @@ from lab.models import Pair, load_pair
 from lab.places import MINI
 from lab.runs import RunDirectory
 from lab.studies.budget import check_equal_budget, check_same_rates, constant_config
+from lab.studies.measured import trained_config
 from lab.training import check_translator
 from lab.translators import Bridge, load_translator
 
@@ -99,7 +100,7 @@ def load_controls(
             continue
         if arm not in RETRAINED:
             raise LabError(f"arm {arm!r} is no retrained control; choose one of {', '.join(RETRAINED)}.")
-        control = RunConfig.from_yaml(Path(folder) / "config.yaml")
+        control = trained_config(folder)
         check_equal_budget(config, control, arm)
         check_source(config, control, arm)
         check_same_rates(metrics, RunDirectory(folder).metrics(), arm)

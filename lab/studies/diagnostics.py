@@ -187,8 +187,8 @@ def diagnose(config: RunConfig, pair: Pair, task: Task, bridge: Bridge, question
     }
 
 
-def write_diagnostics(folder: str | Path, found: Mapping) -> Path:
-    """`diagnostics.json` in `folder`."""
+def write_diagnostics(folder: str | Path, found: Mapping, about: Mapping) -> Path:
+    """`diagnostics.json` in `folder`; `about` says which run was looked at, and on what."""
     path = Path(folder) / "diagnostics.json"
-    write_text(path, json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json.dumps({**about, **found}, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     return path

@@ -102,7 +102,7 @@ def test_once(
     bridges = {arm: Bridge(source, module) for arm, module in trained.items() if module is not None}
     evaluation = Evaluation(config, experiment.pair, experiment.task, Test.of(experiment.task), bridges)
     records = evaluate(evaluation, run=run)
-    summary = summarise(records) | {"split": "test", "config_hash": config.hash()}
+    summary = summarise(records) | config.about(run.path.name) | {"split": "test"}
     write_seal(run.write_records("final", records), records, evaluation.seal())
     run.write_summary(summary)
     run.finish()

@@ -14,11 +14,11 @@ from functools import partial
 
 import torch
 from torch import nn
-from tqdm.auto import tqdm
 
 from lab.config import RunConfig
 from lab.errors import LabError
 from lab.models import Pair
+from lab.progress import tqdm
 from lab.runs import RunDirectory
 from lab.tasks import Task, surroundings
 from lab.training.batches import Batches

@@ -5,6 +5,7 @@ A saved translator is a folder with safetensors weights and a config.json of its
 
 import json
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -72,6 +73,7 @@ def load_translator(folder: str | Path) -> nn.Module:
     place = Path(folder) / KIND_FILE
     try:
         about = json.loads(place.read_text())
-        return reading(KINDS[about["translator"]].from_pretrained(folder), about["source_layers"])
+        with redirect_stdout(None):  # the mixin announces where it reads
+            return reading(KINDS[about["translator"]].from_pretrained(folder), about["source_layers"])
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
         raise LabError(f"{folder} holds no translator ({error}); give a folder that save_translator wrote.") from None

@@ -21,7 +21,7 @@ from lab.costs.benchmark import (
     sizes,
 )
 from lab.costs.inference import _spread as aggregate_spread
-from lab.costs.inference import aggregate, costs_table, inference_rows, write_inference
+from lab.costs.inference import aggregate, costs_table, inference_rows, time_by_length, write_inference
 from lab.errors import LabError
 from lab.models.inputs import build_inputs
 from lab.runs.records import read_jsonl
@@ -106,6 +106,20 @@ def test_times_are_end_to_end(put):
             assert 0 < short < long
 
 
+def test_forced_lengths_are_timed_after_the_runs_own_worked_examples(put, monkeypatch):
+    """A few words would be read in less time than the eight examples that the run's prompt has."""
+    read, plain = [], decode
+
+    def noted(model, inputs, *given, **named):
+        read.append(inputs.prompt_lengths[0])
+        return plain(model, inputs, *given, **named)
+
+    monkeypatch.setattr(benchmark, "decode", noted)
+    for shots in (0, 2):
+        time_by_length(put([], "soft_in_context", shots=shots), MiniGSM().test()[:1], [1])
+    assert all(many > 2 * few for few, many in zip(read[:6], read[6:], strict=True))
+
+
 def test_the_sources_answer_pays_for_its_evidence(put):
     plain = asked(TEXTS[0])
     evident = replace(plain, evidence="Book: the book is old and it was written long ago.\n")
@@ -153,7 +167,7 @@ def test_rows_and_aggregate_agree(put, tmp_path, monkeypatch):
     assert summary["wire"]["int8"]["bytes"] == 3 * (48 + 2)
     assert summary["seconds_by_length"]["latent"]["4"]["median"] == pytest.approx(0.4)
     assert len(costs_table(summary)) == len(rows[0]["arms"])
-    samples, totals = write_inference(tmp_path, rows, summary)
+    samples, totals = write_inference(tmp_path, rows, summary, {"run": "r"})
     assert samples.name == "inference_per_sample.jsonl" and totals.name == "inference_aggregate.json"
     assert read_jsonl(samples) == rows
 

@@ -107,12 +107,14 @@ def run_all(tab) -> None:
 
 
 def copy_browser_notebook(folder: Path, records: str) -> None:
-    """The browser's notebook in `folder`, as a user has it: it opens `records` and writes below `runs`, both relative
-    to the folder."""
+    """The browser's notebook in `folder`: it opens `records` and writes below `runs`, both in that folder."""
     notebook = json.loads((ROOT / "notebooks" / NOTEBOOK).read_text("utf-8"))
     for cell in notebook["cells"]:
         if "parameters" in cell["metadata"].get("tags", []):
-            cell["source"] = "".join(cell["source"]).replace('records = "runs"', f"records = {records!r}")
+            own = {'records = "runs"': f"records = {str(folder / records)!r}",
+                   'runs = "runs"': f"runs = {str(folder / 'runs')!r}"}  # fmt: skip
+            for default, here in own.items():
+                cell["source"] = "".join(cell["source"]).replace(f"\n{default}", f"\n{here}")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / NOTEBOOK).write_text(json.dumps(notebook), "utf-8")
 

@@ -103,7 +103,7 @@ def test_gradients_of_each_term_alone(bridge):
 def test_a_diagnosis_is_json_and_drawn(tiny_pair, bridge, tmp_path):
     task = MiniGSM()
     found = diagnose(CONFIG, tiny_pair, task, bridge, task.dev()[:6])
-    assert json.loads(write_diagnostics(tmp_path, found).read_text()) == found
+    assert json.loads(write_diagnostics(tmp_path, found, {"run": "r"}).read_text()) == {"run": "r", **found}
     assert set(gates(bridge.translator)) == set(found["gates"]) and found["gradient_norms"]["answer_nll"] > 0
     for draw in (collapse_figure, first_token_figure, attention_figure):
         assert draw(found).data
