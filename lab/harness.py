@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from lab.answers import Decoding, Hygiene, generate
+from lab.answers import Decoding, Hygiene, generate, latent_inputs
 from lab.config import TEXT, RunConfig
 from lab.errors import LabError
 from lab.models import build_inputs, load_pair
@@ -115,12 +115,12 @@ class LabModel(LM):
 
     @torch.no_grad()
     def _answers(self, contexts: list[dict[str, str]], limit: int) -> list[str]:
-        soft = mask = None
         if self.arm == "latent":
             asked = [context["question"] for context in contexts]
             output = self.bridge.write([Question(question_id(text), text, "", "", "") for text in asked])
-            soft, mask = output.soft_tokens, output.mask
-        inputs = build_inputs(self.model, self.layout, soft, contexts, None, mask)
+            inputs = latent_inputs(self.model, self.layout, output, contexts)
+        else:
+            inputs = build_inputs(self.model, self.layout, None, contexts)
         return [answer.text for answer in generate(self.model, inputs, Decoding(limit, self.hygiene))]
 
     def loglikelihood(self, requests: Sequence) -> list[tuple[float, bool]]:

@@ -6,7 +6,7 @@ Imports config, tasks, models, translators and runs.
 from lab.answers.arms import ALL_ARMS, BASELINES, RETRAINED, UNTRAINED, WIRED, choose_cascade_prompt, evaluate
 from lab.answers.checks import check_splits
 from lab.answers.common import count_tokens
-from lab.answers.evaluation import DEFAULT_CASCADE, Evaluation
+from lab.answers.evaluation import DEFAULT_CASCADE, Evaluation, weights_of
 from lab.answers.generation import (
     Decoding,
     Generation,
@@ -17,5 +17,6 @@ from lab.answers.generation import (
     generate_from_text,
     greedy,
 )
+from lab.answers.latent import latent_inputs
 from lab.answers.text import handing, with_evidence
 from lab.answers.wire import WIRES

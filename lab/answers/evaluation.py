@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lab.answers.generation import Decoding, Hygiene, fingerprint
-from lab.config import Layout, RunConfig
+from lab.config import Layout, RunConfig, short_name
 from lab.models import layer_indices
 from lab.progress import tqdm
 from lab.runs import questions_hash
@@ -94,8 +94,8 @@ class Evaluation:
             "exemplars": [hashlib.sha256(text.encode("utf-8")).hexdigest()[:16] for text in exemplars],
             "decoding": self.decoding.facts(),
             "layout": {"template": self.layout.template, "adapter_scale": self.layout.adapter_scale},
-            "source": {"name": source.name, "weights": fingerprint(source)},
-            "target": {"name": target.name, "weights": fingerprint(target)},
+            "source": {"name": short_name(source.name), "weights": fingerprint(source)},
+            "target": {"name": short_name(target.name), "weights": fingerprint(target)},
             "bridges": {arm: _bridge_facts(bridge) for arm, bridge in sorted(self.bridges.items())},
             "cascade_prompt": self.cascade_prompt,
             "made_on": {"device": target.device.type, "dtype": str(target.dtype).removeprefix("torch."),

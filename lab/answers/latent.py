@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -18,10 +20,14 @@ from lab.answers.evaluation import Evaluation
 from lab.answers.generation import generate
 from lab.answers.model_checks import check_sent, check_token_counts
 from lab.answers.wire import WIRES
+from lab.config import Layout
 from lab.errors import LabError
 from lab.models import build_inputs
 from lab.tasks import Question
-from lab.translators import Bridge
+from lab.translators import Bridge, TranslatorOutput
+
+if TYPE_CHECKING:
+    from lab.models import FrozenModel, TargetInputs
 
 SHUFFLE_SEED = 20  # fixed, so that two runs shuffle alike
 LENGTH_BLOCK = 6  # questions of like length among which soft tokens are exchanged
@@ -29,6 +35,13 @@ CONTENTLESS = ("latent_zero", "latent_noise", "latent_mean")  # their soft token
 CHANGED = (*CONTENTLESS, *(f"latent_{name}" for name in WIRES))
 
 Change = Callable[[Tensor, list[Question]], Tensor]  # soft tokens [B, K, d] of these questions -> others
+
+
+def latent_inputs(
+    target: FrozenModel, layout: Layout, output: TranslatorOutput, contexts: Sequence[dict[str, str]]
+) -> TargetInputs:
+    """What the target is given in an arm with soft tokens: the layout, filled; never an answer."""
+    return build_inputs(target, layout, output.soft_tokens.to(target.device), contexts, None, output.mask)
 
 
 def latent_arm(
@@ -48,7 +61,7 @@ def latent_arm(
         soft, counts = output.soft_tokens.to(target.device), output.counts()
         if change is not None:
             soft = change(soft, [questions[index] for index in batch])
-        inputs = build_inputs(target, layout, soft, contexts, None, output.mask)
+        inputs = latent_inputs(target, layout, replace(output, soft_tokens=soft), contexts)
         check_token_counts(target, layout, inputs, contexts, counts)
         knows = bridge.translator.needs_source and label not in CONTENTLESS
         generations = generate(target, inputs, evaluation.decoding)

@@ -22,6 +22,7 @@ from lab.answers import (
     cut_generation,
     end_tokens_of,
     handing,
+    latent_inputs,
     with_evidence,
 )
 from lab.config import TEXT
@@ -157,8 +158,7 @@ def text_inputs(model: FrozenModel, context: dict[str, str]) -> TargetInputs:
 def bridged_inputs(evaluation: Evaluation, question: Question) -> TargetInputs:
     """The latent arm's prompt, source pass included."""
     output, target = evaluation.bridges["latent"].write([question]), evaluation.pair.target
-    return build_inputs(target, evaluation.layout, output.soft_tokens, [evaluation.context(question)], None,
-                        output.mask)  # fmt: skip
+    return latent_inputs(target, evaluation.layout, output, [evaluation.context(question)])
 
 
 def question_costs(evaluation: Evaluation, question: Question) -> dict[str, dict]:

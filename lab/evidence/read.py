@@ -16,7 +16,7 @@ import yaml
 from lab.config import NOT_SCIENTIFIC, RunConfig
 from lab.errors import LabError
 from lab.evidence.summary import ORACLE, check_records, in_group
-from lab.runs import read_jsonl
+from lab.runs import broken_seal, read_jsonl, read_seal
 from lab.tasks import final_answer, same_answer
 
 FINAL = "eval_samples_step_final.jsonl"
@@ -87,8 +87,12 @@ def read_settings(path: Path) -> dict:
 def read_run(path: str | Path) -> Run:
     """A run with its checked records. Raises LabError naming the run and what is wrong with its rows."""
     path = Path(path)
-    settings, records = read_settings(path), read_jsonl(path / FINAL)
+    settings, file = read_settings(path), final_records(path)
+    records = read_jsonl(file)
     try:
+        seal = read_seal(file)
+        if seal and (broken := broken_seal(records, seal)):
+            raise LabError(f"{broken[0]}; `python -m lab verify {path}` names everything")
         check_records(records)
         if settings["task"] in SCORED_BY_NUMBER:
             check_scorer(records)
@@ -97,6 +101,11 @@ def read_run(path: str | Path) -> Run:
     except LabError as error:
         raise LabError(f"run {path.name}: {error}") from None
     return Run(path, settings, records)
+
+
+def final_records(path: Path) -> Path | None:
+    """The records of a run's last evaluation, compressed or not; None where it has none yet."""
+    return next((file for file in (path / FINAL, path / f"{FINAL}.gz") if file.is_file()), None)
 
 
 def check_scorer(records: Sequence[Mapping]) -> None:
@@ -132,15 +141,15 @@ def find_runs(paths: Sequence[str | Path]) -> tuple[list[Path], list[Path]]:
     for given in map(Path, paths):
         if not given.is_dir():
             raise LabError(f"{given} is no folder; give run directories, or a folder that holds some.")
-        if (given / FINAL).is_file() and (given / "config.yaml").is_file():
+        if final_records(given) and (given / "config.yaml").is_file():
             found.append(given)
             continue
         inside = [given] if (given / "config.yaml").is_file() else given.iterdir()
         inner = sorted(child for child in inside if child.is_dir() and (child / "config.yaml").is_file())
         if not inner:
             raise LabError(f"{given} holds no finished run: a run has config.yaml and {FINAL}.")
-        found += [child for child in inner if (child / FINAL).is_file()]
-        unfinished += [child for child in inner if not (child / FINAL).is_file()]
+        found += [child for child in inner if final_records(child)]
+        unfinished += [child for child in inner if not final_records(child)]
     if not found:
         raise LabError(
             f"none of these runs is finished ({', '.join(path.name for path in unfinished)}): {FINAL} comes at the end."

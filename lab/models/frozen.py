@@ -6,7 +6,7 @@ zero, so a text gives the same states alone and in any batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -201,6 +201,27 @@ def load_pair(config: PairConfig) -> Pair:
     _check_memory(config.pair, configs, dtype, device)
     source, target = (_load(name, model, dtype, device) for name, model in zip(config.models, configs, strict=True))
     return Pair(source, target)
+
+
+def load_tokenizers(config: PairConfig) -> Callable[[str, Sequence[int]], str | None]:
+    """How the pair's models read tokens back: ("source" or "target", ids) -> text, or None where there is no tokenizer.
+
+    Only the tokenizers are loaded, no weights.
+    """
+    found: dict[str, PreTrainedTokenizerBase | None] = {}
+    for side, name in zip(("source", "target"), config.models, strict=True):
+        try:
+            found[side] = _find(AutoTokenizer, name)
+        except LabError:
+            found[side] = None
+
+    def decode(side: str, ids: Sequence[int]) -> str | None:
+        tokenizer = found[side]
+        if tokenizer is None:
+            return None
+        return tokenizer.batch_decode([list(ids)], skip_special_tokens=True, clean_up_tokenization_spaces=False)[0]
+
+    return decode
 
 
 def _device(name: str) -> torch.device:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from lab.errors import LabError
-from lab.runs.records import write_text
+from lab.runs.records import RunDirectory, write_text
 from lab.tasks import Question, normalised_text
 
 VERSION = 1
@@ -55,6 +55,14 @@ def seal_path(records: str | Path) -> Path:
     return path.with_name(path.name.removesuffix(".gz").removesuffix(".jsonl") + ".seal.json")
 
 
+def write_sealed(run: RunDirectory, step: int | str, rows: Sequence[Mapping], evaluation: Mapping) -> Path:
+    """Write the records of a step and their seal; the manifest says that they have one. Returns the records' path."""
+    path = run.write_records(step, rows)
+    write_seal(path, rows, evaluation)
+    run.note(sealed=sorted({*run.manifest().get("sealed", []), str(step)}))
+    return path
+
+
 def write_seal(records: str | Path, rows: Sequence[Mapping], evaluation: Mapping) -> Path:
     """Write the seal of `rows`, which were just written to `records`; `evaluation`: see `Evaluation.seal`."""
     content = {"version": VERSION, "evaluation": evaluation, "rows": {row["id"]: row_digest(row) for row in rows}}
@@ -64,9 +72,13 @@ def write_seal(records: str | Path, rows: Sequence[Mapping], evaluation: Mapping
 
 
 def read_seal(records: str | Path) -> dict | None:
-    """The seal beside a file of records; None if it has none. Raises LabError for one that cannot be read."""
+    """The seal beside a file of records; None if it never had one. Raises LabError for one that cannot be read, or that
+    was taken away."""
     path = seal_path(records)
     if not path.exists():
+        step = path.name.removeprefix("eval_samples_step_").removesuffix(".seal.json")
+        if step in RunDirectory(path.parent).manifest().get("sealed", []):
+            raise LabError(f"{path} is missing, though its run wrote one; restore it, or evaluate again.")
         return None
     try:
         seal = json.loads(path.read_text("utf-8"))

@@ -6,14 +6,26 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from lab.answers import Evaluation, check_splits, evaluate, greedy
+from lab.answers import Evaluation, check_splits, evaluate, greedy, latent_inputs, weights_of
 from lab.config import RunConfig
+from lab.errors import LabError
 from lab.evidence import summarise
 from lab.models import Pair, load_pair
-from lab.runs import RunDirectory, write_seal
+from lab.runs import RunDirectory, write_sealed
 from lab.studies.budget import check_equal_budget, check_same_rates, constant_config
+from lab.studies.looks import looks, note_look
 from lab.tasks import Dev, Task, Test, load_task, surroundings
-from lab.training import Batch, Evaluate, TrainResult, check_gradients, due_weights, train, training_terms
+from lab.training import (
+    Batch,
+    Selection,
+    TrainResult,
+    check_gradients,
+    due_weights,
+    steps_left,
+    train,
+    training_inputs,
+    training_terms,
+)
 from lab.translators import Bridge, build_translator
 
 MODELS = ("source", "target")  # the arms of each model alone
@@ -42,9 +54,10 @@ def start(config: RunConfig, runs: str | Path = "runs", resume: bool = False) ->
 
 
 def check_training(experiment: Experiment, config: RunConfig) -> None:
-    """Before every training: nothing is chosen on test questions, and every loss term trains the translator.
+    """Before every training: nothing is chosen on test questions, the prompt is that of the evaluation, and every loss
+    term trains the translator.
 
-    Raises LabError naming the split or the term. Costs one batch of two questions.
+    Raises LabError naming the split, the part or the term. Costs one batch of two questions.
     """
     task, pair = experiment.task, experiment.pair
     check_splits(task, config.training.seed)
@@ -52,28 +65,58 @@ def check_training(experiment: Experiment, config: RunConfig) -> None:
     with torch.random.fork_rng():
         translator = build_translator(config.translator, pair, config.pair.source_layers)
         batch = Batch(task.train(2, config.training.seed)[:2], surroundings(task, config.task.shots))
+        check_same_prompt_as_evaluation(config, pair, task, translator, batch)
         terms = training_terms(translator, pair, config, batch, step, task, greedy)
         check_gradients(translator, terms, due_weights(config, step))
 
 
-def dev_accuracy(experiment: Experiment, config: RunConfig) -> Evaluate:
-    """The callback of training: accuracy on dev. Source and target are answered once and come from the cache after."""
-    questions = Dev.of(experiment.task)
+@torch.no_grad()
+def check_same_prompt_as_evaluation(
+    config: RunConfig, pair: Pair, task: Task, translator: nn.Module, batch: Batch
+) -> None:
+    """Raise LabError unless what stands before the answer in training is what an evaluation gives the target.
+
+    Of one real batch, value by value and position by position, in the layout of the last step.
+    """
+    evaluation = Evaluation(config, pair, task, batch.questions)
+    output = Bridge(pair.source, translator.eval()).write(batch.questions)
+    trained = training_inputs(pair.target, config.layout.at(config.training.steps), output, batch)
+    contexts = [evaluation.context(question) for question in batch.questions]
+    asked = latent_inputs(pair.target, evaluation.layout, output, contexts)
+    for row, (question, length) in enumerate(zip(batch.questions, trained.prompt_lengths, strict=True)):
+        start = int((trained.attention_mask[row] == 0).sum())
+        real = asked.attention_mask[row].bool()
+        for name in ("embeds", "position_ids"):
+            ours, theirs = getattr(trained, name)[row, start : start + length], getattr(asked, name)[row][real]
+            if not torch.equal(ours, theirs):
+                raise LabError(
+                    f"training and evaluation differ in the prompt of question {question.id}: {len(ours)} {name} in "
+                    f"training, {len(theirs)} in an evaluation, not the same; build both by one layout."
+                )
+
+
+def dev_accuracy(experiment: Experiment, config: RunConfig) -> Selection:
+    """How training chooses: accuracy on dev. Source and target are answered once and come from the cache after."""
     arm = "latent_constant" if config.translator.translator == "constant" else "latent"
 
-    def accuracy(translator: nn.Module, step: int) -> dict:
+    def accuracy(translator: nn.Module, step: int, questions: Dev) -> dict:
         bridges = {arm: Bridge(experiment.pair.source, translator)}
         records = evaluate(Evaluation(config, experiment.pair, experiment.task, questions, bridges), (*MODELS, arm))
         right = {name: sum(row["arms"][name]["correct"] for row in records) for name in (*MODELS, arm)}
         n = len(records)
         return {"accuracy": right[arm] / n, "n": n, **{name: right[name] / n for name in MODELS}}
 
-    return accuracy
+    return Selection(Dev.of(experiment.task), accuracy)
 
 
 def train_translator(experiment: Experiment) -> TrainResult:
     """Train the translator of the config; evaluations, checkpoints and metrics go to the run."""
     config = experiment.config
+    if looks(experiment.run) and steps_left(experiment.run, config):
+        raise LabError(
+            f"{experiment.run.path}: the test split was looked at, so this translator may not be trained on; start "
+            "another run."
+        )
     check_training(experiment, config)
     accuracy = dev_accuracy(experiment, config)
     return train(config, experiment.pair, experiment.task, experiment.run, accuracy, "translator", greedy)
@@ -101,9 +144,10 @@ def test_once(
     trained = {"latent": translator, "latent_constant": constant}
     bridges = {arm: Bridge(source, module) for arm, module in trained.items() if module is not None}
     evaluation = Evaluation(config, experiment.pair, experiment.task, Test.of(experiment.task), bridges)
+    note_look(run, "test", weights_of(translator))
     records = evaluate(evaluation, run=run)
-    summary = summarise(records) | config.about(run.path.name) | {"split": "test"}
-    write_seal(run.write_records("final", records), records, evaluation.seal())
+    summary = summarise(records) | config.about(run.path.name) | {"split": "test", "test_looks": len(looks(run))}
+    write_sealed(run, "final", records, evaluation.seal())
     run.write_summary(summary)
     run.finish()
     return records, summary

@@ -19,7 +19,7 @@ from lab.evidence import summarise
 from lab.models import Pair, load_pair
 from lab.places import below_root
 from lab.progress import tqdm
-from lab.runs import RunDirectory, write_seal, write_text
+from lab.runs import RunDirectory, write_sealed, write_text
 from lab.studies.budget import check_equal_budget, check_same_rates
 from lab.studies.controls import control_config, load_bridge, load_controls
 from lab.studies.counterfactual import choose_edits, edit_source, follow, follow_counts, two_world_questions
@@ -132,7 +132,7 @@ def compare(
         records = evaluate(evaluation, ("source", "target", "latent", *arms, *retrained), run)
         if candidate.metrics:
             run.write_metrics(candidate.metrics)
-        write_seal(run.write_records("final", records), records, evaluation.seal())
+        write_sealed(run, "final", records, evaluation.seal())
         run.write_summary(summarise(records) | candidate.about() | {"split": "test"})
         run.note(cascade_prompt=cascade_prompt)
         run.finish()

@@ -94,6 +94,15 @@ def usable_checkpoint(run: RunDirectory, config: RunConfig) -> tuple[dict, list[
     return {}, []
 
 
+def steps_left(run: RunDirectory, config: RunConfig) -> int:
+    """How many steps a resume would train; 0 where the run has all of them, or stopped early."""
+    checkpoint, _ = usable_checkpoint(run, config)
+    if not checkpoint:
+        return config.training.steps
+    progress = _progress(step_folder(run, checkpoint["step"]))
+    return 0 if progress.stopped_early else config.training.steps - progress.step
+
+
 def resume(
     run: RunDirectory, config: RunConfig, translator: nn.Module, optimizer: torch.optim.Optimizer
 ) -> tuple[Progress, str]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lab.config import TEXT, RunConfig
+from lab.config import TEXT, Layout, RunConfig
 from lab.errors import LabError
-from lab.models import FrozenModel, Pair, SourceStates, build_inputs, pooled, projected
+from lab.models import FrozenModel, Pair, SourceStates, TargetInputs, build_inputs, pooled, projected
 from lab.tasks import Question, Task, source_text
 from lab.training import losses
 from lab.translators import Bridge, Teacher, TranslatorOutput, as_long_as_source
@@ -73,7 +73,7 @@ def training_terms(
 
     terms = dict(output.auxiliary)
     if due.keys() & {"answer_nll", "kl", "format"}:
-        inputs = build_inputs(target, layout, soft, batch.contexts, batch.answers, mask)
+        inputs = training_inputs(target, layout, output, batch)
         logits, labels = losses.answer_logits(target, inputs)
         if "answer_nll" in due:
             terms["answer_nll"] = losses.answer_nll(logits, labels)
@@ -102,6 +102,11 @@ def training_terms(
     if "decode" in due:
         terms["decode"] = _decode_term(target, config, batch, soft, mask, layout, task, decode)
     return {name: terms[name] for name in due}
+
+
+def training_inputs(target: FrozenModel, layout: Layout, output: TranslatorOutput, batch: Batch) -> TargetInputs:
+    """What the target is given of a batch: the prompt of an evaluation, and the answer after it."""
+    return build_inputs(target, layout, output.soft_tokens, batch.contexts, batch.answers, output.mask)
 
 
 def marker_tokens(target: FrozenModel) -> set[int]:

@@ -1,6 +1,5 @@
 """Tables, cards and figures: nothing a model wrote reaches a page unescaped, and nothing needs a network."""
 
-import html
 from html.parser import HTMLParser
 
 import pytest

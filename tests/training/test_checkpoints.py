@@ -8,7 +8,7 @@ import pytest
 import torch
 from file_events import Killed, killed_at_event
 from sums_task import Sums
-from tiny_training import config, fresh, weights_of
+from tiny_training import choosing, config, fresh, weights_of
 
 import lab.training.checkpoints as checkpoints
 import lab.training.loop as training
@@ -38,7 +38,7 @@ def run_training(tiny_pair):
     def run(folder, settings=SETTINGS):
         torch.manual_seed(999)  # whatever another process would start with
         made = fresh(folder, settings)
-        return train(settings, tiny_pair, Sums(), made, accuracy)
+        return train(settings, tiny_pair, Sums(), made, choosing(accuracy))
 
     return run
 
