@@ -5,4 +5,13 @@ The lowest room: it imports no other, and no torch.
 
 from lab.tasks.contract import Question, Task, groups_of, question_id, shots_text, source_text, surroundings
 from lab.tasks.registry import TASKS, load_task
-from lab.tasks.scoring import INVALID, STOP, answer_end, cut_at_stop, final_answer, find_answer, same_answer
+from lab.tasks.scoring import (
+    INVALID,
+    STOP,
+    answer_end,
+    cut_at_stop,
+    final_answer,
+    find_answer,
+    new_question,
+    same_answer,
+)
