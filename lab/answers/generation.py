@@ -1,8 +1,8 @@
 """Greedy answers from target inputs, cut where the answer ends, and a cache for the answers that never change.
 
-A row is done when its task's rule says so (for numbers ``#### number`` and then anything else, or a new ``Q:``), or
-when it emits an end token. What a row says afterwards depends on its batch (others still run), so every text is cut at
-the first token that made it done: the same question gives the same record whatever stood beside it.
+A row is done when its task's rule says so (at the end of a line ``#### number``, or at a new question), or when it
+emits an end token. What a row says afterwards depends on its batch (others still run), so every text is cut at the
+first token that made it done: the same question gives the same record whatever stood beside it.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 A rule reads the answer out of a text and says when it equals the gold. Accuracy depends on it: so records are
 re-scored under every rule, nothing is generated again, and a table says where the rules differ. All arms of a
-comparison are always read by the same one. Every text is cut at the next ``Q:`` first, where a run-on answer begins.
+comparison are always read by the same one. Every text is cut where a new question begins first, by `lab.tasks`.
+`lab/tasks/ANSWERS.md` shows a hundred forms as these rules read them.
 """
 
 from __future__ import annotations

@@ -14,5 +14,14 @@ from lab.tasks.contract import (
     surroundings,
 )
 from lab.tasks.registry import TASKS, load_task
-from lab.tasks.scoring import INVALID, STOP, answer_end, cut_at_stop, final_answer, find_answer, same_answer
+from lab.tasks.scoring import (
+    INVALID,
+    STOP,
+    answer_end,
+    cut_at_stop,
+    final_answer,
+    find_answer,
+    new_question,
+    same_answer,
+)
 from lab.tasks.splits import Dev, Test, check_dev

@@ -1,7 +1,9 @@
 """HotpotQA, distractor setting (Yang et al., 2018): questions over ten paragraphs, from the Hub or a local folder.
 
 The paragraphs go to the source alone or to both models (`evidence`). Answers are compared after the official
-normalisation (hotpot_evaluate_v1.py): lower case, no punctuation, no articles, single spaces; F1 is over words.
+normalisation (hotpot_evaluate_v1.py): lower case, no punctuation, no articles, single spaces; F1 is over words. Where
+that leaves nothing (the bands The The and !!!), the lower-case text itself is compared: officially any two such answers
+are equal, with an F1 of 0.
 """
 
 from __future__ import annotations
@@ -27,9 +29,9 @@ _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def normalised(answer: str) -> str:
-    """The official normalisation of an answer."""
+    """The official normalisation of an answer; the lower-case answer where that leaves nothing of it."""
     kept = answer.lower().translate(_NO_PUNCTUATION)
-    return " ".join(re.sub(r"\b(a|an|the)\b", " ", kept).split())
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", kept).split()) or " ".join(answer.lower().split())
 
 
 def f1(prediction: str, gold: str) -> float:
@@ -77,14 +79,14 @@ class HotpotQA(Task):
         return pool[:shots]
 
     def extract(self, text: str) -> str:
-        """The rest of the line after the first ``####`` before the next ``Q:``, or ``[invalid]``."""
+        """The rest of the line after the first ``####`` before a new question, or ``[invalid]``."""
         _, found, rest = cut_at_stop(text).partition("####")
         answer = rest.strip().split("\n", 1)[0].strip()
         return answer if found and answer else INVALID
 
     def correct(self, extracted: str, gold: str) -> bool:
-        """Exact match after the official normalisation; ``[invalid]`` never is, not even with itself."""
-        return INVALID not in (extracted, gold) and normalised(extracted) == normalised(gold)
+        """Exact match after the normalisation; ``[invalid]`` and nothing never are, not even with themselves."""
+        return INVALID not in (extracted, gold) and normalised(extracted) == normalised(gold) != ""
 
     def grades(self, extracted: str, gold: str) -> dict[str, float]:
         """`f1`: word F1 of an extracted answer; `correct` is the exact match."""

@@ -57,16 +57,20 @@ def contexts_of(questions):
         ("1 + 1 = 2\n#### 2\n", "1 + 1 = 2\n#### 2"),
         ("#### 2\nQ: next", "#### 2"),
         ("no idea\n\nQ: next", "no idea\n\n"),
-        ("#### 18. And", "#### 18"),
-        ("#### 1,018 and", "#### 1,018"),
-        ("#### 2Q: next", "#### 2"),
+        ("#### 18.\nAnd", "#### 18"),
+        ("#### 1,018 pens\nand", "#### 1,018"),
+        ("#### 1 or 2\n#### 3\n", "#### 1 or 2"),
     ],
 )
 def test_ended_answers(text, shown):
     assert text[: answer_end(text)] == shown
 
 
-@pytest.mark.parametrize("text", ["", "#### 1", "#### 1,", "#### 1.", "#### 1,0", "####", "#### $", "3 + 4 = 7", "Q"])
+UNENDED = ["", "#### 1", "#### 1,", "#### 1.", "#### 1,0", "####", "#### $", "3 + 4 = 7", "Q"]
+UNENDED += ["#### 1 ", "#### 1 or 2", "#### 1. Count\n", "Her IQ: 120\n", "An FAQ:\n"]
+
+
+@pytest.mark.parametrize("text", UNENDED)
 def test_unended_answers(text):
     assert answer_end(text) is None
 
@@ -92,6 +96,13 @@ def test_rows_stop_one_by_one_and_stay_stopped():
         seen.append(criteria(ids, None).tolist())
     assert seen[6] == [False, False] and seen[7] == [True, False]  # ended at token 7, noticed at the next look
     assert all(row[0] for row in seen[7:]) and not seen[90][1] and seen[95] == [True, True]
+
+
+def test_a_word_that_ends_in_q_is_no_new_question_where_the_window_begins():
+    """Only the newest tokens are looked at: "Q:" may stand first among them, and yet in the middle of a word."""
+    said = "z" * 51 + "IQ: 120" + "z" * 50
+    criteria = AnswerDone(Letters())
+    assert not any(criteria(torch.tensor([tokens(said)[:step]]), None).any() for step in range(1, len(said)))
 
 
 def test_a_batch_answers_as_one_by_one(tiny_pair):

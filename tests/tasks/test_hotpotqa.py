@@ -44,7 +44,30 @@ def test_scores_are_the_official_ones():
     assert task.extract("no marker") == INVALID and task.extract("#### \n") == INVALID
 
 
-PHRASES = ["1969 until 1974", "3,677 seated", "#### 2009 Big 12 Conference", "", "\n", " ", "Q:", "#", "Chief, Jr."]
+def test_an_answer_of_articles_or_punctuation_is_only_itself():
+    """The official script leaves nothing of either, so that it calls them equal."""
+    task = HotpotQA("nowhere")
+    assert normalised("!!!") == "!!!" and normalised("The The") == "the the"
+    assert not task.correct("the", "!!!") and not task.correct("", "") and not task.correct("a", "The")
+    assert task.correct("the the", "The  The") and f1("the the", "The The") == 1.0 and f1("the", "!!!") == 0.0
+
+
+answers = st.lists(st.sampled_from(["the", "The", "a", "!!!", ".", "yes", "no", "Yes.", "Author", "3"]), max_size=4)
+
+
+@given(answers.map(" ".join), answers.map(" ".join))
+def test_what_is_right_has_an_f1_of_one(extracted, gold):
+    right, score = HotpotQA("nowhere").correct(extracted, gold), f1(extracted, gold)
+    assert score == 1.0 if right else 0.0 <= score <= 1.0
+
+
+def test_a_phrase_may_hold_a_word_that_ends_in_q():
+    task = HotpotQA("nowhere")
+    assert task.extract("#### Mensa, with an IQ: 132\nQ: next") == "Mensa, with an IQ: 132"
+    assert task.answer_end("Mensa's IQ: 132") is None and task.extract("#### Q: next\n#### no") == INVALID
+
+
+PHRASES = ["1969 until 1974", "3,677 seated", "#### 2009 Big 12 Bowl", "", "\n", " ", "Q:", "I", "#", "Chief, Jr."]
 
 
 @given(st.lists(st.sampled_from(["####", *PHRASES])))
