@@ -51,7 +51,8 @@ class tqdm(std.tqdm):  # noqa: N801
 
     def __init__(self, *given, **named) -> None:
         if _cell() is not None:
-            named |= {"file": _Nowhere(), "ascii": False, "leave": True}  # a bar that is done stays until the next one writes
+            # a bar that is done stays until the next one writes
+            named |= {"file": _Nowhere(), "ascii": False, "leave": True}
         super().__init__(*given, **named)
 
     def status_printer(self, file) -> Callable[[str], None]:
