@@ -50,9 +50,9 @@ def run(
     made = execute(plan(job, [split(pair) for pair in p or []], runs))
     summary = made / "summary.json"
     if summary.is_file():
-        from lab.pictures import arms_text
+        from lab.pictures import arms_table
 
-        print(arms_text(json.loads(summary.read_text(encoding="utf-8"))))
+        print(arms_table(json.loads(summary.read_text(encoding="utf-8"))))
     print(f"run: {made}")
 
 

@@ -33,6 +33,20 @@ def test_notebooks_have_a_parameters_cell(path):
     assert {"name", "runs"} <= jobs.notebook_parameters(path).keys()
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_show_figures_with_their_picture(path):
+    """A figure that is named alone is interactive only, and an export of the executed notebook would not show it."""
+    for cell in json.loads(path.read_text())["cells"]:
+        drawn = re.findall(r"^.*\b(?:\w+_figure|training_curve)\(.*$", "".join(cell["source"]), re.MULTILINE)
+        assert cell["cell_type"] != "code" or all(line.startswith("show(") for line in drawn), drawn
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "lab").rglob("*.py")), ids=lambda path: path.stem)
+def test_progress_is_shown_by_one_module(path):
+    """A bar of `tqdm.auto` is a widget, which an executed notebook shows at 0 % for ever."""
+    assert "tqdm.auto" not in path.read_text() or path.stem == "harness"
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "papermill_jobs").rglob("*.yaml")), ids=lambda path: path.stem)
 def test_jobs_are_valid(path, tmp_path):
     jobs.plan(path, runs=tmp_path)

@@ -19,6 +19,7 @@ import torch
 from transformers import (
     GenerationConfig,
     LogitsProcessorList,
+    NoRepeatNGramLogitsProcessor,
     RepetitionPenaltyLogitsProcessor,
     StoppingCriteria,
     StoppingCriteriaList,
@@ -146,7 +147,6 @@ def _generate(target: FrozenModel, decoding: Decoding, prompt_length: int = 0, *
         eos_token_id=end_tokens or None, pad_token_id=pad if pad is not None else (end_tokens or [0])[0],
         # The model's own sampling settings (some hub models ship them) must not leak into greedy decoding.
         temperature=1.0, top_p=1.0, top_k=50,
-        no_repeat_ngram_size=decoding.hygiene.no_repeat_ngram,
     )  # fmt: skip
     criteria = StoppingCriteriaList([AnswerDone(target.tokenizer, prompt_length, decoding.ends)])
     ids = target.model.generate(
@@ -156,13 +156,17 @@ def _generate(target: FrozenModel, decoding: Decoding, prompt_length: int = 0, *
 
 
 def _forbidden(hygiene: Hygiene) -> LogitsProcessorList:
-    """The repetition penalty, put in here and not by `generate`'s own setting.
+    """What the hygiene forbids, put in here and not by `generate`'s own settings.
 
-    Given embeddings, transformers 5.17 takes the padding on the left of a row for tokens that it has generated: the
+    Given embeddings, transformers 5.17 takes the padding on the left of a row for tokens that it has generated: its
     penalty then spares a row's first new tokens, as many as the row beside it is longer.
     """
-    penalty = hygiene.repetition_penalty
-    return LogitsProcessorList([RepetitionPenaltyLogitsProcessor(penalty)] if penalty != 1 else [])
+    chosen = LogitsProcessorList()
+    if hygiene.repetition_penalty != 1:
+        chosen.append(RepetitionPenaltyLogitsProcessor(hygiene.repetition_penalty))
+    if hygiene.no_repeat_ngram:
+        chosen.append(NoRepeatNGramLogitsProcessor(hygiene.no_repeat_ngram))
+    return chosen
 
 
 def generate(target: FrozenModel, inputs: TargetInputs, decoding: Decoding) -> list[Generation]:

@@ -3,4 +3,4 @@
 Imports config, tasks, models, answers, runs and evidence.
 """
 
-from lab.costs.inference import aggregate, costs_table, inference_rows, time_by_length, write_inference
+from lab.costs.inference import aggregate, inference_rows, time_by_length, write_inference

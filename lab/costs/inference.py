@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, median, quantiles
-from typing import TYPE_CHECKING
 
 from lab.answers import WIRES, Evaluation, evaluate
 from lab.costs.benchmark import TIMED_ARMS, question_costs, seconds_by_length, sizes
@@ -15,10 +14,7 @@ from lab.evidence import paired_difference, proportion
 from lab.runs import write_jsonl, write_text
 from lab.tasks import Question
 
-if TYPE_CHECKING:
-    import pandas
-
-__all__ = ["aggregate", "costs_table", "inference_rows", "time_by_length", "write_inference"]
+__all__ = ["aggregate", "inference_rows", "time_by_length", "write_inference"]
 
 ARMS = ("source", "target", "latent", *(f"latent_{name}" for name in WIRES), "cascade", "token_budget")
 WARM_UP = 3  # questions timed and thrown away: the first passes pay for allocation and compilation
@@ -130,31 +126,3 @@ def write_inference(
     write_jsonl(samples, rows)
     write_text(totals, json.dumps({**about, **summary}, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     return samples, totals
-
-
-def costs_table(summary: Mapping) -> pandas.DataFrame:
-    """The aggregate to read: one row per arm. Times are medians of one question at a time."""
-    import pandas
-
-    rows = []
-    for arm, entry in summary["arms"].items():
-        em, cost = entry["em"], entry["cost"] or {}
-        shown = {
-            "arm": arm,
-            "EM, %": f"{100 * em['accuracy']:.1f} [{100 * em['low']:.1f}, {100 * em['high']:.1f}]",
-            "F1, %": round(100 * entry["f1"], 1),
-            "prompt tokens": round(entry["prompt_tokens"], 1),
-            "soft tokens": int(entry["soft_tokens"]),
-            "new tokens": round(entry["new_tokens"], 1),
-        }
-        if cost:
-            shown |= {
-                "first token, ms": round(1000 * cost["seconds_to_first_token"]["median"], 1),
-                "source pass, ms": round(1000 * cost["source_seconds"]["median"], 1),
-                "end to end, ms": round(1000 * cost["seconds"]["median"], 1),
-                "tokens/s": round(cost["tokens_per_second"]["median"], 1),
-                "KV cache at the end, KiB": round(cost["kv_bytes"]["median"] / 1024, 1),
-                "peak, MiB": None if entry["peak_bytes"] is None else round(entry["peak_bytes"] / 2**20, 1),
-            }
-        rows.append(shown)
-    return pandas.DataFrame(rows, dtype=object).set_index("arm").fillna("")

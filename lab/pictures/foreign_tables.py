@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lab.evidence import mcnemar, ordered_arms, wilson
-from lab.pictures.arm_tables import printable
-from lab.pictures.tables import format_p
+from lab.pictures.numbers import format_p
+from lab.pictures.tables import printable
 from lab.runs import StepRows
 from lab.tasks import INVALID
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from lab.errors import LabError
 from lab.evidence import mcnemar
-from lab.pictures.arm_tables import printable
 from lab.pictures.foreign_tables import arms_of, arms_side_by_side
-from lab.pictures.tables import format_p
+from lab.pictures.numbers import format_p
+from lab.pictures.tables import printable
 from lab.runs import FINAL, RunFiles, StepRows, find_runs, read_step
 from lab.tasks import INVALID
 

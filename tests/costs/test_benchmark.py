@@ -21,9 +21,10 @@ from lab.costs.benchmark import (
     sizes,
 )
 from lab.costs.inference import _spread as aggregate_spread
-from lab.costs.inference import aggregate, costs_table, inference_rows, time_by_length, write_inference
+from lab.costs.inference import aggregate, inference_rows, time_by_length, write_inference
 from lab.errors import LabError
 from lab.models.inputs import build_inputs
+from lab.pictures.cost_tables import costs_table
 from lab.runs.records import read_jsonl
 from lab.tasks import Question, question_id
 from lab.tasks.minigsm import MiniGSM
@@ -166,7 +167,9 @@ def test_rows_and_aggregate_agree(put, tmp_path, monkeypatch):
     assert (summary["n"], summary["timed"]) == (5, 2)
     assert summary["wire"]["int8"]["bytes"] == 3 * (48 + 2)
     assert summary["seconds_by_length"]["latent"]["4"]["median"] == pytest.approx(0.4)
-    assert len(costs_table(summary)) == len(rows[0]["arms"])
+    shown = costs_table(summary)
+    assert shown.column("arm") == list(rows[0]["arms"]) and "peak, MiB" not in shown.columns
+    assert bool(shown.column("first token, ms")[shown.column("arm").index("latent")])
     samples, totals = write_inference(tmp_path, rows, summary, {"run": "r"})
     assert samples.name == "inference_per_sample.jsonl" and totals.name == "inference_aggregate.json"
     assert read_jsonl(samples) == rows

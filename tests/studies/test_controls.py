@@ -82,7 +82,7 @@ def test_from_trained_runs_to_one_table(tmp_path, monkeypatch):
     assert all(len(row["per_seed"]) == 2 for row in rows)
     assert {row["arm"] for row in rows} == {"source", "target", "oracle", "cascade", "latent", "latent_shuffled",
                                             "latent_constant", "latent_target_source"}  # fmt: skip
-    assert list(rivals_table(rows).index) == [row["arm"] for row in rows]
+    assert rivals_table(rows).column("arm") == [row["arm"] for row in rows]
     assert "cascade" in text_transfer_sentence(rows) and arms_figure(rows).data
     with pytest.raises(LabError, match="1 runs for 2 translators"):
         from_folders(folders, {"latent_constant": constants[:1]}, {})

@@ -7,7 +7,13 @@ import torch
 
 from lab.config.run import RunConfig
 from lab.errors import LabError
-from lab.pictures.bridge_figures import attention_figure, collapse_figure, first_token_figure, nearest_table
+from lab.pictures.bridge_figures import (
+    attention_figure,
+    collapse_figure,
+    first_token_figure,
+    gates_table,
+    nearest_table,
+)
 from lab.studies.diagnostics import (
     attention_over_source,
     diagnose,
@@ -108,4 +114,5 @@ def test_a_diagnosis_is_json_and_drawn(tiny_pair, bridge, tmp_path):
     for draw in (collapse_figure, first_token_figure, attention_figure):
         assert draw(found).data
     found["example"]["nearest_tokens"][0][0][0] = "<script>"
-    assert "<script>" not in nearest_table(found)
+    assert "<script>" not in nearest_table(found)._repr_html_() and "<script>" in str(nearest_table(found))
+    assert gates_table(found).column("name") == [*found["gates"], *found["loss_terms"]]
