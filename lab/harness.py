@@ -71,9 +71,9 @@ class LabModel(LM):
         if device and (torch.cuda.is_available() or not device.startswith("cuda")):  # its default is cuda:0 everywhere
             config = config.replace(device=device)
         self.arm, self.config, self.pair = arm, config, load_pair(config.pair)
-        self.layout = config.layout.at() if arm == "latent" else TEXT
         self.hygiene = Hygiene(config.evaluation.repetition_penalty, config.evaluation.no_repeat_ngram)
         self.model = self.pair.source if arm == "source" else self.pair.target
+        self.layout = self.model.reads(config.layout.at() if arm == "latent" else TEXT)
         self.instruction = load_task(config.task).instruction
         # 1 is the harness's default and would only be slow: batches do not change answers here
         given = int(batch_size) if str(batch_size or "").isdigit() else 1

@@ -157,7 +157,8 @@ def evaluate(
          "arms": {arm: _scored(evaluation, question, found[arm][index]) for arm in arms}}
         for index, question in enumerate(evaluation.questions)
     ]  # fmt: skip
-    check_records(records, evaluation.questions, arms, evaluation.task, evaluation.shared["shots"])
+    frames = {"source": evaluation.pair.source.frame, "target": evaluation.pair.target.frame}
+    check_records(records, evaluation.questions, arms, evaluation.task, evaluation.shared["shots"], frames)
     if run is not None:
         for arm in arms:
             right = sum(record["arms"][arm]["correct"] for record in records)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lab.tasks import Question, Task
 
 SOFT_MARK = re.compile(r"<\+?soft×\d+>")  # "<+soft×K>": added to the text before it
+ADDED_MARK = re.compile(r"<\+soft×\d+>$")
 LABEL = re.compile(r"[^\W\d_]+:")  # "Q:", "A:", "Note:": names a part of the prompt, asks nothing
 CUT_WHOLE_PROMPT = ("token_budget",)  # of these even the instruction may be cut
 TRAIN_SAMPLE = 256  # training questions looked at by `check_splits`
@@ -183,11 +184,36 @@ def check_scoring(records: Sequence[Mapping], task: Task) -> None:
                 )
 
 
+def unframed(records: Sequence[Mapping], frames: Mapping[str, tuple[str, str]]) -> list[dict]:
+    """The records as if no chat template stood around what was read, for the checks of what stands inside.
+
+    `frames`: the texts around all that the source and the target read. Raises LabError where one is not there.
+    """
+    found = []
+    for record in records:
+        arms = {}
+        for arm, row in record["arms"].items():
+            before, after = frames["source" if arm == "source" else "target"]
+            saw, added = row["saw"], ""
+            if mark := ADDED_MARK.search(saw):  # of an adapter's soft tokens, which are added to the text before it
+                saw, added = saw[: mark.start()], mark[0]
+            if not (saw.startswith(before) and saw.endswith(after)):
+                raise LabError(
+                    f"arm {arm} reads a different prompt: the chat template does not stand around question "
+                    f"{record['id']}; every arm of a model reads it by the same rule."
+                )
+            arms[arm] = {**row, "saw": saw.removeprefix(before).removesuffix(after) + added}
+        found.append({**record, "arms": arms})
+    return found
+
+
 def check_records(
-    records: Sequence[Mapping], questions: Sequence[Question], arms: Sequence[str], task: Task, shots: str = ""
-) -> None:
+    records: Sequence[Mapping], questions: Sequence[Question], arms: Sequence[str], task: Task, shots: str = "",
+    frames: Mapping[str, tuple[str, str]] | None = None,
+) -> None:  # fmt: skip
     """All that must hold of the records of one evaluation; raises LabError naming what does not."""
     check_complete(records, [question.id for question in questions], arms)
+    records = unframed(records, frames) if frames else records
     check_same_prompt(records, task.instruction, shots)
     hint = getattr(task, "hint", None)
     hints = {question.id: hint(question) for question in questions} if hint else None

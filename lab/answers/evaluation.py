@@ -46,7 +46,7 @@ class Evaluation:
     @cached_property
     def layout(self) -> Layout:
         """What the target reads in the arms with soft tokens."""
-        return self.config.layout.at()
+        return self.pair.target.reads(self.config.layout.at())
 
     @cached_property
     def decoding(self) -> Decoding:
@@ -92,6 +92,7 @@ class Evaluation:
             "n": len(self.questions),
             "instruction": self.shared["instruction"],
             "exemplars": [hashlib.sha256(text.encode("utf-8")).hexdigest()[:16] for text in exemplars],
+            "frames": {"source": list(source.frame), "target": list(target.frame)},
             "decoding": self.decoding.facts(),
             "layout": {"template": self.layout.template, "adapter_scale": self.layout.adapter_scale},
             "source": {"name": short_name(source.name), "weights": fingerprint(source)},

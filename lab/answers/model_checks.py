@@ -52,8 +52,9 @@ def replay_check(model: FrozenModel, contexts: list[dict[str, str]], max_new_tok
     What enters has to be equal bit by bit. What comes out as well in float32; in half precision kernels may round
     differently from call to call, so there the answers are not compared.
     """
-    texts = [TEXT.visible_text(**context) for context in contexts]
-    inputs = build_inputs(model, TEXT, None, contexts, None)
+    layout = model.reads(TEXT)
+    texts = [layout.visible_text(**context) for context in contexts]
+    inputs = build_inputs(model, layout, None, contexts, None)
     ids, mask = model.encode(texts, bos=True, side="left")
     same = torch.equal(inputs.attention_mask, mask) and torch.equal(inputs.embeds, model.embed(ids))
     if not same or not torch.equal(inputs.position_ids, positions(mask)):

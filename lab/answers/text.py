@@ -7,7 +7,7 @@ exemplars, limit and cache are the same. Where text wins over soft tokens, these
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lab.answers.common import Answer, answer_of
@@ -55,6 +55,7 @@ def text_arm(
     weights = fingerprint(model)
     if shown is None:
         shown = [Shown(TEXT, evaluation.context(question)) for question in evaluation.questions]
+    shown = [replace(item, layout=model.reads(item.layout)) for item in shown]
     asked = [Asked(model.name, weights, item.text, evaluation.decoding) for item in shown]
     known = [cache.get(item) for item in asked]
     missing = [index for index, answer in enumerate(known) if answer is None]

@@ -69,6 +69,11 @@ class RunConfig(Section):
                 f"geometry_weight={losses.geometry_weight} compares soft tokens with the source tokens they stand for; "
                 f"that needs soft_tokens=0, not {self.translator.soft_tokens}."
             )
+        if losses.geometry_weight and self.pair.source_chat:
+            raise LabError(
+                f"geometry_weight={losses.geometry_weight} places soft tokens by the question's own text; it needs "
+                "source_chat=false."
+            )
         beside_text = self.layout.at().context_aware and self.layout.injection == "prepend"
         if losses.teacher == "prompt" and beside_text and not losses.duplicate_question:
             raise LabError(

@@ -152,7 +152,7 @@ def _begin(device: torch.device) -> float:
 
 def text_inputs(model: FrozenModel, context: dict[str, str]) -> TargetInputs:
     """The plain prompt."""
-    return build_inputs(model, TEXT, None, [context])
+    return build_inputs(model, model.reads(TEXT), None, [context])
 
 
 def bridged_inputs(evaluation: Evaluation, question: Question) -> TargetInputs:
@@ -245,7 +245,7 @@ def sizes(evaluation: Evaluation, question: Question) -> dict:
     (count,), size = evaluation.bridges["latent"].write([question]).counts(), target.hidden_size
     places = 0 if layout.adapter else count
     asked = len(target.tokens([question.question])[0])
-    plain, bridged = count_tokens(target, TEXT, context), count_tokens(target, layout, context) + places
+    plain, bridged = count_tokens(target, target.reads(TEXT), context), count_tokens(target, layout, context) + places
     plain_kv = kv_bytes_measured(target, text_inputs(target, context))
     bridged_kv = kv_bytes_measured(target, bridged_inputs(evaluation, question))
     ratios = {"compression_of_question": asked / count, "compression_of_prompt": plain / bridged}

@@ -97,7 +97,7 @@ def read_run(path: str | Path) -> Run:
         if settings["task"] in SCORED_BY_NUMBER:
             check_scorer(records)
         if settings.get("evidence") != "source" or settings["task"] != "hotpotqa":  # there the source may read more
-            check_prompts(records)
+            check_prompts(records, seal["evaluation"].get("frames", {}) if seal else {})
     except LabError as error:
         raise LabError(f"run {path.name}: {error}") from None
     return Run(path, settings, records)
@@ -122,10 +122,13 @@ def check_scorer(records: Sequence[Mapping]) -> None:
                 )
 
 
-def check_prompts(records: Sequence[Mapping]) -> None:
-    """Source and target alone read the same text for the same question."""
+def check_prompts(records: Sequence[Mapping], frames: Mapping[str, Sequence[str]]) -> None:
+    """Source and target alone read the same text for the same question, each inside its chat template (`frames`)."""
     for row in records:
-        seen = [row["arms"][arm].get("saw") for arm in ("source", "target") if arm in row["arms"]]
+        seen = []
+        for arm in {"source", "target"} & row["arms"].keys():
+            before, after = frames.get(arm, ("", ""))
+            seen.append((row["arms"][arm].get("saw") or "").removeprefix(before).removesuffix(after))
         if len(seen) == 2 and seen[0] != seen[1]:
             raise LabError(f"question {row['id']}: source and target read different prompts; evaluate them alike.")
 

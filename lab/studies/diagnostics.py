@@ -163,7 +163,8 @@ def diagnose(config: RunConfig, pair: Pair, task: Task, bridge: Bridge, question
 
     Gradient norms are of one batch of these questions, without a step; the gold answers are used for nothing else.
     """
-    layout, target = config.layout.at(), pair.target
+    target = pair.target
+    layout, plain = target.reads(config.layout.at()), target.reads(TEXT)
     batch, output = Batch(questions, surroundings(task, config.task.shots)), bridge.write(questions)
     contexts, soft = batch.contexts, output.soft_tokens
     own, step = Pair(bridge.source, target), config.training.steps
@@ -176,7 +177,7 @@ def diagnose(config: RunConfig, pair: Pair, task: Task, bridge: Bridge, question
         "gradient_norms": gradient_norms(bridge.translator, terms),
         "loss_terms": {name: term.item() for name, term in terms.items()},
         "first_token": first_token(
-            target, next_token(target, layout, soft, contexts, output.mask), next_token(target, TEXT, None, contexts)
+            target, next_token(target, layout, soft, contexts, output.mask), next_token(target, plain, None, contexts)
         ),
         "example": {
             "id": questions[0].id,

@@ -80,7 +80,7 @@ def check_same_prompt_as_evaluation(
     """
     evaluation = Evaluation(config, pair, task, batch.questions)
     output = Bridge(pair.source, translator.eval()).write(batch.questions)
-    trained = training_inputs(pair.target, config.layout.at(config.training.steps), output, batch)
+    trained = training_inputs(pair.target, pair.target.reads(config.layout.at(config.training.steps)), output, batch)
     contexts = [evaluation.context(question) for question in batch.questions]
     asked = latent_inputs(pair.target, evaluation.layout, output, contexts)
     for row, (question, length) in enumerate(zip(batch.questions, trained.prompt_lengths, strict=True)):

@@ -69,7 +69,7 @@ def training_terms(
     teacher = _teacher(target, config, batch, source) if due.keys() & {"flow", "token_alignment"} else None
     output = translator(source, teacher if "flow" in due else None)
     soft, mask, rms = output.soft_tokens, output.mask, target.embedding_rms
-    layout = config.layout.at(step)
+    layout = target.reads(config.layout.at(step))
 
     terms = dict(output.auxiliary)
     if due.keys() & {"answer_nll", "kl", "format"}:
@@ -81,7 +81,7 @@ def training_terms(
             terms["format"] = losses.format_nll(logits, labels, marker_tokens(target))
         if "kl" in due:
             with torch.no_grad():
-                as_text = build_inputs(target, TEXT, None, batch.contexts, batch.answers)
+                as_text = build_inputs(target, target.reads(TEXT), None, batch.contexts, batch.answers)
                 text_logits, _ = losses.answer_logits(target, as_text)
             terms["kl"] = losses.text_kl(logits, text_logits, inputs, config.losses.kl_tokens)
     if "token_alignment" in due:
