@@ -13,7 +13,7 @@ def trained_run(folder, config, seed):
     """Config, checkpoint and one metric in `folder`; the weights are those of initialisation. Returns its path."""
     torch.manual_seed(seed)
     pair = load_pair(config.pair)
-    save_translator(build_translator(config.translator, pair, "all"), folder / "checkpoints" / "best", "all")
+    save_translator(build_translator(config.translator, pair, "all"), folder / "checkpoints" / "best")
     config.to_yaml(folder / "config.yaml")
     RunDirectory(folder).metric({"kind": "evaluation", "step": 0, "accuracy": 0.0, "n": 2})
     return str(folder)
