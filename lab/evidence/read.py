@@ -6,8 +6,10 @@ a question twice, arms scored by another rule, text arms with different prompts,
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +17,9 @@ import yaml
 
 from lab.config import NOT_SCIENTIFIC, RunConfig
 from lab.errors import LabError
+from lab.evidence.refusals import check_different, check_prompts, check_scorer
 from lab.evidence.summary import ORACLE, check_records, in_group
-from lab.runs import broken_seal, read_jsonl, read_seal
-from lab.tasks import final_answer, same_answer
+from lab.runs import RunDirectory, broken_seal, read_jsonl, read_seal
 
 FINAL = "eval_samples_step_final.jsonl"
 SCORED_BY_NUMBER = ("minigsm", "gsm8k")  # tasks of lab.tasks.scoring
@@ -31,6 +33,7 @@ class Run:
     path: Path
     settings: Mapping
     records: Sequence[Mapping]
+    seal: Mapping | None = None  # what was stored with the records; None for runs that had none
 
     @property
     def name(self) -> str:
@@ -63,6 +66,39 @@ class Run:
         """The run, its task, its models and the hash of its config, as every artefact names them."""
         known = {name: self.settings[name] for name in RunConfig().parameters()}
         return RunConfig.from_parameters(**known).about(self.name)
+
+    @cached_property
+    def texts(self) -> dict[str, dict[str, str | None]]:
+        """arm -> id -> what the arm wrote."""
+        return {
+            arm: {row["id"]: row["arms"][arm].get("text") for row in self.records} for arm in self.records[0]["arms"]
+        }
+
+    @cached_property
+    def log(self) -> list[dict]:
+        """What training logged; empty where nothing was kept."""
+        return RunDirectory(self.path).metrics()
+
+    @cached_property
+    def looks(self) -> dict[int, tuple[float, int]]:
+        """step -> (accuracy on dev, questions), as training logged it."""
+        rows = [row for row in self.log if row.get("kind") == "evaluation"]
+        return {row["step"]: (row["accuracy"], row["n"]) for row in rows if row.get("accuracy") is not None}
+
+    @cached_property
+    def losses(self) -> list[tuple]:
+        """(step, loss) of every step that training logged."""
+        return [(row.get("step"), row.get("loss")) for row in self.log if row.get("kind") == "step"]
+
+    @cached_property
+    def weights(self) -> frozenset[str]:
+        """Digests of the translators that the run keeps (best and last) or that its seal names; empty for neither."""
+        bridges = (self.seal or {"evaluation": {}})["evaluation"].get("bridges", {})
+        found = {bridges["latent"]["weights"]} if "latent" in bridges else set()
+        for path in sorted((self.path / "checkpoints").rglob("model.safetensors")):
+            with open(path, "rb") as file:
+                found.add(hashlib.file_digest(file, "sha256").hexdigest())
+        return frozenset(found)
 
     def context_aware(self) -> bool:
         """Whether the target read the question as text beside the soft tokens: by the record, and by what it saw."""
@@ -100,37 +136,12 @@ def read_run(path: str | Path) -> Run:
             check_prompts(records, seal["evaluation"].get("frames", {}) if seal else {})
     except LabError as error:
         raise LabError(f"run {path.name}: {error}") from None
-    return Run(path, settings, records)
+    return Run(path, settings, records, seal)
 
 
 def final_records(path: Path) -> Path | None:
     """The records of a run's last evaluation, compressed or not; None where it has none yet."""
     return next((file for file in (path / FINAL, path / f"{FINAL}.gz") if file.is_file()), None)
-
-
-def check_scorer(records: Sequence[Mapping]) -> None:
-    """Every arm was scored by the one official rule: its text is read and compared again."""
-    for row in records:
-        for arm, answer in row["arms"].items():
-            if "text" not in answer:
-                continue
-            extracted = final_answer(answer["text"])
-            if extracted != answer.get("extracted") or same_answer(extracted, row["gold"]) != answer["correct"]:
-                raise LabError(
-                    f"arm '{arm}' of question {row['id']} was scored by another extractor: its text gives "
-                    f"{extracted}, its record says {answer.get('extracted')} ({answer['correct']}); score it again."
-                )
-
-
-def check_prompts(records: Sequence[Mapping], frames: Mapping[str, Sequence[str]]) -> None:
-    """Source and target alone read the same text for the same question, each inside its chat template (`frames`)."""
-    for row in records:
-        seen = []
-        for arm in {"source", "target"} & row["arms"].keys():
-            before, after = frames.get(arm, ("", ""))
-            seen.append((row["arms"][arm].get("saw") or "").removeprefix(before).removesuffix(after))
-        if len(seen) == 2 and seen[0] != seen[1]:
-            raise LabError(f"question {row['id']}: source and target read different prompts; evaluate them alike.")
 
 
 def paths_of(names: Sequence[str], runs: str | Path) -> list[Path]:
@@ -191,17 +202,9 @@ def read_evidence(paths: Sequence[str | Path]) -> Evidence:
         if key in seen:
             raise LabError(f"runs {seen[key]} and {run.name} have the same config and seed; give one of them.")
         seen[key] = run.name
-    texts: dict = {}
-    for run in runs:
-        if "latent" not in run.arms:
-            continue
-        answers = tuple((row["id"], row["arms"]["latent"].get("text")) for row in run.records)
-        # Collapsed translators may well coincide: they say a few things, whatever the question.
-        varied = len({text for _, text in answers}) > len(answers) / 10
-        if answers in texts and varied:
-            raise LabError(f"runs {texts[answers]} and {run.name} hold the same latent answers, letter for letter: "
-                           "one evaluation is not two; give one of them.")  # fmt: skip
-        texts[answers] = run.name
+    for number, run in enumerate(runs):
+        for other in runs[:number]:
+            check_different(other, run)
     return Evidence(runs, tuple(unfinished))
 
 

@@ -86,7 +86,7 @@ def text_transfer_sentence(rows: Sequence[Mapping]) -> str:
     """Who wins, soft tokens or text: said in words, so that a table cannot hide it."""
     by_arm, said = {row["arm"]: row for row in rows}, []
     for arm in TEXT_TRANSFER:
-        if arm not in by_arm or LATENT not in by_arm:
+        if arm not in by_arm or "all" not in by_arm[arm]["versus"]:
             continue
         row = by_arm[arm]
         if row.get("same_as") in TEXT_TRANSFER:

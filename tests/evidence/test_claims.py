@@ -11,7 +11,7 @@ from synthetic_runs import ACCURACY, add_settings, make_run
 
 from lab.errors import LabError
 from lab.evidence.claims import CLAIMS
-from lab.evidence.comparisons import NotRun, of_numbers, of_values
+from lab.evidence.comparisons import of_values
 from lab.evidence.hypotheses import cache_bytes_per_token
 from lab.evidence.read import FINAL, read_evidence
 from lab.evidence.verdicts import arm_rows, claims_json, judge, judge_runs
@@ -296,13 +296,6 @@ def test_a_handful_of_discordant_pairs_refutes_nothing(losses):
     assert 0.99**400 / 10 < comparison(0, losses, 400).p_less < 0.05
     assert comparison(0, losses, 1319).p_less < 0.001
     assert comparison(0, 2, 2).p_less > 0.05
-
-
-def test_one_word_decides_nothing(tmp_path):
-    found = comparison(0, 30, 60, ["one"] * 60)
-    assert min(found.p_greater, found.p_less) > 0.05
-    with pytest.raises(NotRun, match="share one word"):
-        of_numbers("a", np.ones((1, 4)), ["one"] * 4, 0.01)
 
 
 def test_a_setting_may_be_a_word(tmp_path):

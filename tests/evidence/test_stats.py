@@ -9,10 +9,8 @@ import pytest
 from scipy.stats import binomtest
 
 from lab.errors import LabError
+from lab.evidence.resampling import best_of_looks, bootstrap_interval, expected_best_of
 from lab.evidence.stats import (
-    best_of_looks,
-    bootstrap_interval,
-    expected_best_of,
     holm,
     mcnemar,
     mcnemar_power,
