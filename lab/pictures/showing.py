@@ -1,7 +1,8 @@
 """A figure in a notebook: interactive where the page can, and beside it a picture for every page that cannot.
 
 An executed notebook is sent to people and exported. JupyterLab shows the interactive figure of an output; the HTML of
-`jupyter nbconvert`, GitHub and a PDF show the picture of the same output.
+`jupyter nbconvert` and GitHub show its SVG, LaTeX its PDF. There is no PNG: JupyterLab would show that one, and the
+interactive figure only under the mouse.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 PLOTLY = "application/vnd.plotly.v1+json"
-SHARP = 2  # pixels of the picture for one of the page
+PICTURES = {"image/svg+xml": "svg", "application/pdf": "pdf"}  # what an output holds beside the interactive figure
 PATIENCE = 60  # seconds for Chromium to start or to draw: a busy machine is slow, a broken Chromium is for ever
 IDLE = 20  # seconds without a figure after which Chromium ends: trainings that take hours need its memory
 
@@ -40,11 +41,11 @@ class Painter:
         Thread(target=self._loop.run_forever, daemon=True).start()
         atexit.register(self.close)
 
-    def png(self, figure: go.Figure) -> bytes | None:
-        """The picture, `SHARP` times as large as the figure's layout says; None where none can be drawn, which is
-        printed the first time and not tried again."""
+    def draw(self, figure: go.Figure) -> dict[str, str]:
+        """The figure in every format of `PICTURES`; nothing where it cannot be drawn, which is printed the first time
+        and not tried again."""
         if self.failure:
-            return None
+            return {}
         try:
             return self._wait(self._draw(figure))
         except Exception as error:  # no kaleido, no Chromium, one that does not start: dozens of kinds, one meaning
@@ -55,9 +56,9 @@ class Painter:
                 f"figures are interactive only, and an export of this notebook will not show them: no picture could "
                 f"be drawn ({self.failure}); install Chromium or Chrome for that"
             )
-            return None
+            return {}
 
-    async def _draw(self, figure: go.Figure) -> bytes:
+    async def _draw(self, figure: go.Figure) -> dict[str, str]:
         from kaleido import Kaleido
 
         if self._end:
@@ -66,9 +67,15 @@ class Painter:
             self._chromium = Kaleido(n=1, mathjax=False, timeout=PATIENCE)  # MathJax would come from the net
             await self._chromium.open()
         size = {"width": figure.layout.width, "height": figure.layout.height}
-        drawn = await self._chromium.calc_fig(figure.to_dict(), {"format": "png", "scale": SHARP, **size})
+        drawn = {
+            mime: await self._chromium.calc_fig(figure.to_dict(), {"format": name, **size})
+            for mime, name in PICTURES.items()
+        }
         self._end = self._loop.call_later(IDLE, lambda: self._loop.create_task(self._close()))
-        return drawn
+        return {
+            mime: picture.decode("utf-8") if name == "svg" else base64.b64encode(picture).decode("ascii")
+            for (mime, name), picture in zip(PICTURES.items(), drawn.values(), strict=True)
+        }
 
     def close(self) -> None:
         with suppress(Exception):  # a Chromium that is gone cannot be ended
@@ -89,20 +96,16 @@ def painter() -> Painter:
     return Painter()
 
 
-def bundle(figure: go.Figure) -> tuple[dict, dict]:
-    """(data, metadata) of one output that is the figure twice: interactive, and as a picture where one can be drawn."""
+def bundle(figure: go.Figure) -> dict[str, object]:
+    """One output that is the figure in several ways, by mime type: a page takes the first one that it can show."""
     title = re.sub(r"<[^>]*>", " ", figure.layout.title.text or "figure")
-    alt = " ".join(html.unescape(title).split())
+    name = " ".join(html.unescape(title).split())
     interactive = {**json.loads(figure.to_json()), "config": {"displaylogo": False}}
-    data = {PLOTLY: interactive, "text/plain": f"[figure: {alt}]"}
-    if drawn := painter().png(figure):
-        data["image/png"] = base64.b64encode(drawn).decode("ascii")
-    return data, {"image/png": {"width": figure.layout.width, "height": figure.layout.height, "alt": alt}}
+    return {PLOTLY: interactive, **painter().draw(figure), "text/plain": f"[figure: {name}]"}
 
 
 def show(figure: go.Figure) -> None:
     """Show a figure as an output of a notebook's cell."""
     from IPython.display import display
 
-    data, about = bundle(figure)
-    display(data, metadata=about, raw=True)
+    display(bundle(figure), raw=True)

@@ -29,8 +29,9 @@ def chromium() -> str | None:
 
 
 @contextmanager
-def jupyter(folder: Path) -> Iterator[str]:
-    """JupyterLab serving `folder`, its settings kept below it; gives the address."""
+def jupyter(folder: Path, repository: Path = ROOT) -> Iterator[str]:
+    """JupyterLab serving `folder`, its settings kept below it; gives the address. Kernels import the package of
+    `repository`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -43,7 +44,7 @@ def jupyter(folder: Path) -> Iterator[str]:
         "JUPYTER_CONFIG_DIR": str(home), "JUPYTER_DATA_DIR": str(home / "data"), "IPYTHONDIR": str(home / "ipython"),
         "JUPYTERLAB_SETTINGS_DIR": str(home / "lab/user-settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(home / "lab/workspaces"),
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(repository), os.environ.get("PYTHONPATH", "")])),
     }  # fmt: skip
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", "--ServerApp.port_retries=0",
                "--IdentityProvider.token=", "--ServerApp.allow_root=True", "--expose-app-in-browser",

@@ -1,14 +1,14 @@
 """A figure is there twice: interactive, and as a picture that an exported notebook shows. Progress is one line."""
 
 import base64
-import json
-import struct
+import re
+from xml.etree import ElementTree
 
 import nbformat
 import plotly.graph_objects as go
 import pytest
 from nbclient import NotebookClient
-from nbconvert import HTMLExporter
+from nbconvert import HTMLExporter, LatexExporter
 
 from lab.pictures import showing
 from lab.pictures.showing import PLOTLY, Painter, bundle
@@ -28,32 +28,32 @@ def painter(monkeypatch):
 
 
 def test_a_figure_is_interactive_and_a_picture(painter, capsys):
-    data, about = bundle(FIGURE)
+    data = bundle(FIGURE)
     if painter.failure:
         pytest.skip("no Chromium to draw with")
     assert data[PLOTLY]["data"][0]["type"] == "scatter" and data["text/plain"] == "[figure: Loss <b> by step]"
-    assert about == {"image/png": {"width": 300, "height": 200, "alt": "Loss <b> by step"}}
-    picture = base64.b64decode(data["image/png"])
-    assert struct.unpack(">II", picture[16:24]) == (600, 400)  # sharp on a page that shows it at 300 x 200
+    svg = ElementTree.fromstring(data["image/svg+xml"])
+    assert svg.tag.endswith("svg") and (svg.get("width"), svg.get("height")) == ("300", "200")
+    assert base64.b64decode(data["application/pdf"]).startswith(b"%PDF")
+    assert "image/png" not in data  # JupyterLab would show that one
     assert capsys.readouterr().out == ""
 
 
 def test_without_chromium_figures_stay_interactive_and_it_is_said_once(painter, monkeypatch, capsys):
     monkeypatch.setenv("BROWSER_PATH", "/nowhere")
     for _ in range(3):
-        data, _ = bundle(FIGURE)
-        assert PLOTLY in data and "image/png" not in data
+        assert set(bundle(FIGURE)) == {PLOTLY, "text/plain"}
     said = capsys.readouterr().out
     assert said.count("figures are interactive only") == 1 and "/nowhere" in said
 
 
-def test_a_chromium_that_does_not_start_or_hangs_is_given_up(painter, monkeypatch, capsys, tmp_path):
+def test_a_chromium_that_hangs_is_given_up(painter, monkeypatch, capsys, tmp_path):
     hanging = tmp_path / "chromium"
     hanging.write_text("#!/bin/sh\nexec sleep 5\n")
     hanging.chmod(0o755)
     monkeypatch.setenv("BROWSER_PATH", str(hanging))
     monkeypatch.setattr(showing, "PATIENCE", 1)
-    assert "image/png" not in bundle(FIGURE)[0] and "no picture could be drawn" in capsys.readouterr().out
+    assert set(bundle(FIGURE)) == {PLOTLY, "text/plain"} and "no picture could be drawn" in capsys.readouterr().out
 
 
 CELLS = """
@@ -77,12 +77,20 @@ def executed():
     return NotebookClient(notebook, kernel_name="python3", timeout=120).execute()
 
 
-def test_an_exported_notebook_shows_the_picture(executed):
-    if "image/png" not in executed.cells[0].outputs[-1].data:
+@pytest.fixture
+def drawn(executed):
+    if "image/svg+xml" not in executed.cells[0].outputs[-1].data:
         pytest.skip("no Chromium to draw with")
-    page, _ = HTMLExporter().from_notebook_node(executed)
-    assert page.count('src="data:image/png;base64,iVBOR') == 1
-    assert "<img src=x" not in page.replace(json.dumps("<img src=x"), "")
+    return executed
+
+
+def test_an_exported_page_shows_the_picture(drawn):
+    page, _ = HTMLExporter().from_notebook_node(drawn)
+    (picture,) = re.findall(r'<img[^>]*src="data:image/svg\+xml;base64,([^"]*)"', page)
+    assert b"<svg" in base64.b64decode(picture) and "<img src=x" not in page
+    text, files = LatexExporter().from_notebook_node(drawn)
+    (shown,) = re.findall(r"\\adjustimage\{.*\}\{([^{}]*\.pdf)\}", text)
+    assert files["outputs"][shown].startswith(b"%PDF")
 
 
 def test_progress_leaves_one_line(executed):
