@@ -8,9 +8,8 @@ from itertools import count
 from pathlib import Path
 
 import torch
+from evaluations import evaluated
 
-from lab.answers import RETRAINED, evaluate
-from lab.answers.arms import ALL_ARMS
 from lab.answers.generation import AnswerCache
 from lab.config import RunConfig
 from lab.models import Pair
@@ -22,7 +21,6 @@ from lab.translators import build_translator
 
 CELLS = ["plain/short"] * 4 + ["lore/long/seen"] * 4
 ARMS = ("source", "target", "latent", "latent_shuffled")
-EVERY_ARM = tuple(arm for arm in ALL_ARMS if arm not in RETRAINED)  # that needs no training of its own
 
 
 def sums(told: str, more: int, cells=CELLS) -> list[Question]:
@@ -89,7 +87,7 @@ class World:
         task = task or Sums()
         questions = task.test() if questions is None else questions
         translator = translator or self.translator(config)
-        return evaluate(config, pair or self.pair, task, questions, translator, arms=arms, progress=False, **given)
+        return evaluated(config, pair or self.pair, task, questions, arms, translator=translator, **given)
 
     def start(self, config=CONFIG, task=None) -> experiment.Experiment:
         """A run of its own, not trained yet."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 from planted_world import CONFIG, Sums
 
-from lab.answers.generation import answer_key
+from lab.answers.generation import Asked
 from lab.errors import LabError
 
 pytestmark = pytest.mark.slow
@@ -24,7 +24,7 @@ class Hasty(Sums):
         return 5 if len(text) > 5 else None
 
 
-def refused(world, plant, old, new, **first):
+def refused(world, plant, *forgotten, **first):
     """Answers made as `first` says are kept, then come back for the plain evaluation."""
 
     def twice(folder):
@@ -32,32 +32,41 @@ def refused(world, plant, old, new, **first):
         world.evaluate(arms=TEXT_ARMS, cache_dir=world.folder / folder)
 
     twice("sound")
-    plant.edit(answer_key, old, new)
-    with pytest.raises(LabError, match="kept"):
+    known = f"{{name: fact for name, fact in self.facts().items() if name not in {forgotten}}}"
+    plant.edit(Asked.key, "json.dumps(self.facts(), ", f"json.dumps({known}, ")
+    with pytest.raises(LabError, match=f"made with another {forgotten[0]}"):
         twice("planted")
 
 
 def test_key_forgets_the_limit(world, plant):
-    refused(world, plant, "prompt, max_new_tokens, ends", "prompt, ends", config=CONFIG.replace(max_new_tokens=4))
+    refused(world, plant, "max_new_tokens", config=CONFIG.replace(max_new_tokens=4))
 
 
 def test_key_forgets_hygiene(world, plant):
-    refused(world, plant, ", *asdict(hygiene).values()]", "]", config=CONFIG.replace(repetition_penalty=1.5))
+    refused(world, plant, "repetition_penalty", "no_repeat_ngram", config=CONFIG.replace(repetition_penalty=1.5))
 
 
 def test_key_forgets_the_weights(world, plant):
     target = replace(world.pair.target, model=copy.deepcopy(world.pair.target.model))
     with torch.no_grad():
         next(target.model.parameters()).mul_(-1)
-    refused(world, plant, "told = [name, weights, ", "told = [name, ", pair=replace(world.pair, target=target))
+    refused(world, plant, "weights", pair=replace(world.pair, target=target))
 
 
 def test_key_forgets_the_prompt(world, plant):
-    refused(world, plant, "weights, prompt, ", "weights, prompt.rpartition('Q:')[2], ", task=Terse())
+    def twice(folder):
+        world.evaluate(arms=TEXT_ARMS, cache_dir=world.folder / folder, task=Terse())
+        world.evaluate(arms=TEXT_ARMS, cache_dir=world.folder / folder)
+
+    twice("sound")
+    facts = "self.facts() | {'prompt': self.prompt.rpartition('Q:')[2]}"  # kept by question
+    plant.edit(Asked.key, "json.dumps(self.facts(), ", f"json.dumps({facts}, ")
+    with pytest.raises(LabError, match="made with another prompt"):
+        twice("planted")
 
 
 def test_key_forgets_the_end_rule(world, plant):
-    refused(world, plant, "ends.__qualname__, ", "", task=Hasty())
+    refused(world, plant, "ends", task=Hasty())
 
 
 def test_kept_answer_edited(world):
@@ -68,5 +77,5 @@ def test_kept_answer_edited(world):
     path = world.folder / "answers.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines() if line]
     path.write_text("".join(json.dumps(row | {"text": "So it is.\n#### 3"}) + "\n" for row in rows))
-    with pytest.raises(LabError, match="kept"):
+    with pytest.raises(LabError, match="tokens|altered"):
         evaluate()

@@ -8,7 +8,6 @@ import pytest
 from planted_world import CONFIG
 from transformers import AutoModelForCausalLM
 
-from lab.answers import Bridge
 from lab.answers.latent import derangement, latent_arm, zero
 from lab.config import RANDOM, PairConfig
 from lab.errors import LabError
@@ -17,7 +16,7 @@ from lab.models.frozen import _random_model
 from lab.places import MINI as PAIR
 from lab.studies.controls import load_controls
 from lab.studies.experiment import train_constant, train_translator
-from lab.translators import ConstantPrompt, build_translator
+from lab.translators import Bridge, ConstantPrompt, build_translator
 
 pytestmark = pytest.mark.slow
 
@@ -32,11 +31,12 @@ def test_shuffle_with_fixed_points(world, plant):
 def test_shuffle_only_on_paper(world, plant):
     world.evaluate()
 
-    def planted(kept, label, target, bridge, layout, prompts, donors=None, change=None):
-        answers = kept(label, target, bridge, layout, prompts, None, change)
+    def planted(kept, label, evaluation, bridge, donors=None, change=None):
+        answers = kept(label, evaluation, bridge, None, change)
         if donors is None:
             return answers
-        return [replace(answer, soft_from=prompts.questions[donor].id) for answer, donor in zip(answers, donors)]
+        named = [evaluation.questions[donor].id for donor in donors]
+        return [replace(answer, soft_from=name) for answer, name in zip(answers, named, strict=True)]
 
     plant.around(latent_arm, planted)
     with pytest.raises(LabError, match="latent_shuffled"):
@@ -115,7 +115,7 @@ def test_random_source_is_pretrained(world, plant):
     def evaluate():
         other = load_pair(PairConfig(pair="custom", source=RANDOM + str(source), target=str(target), device="cpu"))
         translator = build_translator(CONFIG.translator, pair, "all")
-        control = {"latent_random_source": Bridge(other.source, translator, "all")}
+        control = {"latent_random_source": Bridge(other.source, translator)}
         world.evaluate(pair=pair, translator=translator, controls=control, arms=("latent", "latent_random_source"))
 
     def pretrained(kept, config, dtype, device):

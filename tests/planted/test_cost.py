@@ -1,9 +1,9 @@
 """Costs: a pass that nobody pays for, bytes that nobody sends."""
 
 import pytest
+from evaluations import evaluation_of
 from planted_world import CONFIG, QUESTIONS, Sums
 
-from lab.answers import Bridge
 from lab.answers.wire import Wire
 from lab.costs import inference_rows
 from lab.costs.benchmark import kv_bytes_computed, question_costs
@@ -14,21 +14,21 @@ BARE = CONFIG.replace(layout="soft_only")
 
 
 def clocked(world):
-    bridge = Bridge(world.pair.source, world.translator(BARE))
-    return inference_rows(BARE, world.pair, Sums(), bridge, QUESTIONS[:4], timed=2, progress=False)
+    evaluation = evaluation_of(BARE, world.pair, Sums(), QUESTIONS[:4], world.translator(BARE))
+    return inference_rows(evaluation, timed=2)
 
 
 def test_cost_without_the_source_pass(world, plant):
     clocked(world)
     plant.edit(question_costs, "source_seconds = time.perf_counter() - began",
-               "source_seconds = time.perf_counter() - began\n    began = begin()")  # fmt: skip
+               "source_seconds = time.perf_counter() - began\n        began = _begin(device)")  # fmt: skip
     with pytest.raises(LabError, match="source"):
         clocked(world)
 
 
 def test_cascade_without_the_sources_answer(world, plant):
     clocked(world)
-    plant.edit(question_costs, "began = begin() - waited", "began = begin()")
+    plant.edit(question_costs, "began = _begin(device) - waited", "began = _begin(device)")
     with pytest.raises(LabError, match="cascade"):
         clocked(world)
 
@@ -43,5 +43,5 @@ def test_cache_of_ungrouped_heads(world, plant):
 def test_quantisation_that_does_nothing(world, plant):
     clocked(world)
     plant.edit(Wire.through, "return (whole * scale).flatten(-2)[..., :size].to(soft.dtype)", "return soft")
-    with pytest.raises(LabError, match="int8"):
+    with pytest.raises(LabError, match="int4"):
         clocked(world)

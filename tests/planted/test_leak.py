@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 from planted_world import MINI, QUESTIONS, Sums, each
 
-from lab.answers.common import Prompts
-from lab.answers.latent import Bridge
+from lab.answers.evaluation import Evaluation
 from lab.answers.text import cascade, text_hint
 from lab.errors import LabError
 from lab.models import build_inputs
 from lab.tasks import load_task
 from lab.tasks.minigsm import MiniGSM
 from lab.training.objective import training_terms
+from lab.translators import Bridge
 
 pytestmark = pytest.mark.slow
 HINTED = ("target", "text_hint")
@@ -30,18 +30,17 @@ def test_gold_behind_the_prompt(world, plant):
         return inputs
 
     plant.around(build_inputs, leaking)
-    with pytest.raises(LabError, match="gold text"):
+    with pytest.raises(LabError, match="gold text|inputs are built wrongly"):
         world.evaluate()
 
 
 def test_gold_in_the_shots(world, plant):
     world.evaluate()
 
-    def leaking(kept, prompts, index):
-        context = kept(prompts, index)
-        return context | {"shots": GOLD[context["question"]].answer + "\n"}
+    def leaking(kept, evaluation, question):
+        return kept(evaluation, question) | {"shots": question.answer + "\n"}
 
-    plant.around(Prompts.context, leaking)
+    plant.around(Evaluation.context, leaking)
     with pytest.raises(LabError, match="gold answer stands"):
         world.evaluate()
 
@@ -49,9 +48,9 @@ def test_gold_in_the_shots(world, plant):
 def test_gold_as_an_arms_hint(world, plant):
     world.evaluate(arms=HINTED)
 
-    def leaking(kept, task, prompts):
+    def leaking(kept, evaluation):
         shown = []
-        for question, item in zip(prompts.questions, kept(task, prompts), strict=True):
+        for question, item in zip(evaluation.questions, kept(evaluation), strict=True):
             told = f"It is {question.gold}.\n"
             shown.append(replace(item, context=item.context | {"shots": told}, handed=(told,)))
         return shown
@@ -99,7 +98,8 @@ def test_gold_in_the_question(world):
 
 def test_source_reads_the_solution(world, plant):
     world.evaluate()
-    plant.edit(Bridge.write, "source_text(question.question,", "source_text(question.question + question.answer,")
+    told = "[__import__('dataclasses').replace(q, question=f'{q.question} {q.answer}') for q in questions]"
+    plant.edit(Bridge.write, "self.read(questions)", f"self.read({told})")
     with pytest.raises(LabError, match="source reads"):
         world.evaluate()
 
@@ -116,9 +116,10 @@ def test_teacher_left_in_the_soft_tokens(world, plant):
 def test_cascade_hands_over_gold(world, plant):
     world.evaluate(arms=("source", "cascade"))
 
-    def leaking(kept, prompts, answers, prompt):
-        told = [replace(answer, text=q.answer) for answer, q in zip(answers, prompts.questions, strict=True)]
-        return kept(prompts, told, prompt)
+    def leaking(kept, evaluation, answers):
+        told = [replace(answer, generation=replace(answer.generation, text=question.answer))
+                for answer, question in zip(answers, evaluation.questions, strict=True)]  # fmt: skip
+        return kept(evaluation, told)
 
     plant.around(cascade, leaking)
     with pytest.raises(LabError, match="cascade was handed text of unknown origin"):

@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 from planted_world import CONFIG, DEV, QUESTIONS, TRAINING, Sums, each
 
-from lab.answers.latent import Bridge, latent_arm
-from lab.answers.text import cut_text, text_arm
+from lab.answers.latent import latent_arm
+from lab.answers.text import Shown, cut_text, text_arm
 from lab.config import Layout
 from lab.errors import LabError
 from lab.models.inputs import _prompt_rows
-from lab.training.objective import Batch, _read, training_terms
+from lab.training.objective import Batch, training_terms
+from lab.translators import Bridge
 
 pytestmark = pytest.mark.slow
 
@@ -24,15 +25,10 @@ def test_extra_instruction_for_latent(world):
 def in_the_targets_arm(plant, template):
     other = Layout("other", template)
 
-    def planted(kept, label, model, prompts, cache, shown=None):
+    def planted(kept, label, model, evaluation, cache, shown=None):
         if label == "target":
-            shown = [replace(item, layout=other) for item in shown or plain(prompts)]
-        return kept(label, model, prompts, cache, shown)
-
-    def plain(prompts):
-        from lab.answers.text import Shown
-
-        return [Shown(other, prompts.context(index)) for index in range(len(prompts.questions))]
+            shown = [Shown(other, evaluation.context(question)) for question in evaluation.questions]
+        return kept(label, model, evaluation, cache, shown)
 
     plant.around(text_arm, planted)
 
@@ -61,8 +57,11 @@ def test_a_suffix_twice(world, plant):
 def test_no_instruction_for_latent(world, plant):
     world.evaluate()
 
-    def planted(kept, label, target, bridge, layout, prompts, *given):
-        return kept(label, target, bridge, layout, replace(prompts, instruction=""), *given)
+    class Mute(Sums):
+        instruction = ""
+
+    def planted(kept, label, evaluation, *given):
+        return kept(label, replace(evaluation, task=Mute()), *given)
 
     plant.around(latent_arm, planted)
     with pytest.raises(LabError, match="arm latent reads a different prompt.*instruction"):
@@ -73,8 +72,8 @@ def test_fewer_shots_for_the_target(world, plant):
     config = CONFIG.replace(shots=2)
     world.evaluate(config)
 
-    def planted(kept, label, model, prompts, *given):
-        return kept(label, model, replace(prompts, shots=""), *given)
+    def planted(kept, label, model, evaluation, *given):
+        return kept(label, model, replace(evaluation, config=CONFIG), *given)
 
     plant.around(text_arm, planted)
     with pytest.raises(LabError, match="different prompt|worked examples"):
@@ -123,7 +122,8 @@ def test_no_instruction_in_training(world, plant):
 
 def test_source_reads_bare_questions_in_training(world, plant):
     world.check()
-    plant.edit(_read, "source_text(question.question, question.evidence)", "question.question")
+    bare = "pair.source.source_states([q.question for q in batch.questions], translator.layers)"
+    plant.edit(training_terms, "bridge.read(batch.questions)", bare)
     with pytest.raises(LabError, match="training and evaluation"):
         world.check()
 
@@ -140,6 +140,7 @@ def test_evidence_lost_in_evaluation(world, plant):
             return each(QUESTIONS, evidence=lambda q: "Figs are fruit.\n")
 
     world.train(task=Told())
-    plant.edit(Bridge.write, "question.evidence", "''")
+    untold = "[__import__('dataclasses').replace(q, evidence='') for q in questions]"
+    plant.edit(Bridge.write, "self.read(questions)", f"self.read({untold})")
     with pytest.raises(LabError, match="training and evaluation|evidence"):
         world.train(task=Told())

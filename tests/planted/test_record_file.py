@@ -122,10 +122,10 @@ def test_file_frozen_answers_differ(world, plant, finished):
     read_evidence([finished, world.finish(MINI.replace(seed=5))])
     world.forget()
 
-    def planted(kept, model, inputs, limit, *given):
-        if model is world.pair.target and limit == MINI.evaluation.max_new_tokens:
+    def planted(kept, model, inputs, decoding):
+        if model is world.pair.target and decoding.max_new_tokens == MINI.evaluation.max_new_tokens:
             inputs = replace(inputs, embeds=1.5 * inputs.embeds)
-        return kept(model, inputs, limit, *given)
+        return kept(model, inputs, decoding)
 
     plant.around(generate, planted)
     with pytest.raises(LabError, match="target"):

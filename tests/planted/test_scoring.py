@@ -16,8 +16,8 @@ pytestmark = pytest.mark.slow
 def test_another_extractor_for_latent(world, plant):
     world.evaluate()
 
-    def planted(kept, task, question, answer, *given):
-        row = kept(task, question, answer, *given)
+    def planted(kept, evaluation, question, answer):
+        row = kept(evaluation, question, answer)
         return row | {"extracted": question.gold, "correct": True} if row["soft_tokens"] else row
 
     plant.around(_scored, planted)

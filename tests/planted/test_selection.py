@@ -1,14 +1,15 @@
 """Selection: choosing where nothing may be chosen."""
 
-from dataclasses import replace
-
 import pytest
-from planted_world import CONFIG, DEV, QUESTIONS, Sums
+from evaluations import evaluation_of
+from planted_world import CONFIG, Sums
 
 from lab.answers import choose_cascade_prompt
 from lab.errors import LabError
 from lab.studies.experiment import test_once as take_the_test
 from lab.studies.experiment import train_translator
+from lab.tasks import Dev, Test
+from lab.training.loop import _step
 
 pytestmark = pytest.mark.slow
 
@@ -21,28 +22,41 @@ def test_checkpoint_chosen_on_test(world):
 
         return accuracy
 
-    world.train_with(callback(Sums.dev))
+    world.train_with(callback(Dev.of))
     with pytest.raises(LabError, match="test"):
-        world.train_with(callback(Sums.test))
+        world.train_with(callback(Test.of))
 
 
 def test_cascade_prompt_chosen_on_test(world):
-    choose_cascade_prompt(CONFIG, world.pair, Sums(), DEV, progress=False)
+    choose_cascade_prompt(evaluation_of(CONFIG, world.pair, Sums(), Dev.of(Sums())))
     with pytest.raises(LabError, match="selection on test"):
-        choose_cascade_prompt(CONFIG, world.pair, Sums(), QUESTIONS, progress=False)
+        choose_cascade_prompt(evaluation_of(CONFIG, world.pair, Sums(), Test.of(Sums())))
 
 
-def test_trained_on_after_the_test(world):
-    def train_on(begun):
-        train_translator(replace(begun, config=CONFIG.replace(steps=4)))
+def test_trained_on_after_the_test(world, plant):
+    """A run that was interrupted after its first step is tested, and then goes on."""
 
-    begun = world.start()
-    train_translator(begun)
-    train_on(begun)
-    tested = world.start()
-    take_the_test(tested, train_translator(tested).translator)
+    def interrupted(looked):
+        begun = world.start(CONFIG.replace(eval_every=1))
+        steps = iter(range(1))
+
+        def planted(kept, *given):
+            if next(steps, None) is None:
+                raise KeyboardInterrupt
+            return kept(*given)
+
+        plant.around(_step, planted)
+        with pytest.raises(KeyboardInterrupt):
+            train_translator(begun)
+        plant.undo()
+        if looked:
+            take_the_test(begun, world.translator())
+        return begun
+
+    train_translator(interrupted(looked=False))
+    tested = interrupted(looked=True)
     with pytest.raises(LabError, match="test"):
-        train_on(tested)
+        train_translator(tested)
 
 
 def test_better_of_two_tests(world):

@@ -32,10 +32,10 @@ def test_one_translator_as_two_seeds(world, plant):
     take_the_test(first, translator)
     noise = torch.Generator().manual_seed(0)
 
-    def planted(kept, target, inputs, limit, *given):
-        if limit == MINI.evaluation.max_new_tokens:  # the replay check has a limit of its own
+    def planted(kept, target, inputs, decoding):
+        if decoding.max_new_tokens == MINI.evaluation.max_new_tokens:  # the replay check has a limit of its own
             inputs = replace(inputs, embeds=inputs.embeds + torch.randn(inputs.embeds.shape, generator=noise))
-        return kept(target, inputs, limit, *given)
+        return kept(target, inputs, decoding)
 
     plant.around(generate, planted)
     take_the_test(second, translator)
