@@ -24,7 +24,7 @@ ARMS = ("source", "target", "latent", "latent_shuffled")
 
 
 def sums(told: str, more: int, cells=CELLS) -> list[Question]:
-    """Questions `told` of n and n + more, one for each cell; every other one is longer, so that batches have padding."""
+    """Questions `told` of n and n + more, one for each cell; every other one is longer, so batches have padding."""
     found = []
     for n, cell in enumerate(cells):
         text, total = told.format(n, n + more) + " Count them with care." * (n % 2), 2 * n + more

@@ -74,7 +74,8 @@ def test_sampling_instead_of_greedy(world, plant):
 
 def test_padding_is_attended_to(world, plant):
     world.evaluate()
-    plant.edit(generate, "attention_mask=inputs.attention_mask", "attention_mask=torch.ones_like(inputs.attention_mask)")
+    whole = "attention_mask=torch.ones_like(inputs.attention_mask)"
+    plant.edit(generate, "attention_mask=inputs.attention_mask", whole)
     with pytest.raises(LabError, match="replay check"):
         world.evaluate()
 

@@ -73,6 +73,7 @@ def test_rows_repeated_in_the_records(world, plant):
 
 def test_rows_dropped_after_evaluation(world, plant):
     read_evidence([world.finish()])
-    plant.edit(take_the_test, "summary = summarise(records)", "records = records[:-2]\n    summary = summarise(records)")
+    dropped = "records = records[:-2]\n    summary = summarise(records)"
+    plant.edit(take_the_test, "summary = summarise(records)", dropped)
     with pytest.raises(LabError, match="2 .*dropped|dropped"):
         read_evidence([world.finish()])
