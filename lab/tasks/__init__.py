@@ -15,3 +15,4 @@ from lab.tasks.scoring import (
     new_question,
     same_answer,
 )
+from lab.tasks.splits import check_disjoint, normalised_id, normalised_text

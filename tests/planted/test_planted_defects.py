@@ -31,7 +31,7 @@ QUESTIONS = [
     Question(question_id(text), text, f"{n} + {n + 3} = {2 * n + 3}\n#### {2 * n + 3}", str(2 * n + 3), cell)
     for n, (text, cell) in enumerate(zip(TEXTS, CELLS, strict=True))
 ]
-TRAINING = [replace(q, id=question_id(q.question + "!"), question=q.question + "!") for q in QUESTIONS]
+TRAINING = [replace(q, id=question_id(f"Later {q.question}"), question=f"Later {q.question}") for q in QUESTIONS]
 EXTRA = tuple(arm for arm in ALL_ARMS if arm not in RETRAINED)
 
 
