@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lab.errors import LabError
+from lab.tasks import check_disjoint, normalised_id
 
 if TYPE_CHECKING:
     from lab.tasks import Question, Task
@@ -21,7 +22,7 @@ SOFT_MARK = re.compile(r"<\+?soft×\d+>")  # "<+soft×K>": added to the text bef
 ADDED_MARK = re.compile(r"<\+soft×\d+>$")
 LABEL = re.compile(r"[^\W\d_]+:")  # "Q:", "A:", "Note:": names a part of the prompt, asks nothing
 CUT_WHOLE_PROMPT = ("token_budget",)  # of these even the instruction may be cut
-TRAIN_SAMPLE = 256  # training questions looked at by `check_splits`
+TRAIN_SAMPLE = 256  # training questions looked at by `check_splits` where it is not told how many are used
 
 
 def check_distinct(questions: Sequence[Question], exemplars: Sequence[Question] = ()) -> None:
@@ -29,19 +30,20 @@ def check_distinct(questions: Sequence[Question], exemplars: Sequence[Question] 
     ids = [question.id for question in questions]
     if not ids or len(set(ids)) != len(ids):
         raise LabError(f"{len(ids)} questions with {len(set(ids))} different ids; give one or more, each once.")
-    if shown := {exemplar.id for exemplar in exemplars} & set(ids):
+    texts = {normalised_id(question.question): question.id for question in questions}
+    if len(texts) != len(ids):
+        raise LabError(f"{len(ids)} questions with {len(texts)} different texts; give each question once.")
+    if shown := {texts.get(normalised_id(exemplar.question)) for exemplar in exemplars} - {None}:
         raise LabError(f"question {min(shown)} is also an exemplar, whose answer every arm sees; leave it out.")
 
 
-def check_splits(task: Task, seed: int = 0) -> None:
-    """Raise LabError if dev or training questions are test questions: choosing on them would be selection on test."""
-    test = {question.id for question in task.test()}
-    for split, questions in (("dev", task.dev()), ("train", task.train(TRAIN_SAMPLE, seed))):
-        if shared := test & {question.id for question in questions}:
-            raise LabError(
-                f"selection on test: {len(shared)} questions of the {split} split are test questions, first "
-                f"{min(shared)}; mend the splits of task {task.name!r}."
-            )
+def check_splits(task: Task, seed: int = 0, count: int = TRAIN_SAMPLE) -> None:
+    """Raise LabError if a question is in two splits, in whatever words: choosing on test, or training on what is asked.
+
+    `count`: how many training questions the run will use, all of which are looked at.
+    """
+    splits = {"test": task.test(), "dev": task.dev(), "exemplar": task.exemplars(task.most_shots)}
+    check_disjoint(task, splits | {"train": task.train(count, seed)})
 
 
 def check_no_gold(question: Question, seen_text: str, shots: str = "", handed: Sequence[str] = ()) -> None:

@@ -7,12 +7,12 @@ from lab.tasks.contract import (
     Question,
     Task,
     groups_of,
-    normalised_text,
     question_id,
     shots_text,
     source_text,
     surroundings,
 )
+from lab.tasks.normalised import normalised_id, normalised_text
 from lab.tasks.registry import TASKS, load_task
 from lab.tasks.scoring import (
     INVALID,
@@ -24,4 +24,4 @@ from lab.tasks.scoring import (
     new_question,
     same_answer,
 )
-from lab.tasks.splits import Dev, Test, check_dev
+from lab.tasks.splits import Dev, Test, check_dev, check_disjoint

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import re
-import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lab.tasks.normalised import normalised_text
 from lab.tasks.scoring import answer_end, final_answer, same_answer
 
 
@@ -21,19 +20,6 @@ def groups_of(cell: str) -> list[str]:
 def question_id(question: str) -> str:
     """16 hex digits of the SHA-256 of the whitespace-normalised text: the same question has one id everywhere."""
     return hashlib.sha256(" ".join(question.split()).encode("utf-8")).hexdigest()[:16]
-
-
-_PUNCTUATION = re.compile(r"[^\w\s](?!\s*\d)|_")
-
-
-def normalised_text(text: str) -> str:
-    """What is left of a text when case, white space, ways of writing a letter and punctuation do not count.
-
-    Two questions with one normalised text are the same question, whatever their ids say. A sign before a number stays:
-    3 - 4 is not 3 / 4.
-    """
-    plain = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(_PUNCTUATION.sub(" ", plain).split())
 
 
 @dataclass(frozen=True)
@@ -73,13 +59,15 @@ class Task(ABC):
     """What a task gives. Splits are fixed: the same call returns the same questions, in the same order.
 
     `instruction` is empty or ends in a blank line; `max_new_tokens` is what a solution needs at most. `takes`: the
-    fields of a config, besides the numbers of questions, that its constructor takes.
+    fields of a config, besides the numbers of questions, that its constructor takes. `most_shots`: how many fixed
+    exemplars there are.
     """
 
     name: str = ""
     takes: tuple[str, ...] = ()
     instruction: str = ""
     max_new_tokens: int = 160
+    most_shots: int = 0
 
     @abstractmethod
     def train(self, count: int, seed: int) -> list[Question]:
@@ -96,6 +84,10 @@ class Task(ABC):
     @abstractmethod
     def exemplars(self, shots: int) -> list[Question]:
         """The first `shots` of the fixed exemplars, which occur in no other split. Raises LabError if too few."""
+
+    def content(self, question: Question) -> str:
+        """What the question asks: equal for two questions that are one, whatever their ids and spelling."""
+        return normalised_text(question.question)
 
     def extract(self, text: str) -> str:
         """The final answer in `text`, or ``[invalid]``."""

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from lab.errors import LabError
 from lab.tasks.contract import Question, Task, question_id
+from lab.tasks.normalised import normalised_text
 from lab.tasks.scoring import INVALID, cut_at_stop
 
 HUB_NAME = "hotpotqa/hotpot_qa"
@@ -57,6 +58,7 @@ class HotpotQA(Task):
     takes = ("data", "evidence")
     instruction = "Answer the question with a short phrase after '####'.\n\n"
     max_new_tokens = 48
+    most_shots = EXEMPLARS
 
     def __init__(self, data: str = "", evidence: str = "source") -> None:
         self.data, self.evidence = data, evidence
@@ -77,6 +79,10 @@ class HotpotQA(Task):
         if not 0 <= shots <= len(pool):
             raise LabError(f"shots={shots} is out of range: hotpotqa has {len(pool)} fixed exemplars.")
         return pool[:shots]
+
+    def content(self, question: Question) -> str:
+        """The question without its paragraphs, which stand on lines before it where both models read them."""
+        return normalised_text(question.question.rpartition("\n")[2])
 
     def extract(self, text: str) -> str:
         """The rest of the line after the first ``####`` before a new question, or ``[invalid]``."""
@@ -105,20 +111,22 @@ class HotpotQA(Task):
         if self.data:
             return self._local_parts()
         rows = {split: self._questions(_hub_rows(split)) for split in ("train", "validation")}
-        order = list(range(len(rows["train"])))
+        asked = {self.content(question) for question in rows["validation"]}
+        pool = list({self.content(question): question for question in rows["train"]}.items())
+        pool = [question for content, question in pool if content not in asked]  # no question in two splits
+        order = list(range(len(pool)))
         random.Random(DEV_SEED).shuffle(order)
-        dev, shown = order[:DEV_ROWS], order[DEV_ROWS : DEV_ROWS + EXEMPLARS]
-        train = [rows["train"][index] for index in sorted(order[DEV_ROWS + EXEMPLARS :])]
+        dev, shown, rest = order[:DEV_ROWS], order[DEV_ROWS : DEV_ROWS + EXEMPLARS], order[DEV_ROWS + EXEMPLARS :]
         return {
-            "train": train,
-            "dev": [rows["train"][index] for index in dev],
-            "exemplars": [rows["train"][index] for index in shown],
+            "train": [pool[index] for index in sorted(rest)],
+            "dev": [pool[index] for index in dev],
+            "exemplars": [pool[index] for index in shown],
             "test": rows["validation"],
         }
 
     def _local_parts(self) -> dict[str, list[Question]]:
         questions = sorted(self._questions(_local_rows(Path(self.data))), key=lambda question: question.id)
-        if len({question.id for question in questions}) < len(questions):
+        if len({self.content(question) for question in questions}) < len(questions):
             raise LabError(f"hotpotqa: {self.data} holds a question twice; remove one of the two rows.")
         if len(questions) < EXEMPLARS + 4:
             raise LabError(f"hotpotqa: {len(questions)} rows are too few; give at least {EXEMPLARS + 4}.")
