@@ -53,8 +53,10 @@ def control_config(config: RunConfig, arm: str, no_lore: str | Path = MINI / NO_
 
 
 def trained_folder(folder: str | Path) -> Path:
-    """Where the weights of a run, or of a bare translator folder, lie. Raises LabError if there are none, or if they are
-    no longer those that training saved."""
+    """Where the weights of a run, or of a bare translator folder, lie.
+
+    Raises LabError if there are none, or if they are no longer those that training saved.
+    """
     folder = Path(folder)
     for place in (folder, folder / "checkpoints" / "best", folder / "checkpoints" / "last"):
         if (place / "translator.json").is_file():
