@@ -142,7 +142,8 @@ class AnswerCache:
     """Answers of frozen models to plain text, by content: model name, weights, prompt text and token limit.
 
     `folder` None keeps them for this process only; else they are also appended to ``answers.jsonl`` there. A line
-    cut short by a crash is skipped when read: a cache may forget, it must not lie.
+    cut short by a crash, or with anything else than a text and a count, is skipped when read and answered again: a
+    cache may forget, it must not lie.
     """
 
     _memory: dict[str, dict] = {}
@@ -151,12 +152,13 @@ class AnswerCache:
         self.path = Path(folder) / "answers.jsonl" if folder else None
         self.rows = {} if folder else AnswerCache._memory
         if self.path and self.path.exists():
-            for line in self.path.read_bytes().splitlines():
-                try:
-                    row = json.loads(line)
-                    self.rows[row["key"]] = {"text": row["text"], "new_tokens": row["new_tokens"]}
-                except (ValueError, KeyError, TypeError):
-                    continue
+            try:
+                lines = self.path.read_bytes().splitlines()
+            except OSError as error:
+                raise LabError(f"{self.path} cannot be read ({error.strerror}); choose another cache_dir.") from None
+            for line in lines:
+                if (answer := _cached(line)) is not None:
+                    self.rows |= answer
 
     def get(self, key: str) -> Generation | None:
         return Generation(**self.rows[key]) if key in self.rows else None
@@ -177,6 +179,18 @@ class AnswerCache:
                     os.close(file)
             except OSError as error:
                 raise LabError(f"{self.path} cannot be written ({error}); choose another cache_dir.") from error
+
+
+def _cached(line: bytes) -> dict[str, dict] | None:
+    """{key: answer} of a line of the cache; None for one that `put` did not write."""
+    try:
+        row = json.loads(line)
+        key, text, tokens = (row[name] for name in ("key", "text", "new_tokens"))
+        str.encode(text)  # a text, and one that can be written again
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    fits = isinstance(key, str) and type(tokens) is int and tokens >= 0
+    return {key: {"text": text, "new_tokens": tokens}} if fits else None
 
 
 def fingerprint(model: FrozenModel) -> str:

@@ -111,6 +111,20 @@ def test_cache_survives_a_torn_line(tmp_path):
     assert (again.get("a"), again.get("b"), again.get("c")) == (one, two, None)
 
 
+@pytest.mark.parametrize("line", [
+    '{"key": "a", "text": 3, "new_tokens": 1}', '{"key": "a", "text": "#### 1", "new_tokens": "1"}',
+    '{"key": "a", "text": "#### 1", "new_tokens": -1}', '{"key": "a", "text": "#### 1", "new_tokens": true}',
+    '{"key": "a", "text": null, "new_tokens": 1}', '{"key": ["a"], "text": "", "new_tokens": 1}', "[" * 100_000,
+    '{"key": "a", "text": "\\ud83d", "new_tokens": 1}',
+], ids=lambda line: line[:60])  # fmt: skip
+def test_a_line_of_the_cache_that_is_no_answer_is_answered_again(tmp_path, line):
+    (tmp_path / "answers.jsonl").write_text(line + "\n")
+    cache = AnswerCache(tmp_path)
+    assert cache.get("a") is None
+    cache.put({"a": Generation("#### 7", 4)})
+    assert AnswerCache(tmp_path).get("a") == Generation("#### 7", 4)
+
+
 def test_cache_key_sees_weights_prompt_and_limit(tiny_pair):
     weights = fingerprint(tiny_pair.target)
     assert weights == fingerprint(tiny_pair.target) != fingerprint(tiny_pair.source)
