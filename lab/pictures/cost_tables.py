@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from lab.pictures.intervals import CLUSTERED
 from lab.pictures.numbers import interval, number, percent
 from lab.pictures.tables import Table
 
@@ -31,4 +32,4 @@ def costs_table(summary: Mapping) -> Table:
             *(["" if peak is None else number(peak / 2**20, 1)] if peaks else []),
         ])  # fmt: skip
     tokens = ["prompt tokens", "soft tokens", "new tokens"]
-    return Table(["arm", "EM, %", "95 % interval", "F1, %", *tokens, *TIMED, *["peak, MiB"] * peaks], rows)
+    return Table(["arm", "EM, %", CLUSTERED, "F1, %", *tokens, *TIMED, *["peak, MiB"] * peaks], rows)
