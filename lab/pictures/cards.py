@@ -48,11 +48,12 @@ def three_cards(records: Sequence[Mapping]) -> str:
 def sample_cards(records: Sequence[Mapping], limit: int = 20) -> str:
     """Escaped HTML: the first `limit` records with every arm's answer, marked right or wrong."""
     cards = [_card(row, ordered_arms(row["arms"])) for row in records[:limit]]
-    return _page(f"{len(cards)} of {len(records)} questions.", cards)
+    return _page(f"{len(cards)} of {len(records)} questions." if len(cards) < len(records) else "", cards)
 
 
 def _page(note: str, cards: Sequence[str]) -> str:
-    return f'{PICTURES_FIT}{CARD_STYLE}<p class="lab-note">{html.escape(note)}</p>' + "\n".join(cards)
+    note = f'<p class="lab-note">{html.escape(note)}</p>' if note else ""
+    return f"{PICTURES_FIT}{CARD_STYLE}{note}" + "\n".join(cards)
 
 
 def _card(row: Mapping, arms: Sequence[str], kind: str = "") -> str:
