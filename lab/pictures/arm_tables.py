@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lab.evidence import LATENT
+from lab.pictures.intervals import CLUSTERED
 from lab.pictures.tables import format_p
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def rivals_table(rows: Sequence[Mapping]) -> pandas.DataFrame:
         shown = {
             "arm": arm_name(row),
             "reads the question": "" if row["context_aware"] is None else "yes" if row["context_aware"] else "no",
-            "right, %": f"{100 * row['accuracy']:.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]",
+            f"right, % [{CLUSTERED}]": f"{100 * row['accuracy']:.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]",
             "seeds": " ".join(f"{100 * value:.1f}" for value in row["per_seed"]),
         }
         for place, found in row["versus"].items():
@@ -52,9 +53,9 @@ def rivals_lines(rows: Sequence[Mapping]) -> list[str]:
     """The same for a terminal."""
     places = list(dict.fromkeys(place for row in rows for place in row["versus"]))
     several = any(len(row["per_seed"]) > 1 for row in rows)
-    head = ["arm", "right, %", "95 % interval"]
+    head = ["arm", "right, %", CLUSTERED]
     for place in places:
-        head += [PLACES[place], "95 % interval", "p Holm"]
+        head += [PLACES[place], CLUSTERED, "p Holm"]
     table = [head + ["seeds"] * several]
     for row in rows:
         line = [arm_name(row), f"{100 * row['accuracy']:.1f}", f"{100 * row['low']:.1f} - {100 * row['high']:.1f}"]

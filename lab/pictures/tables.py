@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from lab.errors import LabError
 from lab.evidence import LATENT, ordered_arms
+from lab.pictures.intervals import WILSON
+from lab.pictures.theme import CARD_STYLE, TABLE_STYLE
 
 if TYPE_CHECKING:
     import pandas
@@ -67,11 +69,11 @@ def arms_table(summary: Mapping) -> "pandas.DataFrame":
 
 
 def arms_text(summary: Mapping) -> str:
-    """The table for a terminal, in per cent: arm, accuracy, 95 % interval, word F1 if there is one, groups, p against
-    the latent arm."""
+    """The table for a terminal, in per cent: arm, accuracy, 95 % interval (Wilson), word F1 if there is one, groups, p
+    against the latent arm."""
     columns = _columns(summary) if _arms(summary) else {}
     f1 = ["F1"] if _arms(summary) and _has_f1(summary) else []
-    head = ["arm", "accuracy", "95 % interval", *f1, *columns.values(), "p vs latent"]
+    head = ["arm", "accuracy", WILSON, *f1, *columns.values(), "p vs latent"]
     lines = []
     for arm in _arms(summary):
         entry, test = summary["arms"][arm], summary["tests"].get(f"{LATENT}_vs_{arm}", {})
@@ -98,19 +100,6 @@ def arms_text(summary: Mapping) -> str:
 
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
     return "\n".join([line_of(head), rule, *map(line_of, lines), rule, line_of(sizes)])
-
-
-CARD_STYLE = """<style>
-.lab-card{font:14px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif;color:#22262b;background:#fff;max-width:980px;
-border:1px solid #dfe2e6;border-radius:8px;margin:0 0 16px;padding:14px 18px}
-.lab-card .about{color:#5f656b;font-size:12px}.lab-card .question{font-size:15px;margin:4px 0 8px;white-space:pre-wrap}
-.lab-card .arm{display:grid;grid-template-columns:170px 92px 1fr;gap:4px 12px;
-border-top:1px solid #eceef1;padding:6px 0}
-.lab-card .name{font-weight:600}.lab-card .right{color:#0072b2}.lab-card .wrong{color:#b34700}
-.lab-card .control .name{font-weight:400;color:#5f656b}.lab-card .latent .name{color:#b34700}
-.lab-card .text{white-space:pre-wrap;overflow-wrap:anywhere;font:12.5px/1.5 ui-monospace,Menlo,monospace}
-.lab-card details{grid-column:3;color:#5f656b;font-size:12px}
-</style>"""
 
 
 def _arm_html(arm: str, answer: Mapping) -> str:
@@ -165,19 +154,6 @@ def cells_table(accuracies: Mapping[str, Mapping[str, float]]) -> "pandas.DataFr
     import pandas
 
     return (100 * pandas.DataFrame(accuracies).T).round(1)
-
-
-# The class is doubled to outrank JupyterLab's own rule for tables.
-TABLE_STYLE = """<style>
-.lab-table.lab-table{border-collapse:collapse;font:13px/1.45 system-ui,-apple-system,"Segoe UI",sans-serif;
-color:#22262b;background:#fff;margin:6px 0}
-.lab-table.lab-table th{text-align:left;font-weight:600;border-bottom:1.5px solid #22262b;padding:4px 14px 4px 0;
-vertical-align:bottom;max-width:130px;white-space:normal}
-.lab-table.lab-table td{text-align:left;border-bottom:1px solid #e9ebee;padding:4px 14px 4px 0;vertical-align:top;
-max-width:400px;overflow-wrap:break-word;white-space:pre-wrap}
-.lab-table.lab-table td.number{white-space:nowrap}
-.lab-table.lab-table .number{text-align:right;font-variant-numeric:tabular-nums}
-</style>"""
 
 
 def html_table(

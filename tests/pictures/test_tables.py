@@ -87,7 +87,7 @@ def test_the_table_holds_the_summary(summary):
 
 def test_the_terminal_table_is_aligned(summary):
     lines = arms_text(summary).split("\n")
-    assert lines[0].split()[0] == "arm" and lines[0].endswith("p vs latent") and "95 % interval" in lines[0]
+    assert lines[0].split()[0] == "arm" and lines[0].endswith("p vs latent") and "95 % (Wilson)" in lines[0]
     assert len(lines) == 6 + 4 and max(map(len, lines)) <= 120
     assert lines[-1].split() == ["n", "40", "10", "10", "10", "10"]
     end = lines[0].index("accuracy") + len("accuracy")

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -121,6 +123,12 @@ def test_the_page_makes_no_markup_of_text():
         assert word not in SOURCE, word
     # attributes are set in one place only, under names that the source spells out
     assert re.findall(r"setAttribute\(([^,]*),", SOURCE) == ['"aria-" + key']
+
+
+@pytest.mark.parametrize("script", ["benchmarks/browse.py", "figures/browser.py"])
+def test_scripts_that_show_the_browser_find_their_helpers(script):
+    done = subprocess.run([sys.executable, script, "--help"], cwd=jobs.ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and "usage" in done.stdout, done.stderr
 
 
 def test_there_are_fifty_different_payloads():
