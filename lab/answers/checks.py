@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lab.errors import LabError
-from lab.tasks import check_disjoint, normalised_id
+from lab.tasks import check_disjoint, find_answer, normalised_id, normalised_text, same_answer
 
 if TYPE_CHECKING:
     from lab.tasks import Question, Task
@@ -37,12 +37,16 @@ def check_distinct(questions: Sequence[Question], exemplars: Sequence[Question] 
 
 
 def check_splits(task: Task, seed: int = 0, count: int = TRAIN_SAMPLE) -> None:
-    """Raise LabError if a question is in two splits, in whatever words: choosing on test, or training on what is asked.
+    """Raise LabError if a question is in two splits, in whatever words: choosing on test, or training on what is asked;
+    and if the evidence of one gives its answer away.
 
     `count`: how many training questions the run will use, all of which are looked at.
     """
     splits = {"test": task.test(), "dev": task.dev(), "exemplar": task.exemplars(task.most_shots)}
-    check_disjoint(task, splits | {"train": task.train(count, seed)})
+    splits["train"] = task.train(count, seed)
+    check_disjoint(task, splits)
+    for questions in splits.values():
+        check_evidence(task, questions)
 
 
 def check_not_test(task: Task, questions: Sequence[Question], purpose: str) -> None:
@@ -56,7 +60,8 @@ def check_not_test(task: Task, questions: Sequence[Question], purpose: str) -> N
 
 
 def check_no_gold(question: Question, seen_text: str, shots: str = "", handed: Sequence[str] = ()) -> None:
-    """Raise LabError if what an arm saw holds the gold solution, once question and shots themselves are taken away.
+    """Raise LabError if what an arm saw, or the evidence that the source reads, holds the gold solution, once question
+    and shots themselves are taken away.
 
     They go first because a question may well mention the number that answers it; so do `handed` texts, such as
     another model's answer, which may be right and are held to their origin by `check_handed`.
@@ -64,8 +69,43 @@ def check_no_gold(question: Question, seen_text: str, shots: str = "", handed: S
     rest = seen_text
     for known in (*sorted(handed, key=len, reverse=True), shots, question.question):
         rest = rest.replace(known, "\0", 1) if known else rest
-    if question.answer.strip() in rest or f"#### {question.gold}" in rest:
+    if _tells_gold(question, rest):
         raise LabError(f"question {question.id}: the gold answer stands in what an arm saw; mend its layout.")
+    if _tells_gold(question, question.evidence):
+        raise LabError(f"question {question.id}: the gold answer stands in its evidence; mend the task's data.")
+
+
+def _tells_gold(question: Question, text: str) -> bool:
+    """Whether the gold solution stands in a text, or the gold behind a `####`, however it is spelt."""
+    lines = ["####" + part.partition("\n")[0] for part in text.split("####")[1:]]
+    marked = any(line[4:].strip() == question.gold for line in lines)
+    return marked or question.answer.strip() in text or any(
+        same_answer(found.number, question.gold) for found in map(find_answer, lines) if found
+    )  # fmt: skip
+
+
+def _check_gives_nothing_away(question: Question, field: str, text: str, may_answer: bool = False) -> None:
+    """A number or a word that the question itself mentions (its choices, too) gives nothing away."""
+    gold, said, asked = (f" {normalised_text(part)} " for part in (question.gold, text, question.question))
+    if _tells_gold(question, text) or (gold in said and gold not in asked and not may_answer):
+        raise LabError(f"question {question.id}: its {field} {text[:60]!r} gives the answer away; mend the task.")
+
+
+def check_evidence(task: Task, questions: Sequence[Question]) -> None:
+    """Raise LabError if what the source alone reads gives an answer away: its words may stand there where the task says
+    so, the marked answer nowhere."""
+    for question in questions:
+        if question.evidence:
+            _check_gives_nothing_away(question, "evidence", question.evidence, task.evidence_may_answer)
+
+
+def check_hints(task: Task, questions: Sequence[Question]) -> None:
+    """Raise LabError if a hint gives an answer away, or says what the task's facts do not."""
+    for question in questions if hasattr(task, "hint") else ():
+        text = task.hint(question)
+        if not task.sound_hint(question, text):
+            raise LabError(f"question {question.id}: the facts of task {task.name!r} do not say the hint {text!r}.")
+        _check_gives_nothing_away(question, "hint", text)
 
 
 def check_derangement(donors: Sequence[int]) -> None:
@@ -199,6 +239,8 @@ def check_records(
 ) -> None:
     """All that must hold of the records of one evaluation; raises LabError naming what does not."""
     check_complete(records, [question.id for question in questions], arms)
+    check_evidence(task, questions)
+    check_hints(task, questions)
     check_same_prompt(records, task.instruction, shots)
     hint = getattr(task, "hint", None)
     hints = {question.id: hint(question) for question in questions} if hint else None
