@@ -3,7 +3,7 @@
 Each is the answer to a defect that once made a number untrue: gold text in the inputs, an instruction for one arm only,
 selection on test, misaligned, dropped or repeated rows, a shuffle that left questions in place, another scorer for one
 arm. They read questions, records and text alone, so they hold for archived records too; what needs the models
-(`check_token_counts`, `replay_check`, `check_gradients`) stands in `lab.answers.common` and `lab.training.losses`.
+stands in `lab.answers.model_checks`, and what needs a loss in `lab.training.losses`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lab.tasks import Question, Task
 
 SOFT_MARK = re.compile(r"<\+?soft×\d+>")  # "<+soft×K>": added to the text before it
+ADDED_MARK = re.compile(r"<\+soft×\d+>$")
 LABEL = re.compile(r"[^\W\d_]+:")  # "Q:", "A:", "Note:": names a part of the prompt, asks nothing
 CUT_WHOLE_PROMPT = ("token_budget",)  # of these even the instruction may be cut
 TRAIN_SAMPLE = 256  # training questions looked at by `check_splits` where it is not told how many are used
@@ -47,16 +48,6 @@ def check_splits(task: Task, seed: int = 0, count: int = TRAIN_SAMPLE) -> None:
     check_disjoint(task, splits)
     for questions in splits.values():
         check_evidence(task, questions)
-
-
-def check_not_test(task: Task, questions: Sequence[Question], purpose: str) -> None:
-    """Raise LabError if anything is chosen on test questions."""
-    test = {task.content(question) for question in task.test()}
-    if shared := [question.id for question in questions if task.content(question) in test]:
-        raise LabError(
-            f"selection on test: {purpose} would look at {len(shared)} test questions, first {min(shared)}; "
-            "give it questions of dev."
-        )
 
 
 def check_no_gold(question: Question, seen_text: str, shots: str = "", handed: Sequence[str] = ()) -> None:
@@ -193,8 +184,9 @@ def check_handed(
 ) -> None:
     """Raise LabError unless text that was handed to an arm is what its name says, so that no other text can enter.
 
-    A cut prompt or question is part of the whole one, a cascade hands over the source's answer, same_bytes parts of
-    the question and that answer, text_hint what `hint` (id -> text) gives, the source what `evidence` gives it alone.
+    A cut prompt is the end of the whole one, a cut question its beginning, a cascade hands over the source's answer,
+    same_bytes parts of the question and that answer, text_hint what `hint` (id -> text) gives, the source what
+    `evidence` gives it alone.
     """
     for record in records:
         source = record["arms"].get("source", {}).get("text")
@@ -202,9 +194,9 @@ def check_handed(
         for arm, row in record["arms"].items():
             handed = [text for text in row.get("handed", []) if text]
             if arm == "token_budget":
-                sound = target is None or all(text in target for text in handed)
+                sound = target is None or all(target.endswith(text) for text in handed)
             elif arm == "token_budget_question":
-                sound = all(text in record["question"] for text in handed)
+                sound = all(record["question"].startswith(text) for text in handed)
             elif arm == "cascade":
                 sound = source is None or all(text == source.strip() for text in handed)
             elif arm == "same_bytes":
@@ -234,13 +226,38 @@ def check_scoring(records: Sequence[Mapping], task: Task) -> None:
                 )
 
 
+def unframed(records: Sequence[Mapping], frames: Mapping[str, tuple[str, str]]) -> list[dict]:
+    """The records as if no chat template stood around what was read, for the checks of what stands inside.
+
+    `frames`: the texts around all that the source and the target read. Raises LabError where one is not there.
+    """
+    found = []
+    for record in records:
+        arms = {}
+        for arm, row in record["arms"].items():
+            before, after = frames["source" if arm == "source" else "target"]
+            saw, added = row["saw"], ""
+            if mark := ADDED_MARK.search(saw):  # of an adapter's soft tokens, which are added to the text before it
+                saw, added = saw[: mark.start()], mark[0]
+            if not (saw.startswith(before) and saw.endswith(after)):
+                raise LabError(
+                    f"arm {arm} reads a different prompt: the chat template does not stand around question "
+                    f"{record['id']}; every arm of a model reads it by the same rule."
+                )
+            arms[arm] = {**row, "saw": saw.removeprefix(before).removesuffix(after) + added}
+        found.append({**record, "arms": arms})
+    return found
+
+
 def check_records(
-    records: Sequence[Mapping], questions: Sequence[Question], arms: Sequence[str], task: Task, shots: str = ""
-) -> None:
+    records: Sequence[Mapping], questions: Sequence[Question], arms: Sequence[str], task: Task, shots: str = "",
+    frames: Mapping[str, tuple[str, str]] | None = None,
+) -> None:  # fmt: skip
     """All that must hold of the records of one evaluation; raises LabError naming what does not."""
     check_complete(records, [question.id for question in questions], arms)
     check_evidence(task, questions)
     check_hints(task, questions)
+    records = unframed(records, frames) if frames else records
     check_same_prompt(records, task.instruction, shots)
     hint = getattr(task, "hint", None)
     hints = {question.id: hint(question) for question in questions} if hint else None

@@ -5,6 +5,8 @@ A record is one question with every arm's answer, one JSON object per line:
 It is the only bridge from the models to the analysis, so reading is strict: a broken line is never skipped.
 """
 
+import hashlib
+import gzip
 import importlib.metadata
 import json
 import math
@@ -12,12 +14,14 @@ import os
 import platform
 import subprocess
 import time
+import zlib
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from lab.errors import LabError
 from lab.places import PACKAGE
+from lab.runs.folders import fingerprint, flush
 
 PACKAGES = (
     "torch",
@@ -67,9 +71,10 @@ def read_jsonl(path: str | Path) -> list[dict]:
     rows = []
     try:
         # bytes split at \n only: texts may hold U+2028, where str.splitlines would cut a row in two
-        lines = Path(path).read_bytes().split(b"\n")
-    except OSError as error:
-        raise LabError(f"{path}: cannot be read ({error.strerror}); give the path of a JSONL file.") from error
+        lines = _content(Path(path)).split(b"\n")
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise LabError(f"{path}: cannot be read ({reason}); give the path of a JSONL file.") from error
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -81,6 +86,11 @@ def read_jsonl(path: str | Path) -> list[dict]:
             raise LabError(f"{path}:{number}: a {type(row).__name__} where a JSON object belongs; one object per line.")
         rows.append(row)
     return rows
+
+
+def _content(path: Path) -> bytes:
+    data = path.read_bytes()
+    return gzip.decompress(data) if path.suffix == ".gz" else data
 
 
 def _finite(value):
@@ -197,6 +207,34 @@ class RunDirectory:
     def metrics(self) -> list[dict]:
         path = self.path / "metrics.jsonl"
         return read_jsonl(path) if path.exists() else []
+
+    def metrics_so_far(self) -> dict:
+        """Length and hash of metrics.jsonl, flushed to the disk: what a checkpoint rests on."""
+        path = self.path / "metrics.jsonl"
+        if not path.exists():
+            return {"bytes": 0, "sha256": hashlib.sha256().hexdigest()}
+        flush(path)
+        return fingerprint(path)
+
+    def check_metrics(self, bytes: int, sha256: str) -> None:
+        """Raise LabError unless metrics.jsonl begins with what `metrics_so_far` once described."""
+        path = self.path / "metrics.jsonl"
+        try:
+            begin = path.read_bytes()[:bytes] if path.exists() else b""
+        except OSError as error:
+            raise LabError(f"metrics.jsonl cannot be read: {error.strerror}") from None
+        if len(begin) < bytes:
+            raise LabError("metrics.jsonl has lost rows")
+        if hashlib.sha256(begin).hexdigest() != sha256:
+            raise LabError("metrics.jsonl is not what was logged")
+
+    def cut_metrics(self, length: int) -> bool:
+        """Keep the first `length` bytes of metrics.jsonl: later steps are done again. Whether anything was dropped."""
+        path = self.path / "metrics.jsonl"
+        longer = path.exists() and path.stat().st_size > length
+        if longer:
+            os.truncate(path, length)
+        return longer
 
     def write_records(self, step: int, rows: Iterable[dict]) -> Path:
         path = self.path / f"eval_samples_step_{step}.jsonl"

@@ -7,8 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lab.tasks.normalised import normalised_text
 from lab.tasks.scoring import answer_end, final_answer, same_answer
-from lab.tasks.splits import normalised_text
 
 
 def groups_of(cell: str) -> list[str]:

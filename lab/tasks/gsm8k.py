@@ -13,8 +13,8 @@ from pathlib import Path
 
 from lab.errors import LabError
 from lab.tasks.contract import Question, Task, question_id
+from lab.tasks.normalised import normalised_id
 from lab.tasks.scoring import INVALID, final_answer
-from lab.tasks.splits import normalised_id
 
 HUB_NAME = "openai/gsm8k"
 DEV_ROWS = 500

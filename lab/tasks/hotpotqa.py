@@ -18,8 +18,8 @@ from pathlib import Path
 
 from lab.errors import LabError
 from lab.tasks.contract import Question, Task, question_id
+from lab.tasks.normalised import normalised_text
 from lab.tasks.scoring import INVALID, cut_at_stop
-from lab.tasks.splits import normalised_text
 
 HUB_NAME = "hotpotqa/hotpot_qa"
 DEV_SEED, EXEMPLAR_SEED = 8472, 42

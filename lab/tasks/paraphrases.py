@@ -12,8 +12,8 @@ import unicodedata
 from functools import cache, lru_cache
 
 from lab.tasks.lore import lore_by_word
+from lab.tasks.normalised import normalised_text
 from lab.tasks.problems import ITEMS, PEOPLE, TEMPLATES
-from lab.tasks.splits import normalised_text
 
 # Of these kinds every paraphrase names the same people and items; another may name a friend, or nobody.
 _ASKING = ("ask", "ask_together", "ask_money")

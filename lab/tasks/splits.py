@@ -1,58 +1,38 @@
-"""When two questions are one: what a normalised text keeps, and that no question is in two splits.
-
-Ids tell copies apart that differ in a full stop; these functions do not. What is kept of a text are its words, numbers
-and signs of arithmetic: case, Unicode form, punctuation, currency and white space go.
-"""
+"""Splits: no question is in two of them, and only dev questions, a type of their own, can choose anything."""
 
 from __future__ import annotations
 
-import hashlib
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from lab.errors import LabError
-
-if TYPE_CHECKING:
-    from lab.tasks.contract import Question, Task
-
-_SIGNS = "+*/%=<>^×÷"  # with them a question is another one, unlike with a comma
+from lab.tasks.contract import Question, Task
 
 
-class _Kept(dict):
-    """Code point -> what `str.translate` puts in its place, found out when it is first met."""
+class Dev(tuple[Question, ...]):
+    """The dev questions of a task: the only ones on which a checkpoint or a prompt may be chosen. See `Dev.of`."""
 
-    def __missing__(self, code: int) -> str:
-        character = chr(code)
-        if character.isalnum() or unicodedata.category(character).startswith("M") or character in f"{_SIGNS}.,-":
-            kept = character
-        elif character in "‐‑‒–—―−":
-            kept = "-"
-        else:
-            kept = "" if character in "'’" else " "
-        self[code] = kept
-        return kept
+    @classmethod
+    def of(cls, task: Task) -> Dev:
+        """Raises LabError if one of them is a test question, in whatever words."""
+        questions = task.dev()
+        check_disjoint(task, {"test": task.test(), "dev": questions})
+        return cls(questions)
 
 
-_KEPT = _Kept()
-_GROUPED = re.compile(r"(?<=\d),(?=\d)")
-_TOKEN = re.compile(rf"\d+(?:\.\d+)*|\.\d+|-(?=\s*\d)|[{_SIGNS}]|[^\s\d.,\-{_SIGNS}]+")
+class Test(tuple[Question, ...]):
+    """The test questions of a task: what is reported, and never chosen on."""
+
+    __test__ = False  # no test of pytest's
+
+    @classmethod
+    def of(cls, task: Task) -> Test:
+        return cls(task.test())
 
 
-def normalised_text(text: str) -> str:
-    """The words, numbers and signs of `text`, one space between them.
-
-    >>> normalised_text("Tom’s  1,000 apples cost $3.50 – less 20%!")
-    'toms 1000 apples cost 3.50 less 20 %'
-    """
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return " ".join(_TOKEN.findall(_GROUPED.sub("", folded.translate(_KEPT))))
-
-
-def normalised_id(text: str) -> str:
-    """16 hex digits of the SHA-256 of the normalised text."""
-    return hashlib.sha256(normalised_text(text).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+def check_dev(questions: Sequence[Question], purpose: str) -> None:
+    """Raise LabError unless these are the dev questions of a task: nothing else may choose."""
+    if not isinstance(questions, Dev):
+        raise LabError(f"selection on test: {purpose} takes dev questions alone; give it `Dev.of(task)`.")
 
 
 def check_disjoint(task: Task, splits: Mapping[str, Sequence[Question]]) -> None:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.answers.checks import check_distinct, check_not_test, check_splits
+from lab.answers.checks import check_distinct, check_splits
 from lab.config.run import RunConfig
 from lab.errors import LabError
-from lab.tasks import Question, check_disjoint, load_task, normalised_id, normalised_text, question_id
+from lab.tasks import Dev, Question, check_disjoint, load_task, normalised_id, normalised_text, question_id
 from lab.tasks.gsm8k import GSM8K
 from lab.tasks.hotpotqa import HotpotQA
 from lab.tasks.lore import words_of
@@ -155,9 +155,14 @@ def test_what_is_evaluated_and_what_is_chosen_on_is_compared_by_text():
         check_distinct([first, twin])
     with pytest.raises(LabError, match=f"{first.id} is also an exemplar"):
         check_distinct([first], [twin])
-    asked = dataclasses.replace(task.test()[0], id="asked")
-    with pytest.raises(LabError, match="choosing a checkpoint would look at 1 test questions, first asked"):
-        check_not_test(task, [first, asked], "choosing a checkpoint")
+
+
+def test_dev_is_no_dev_with_a_test_question_in_it():
+    task = MiniGSM()
+    asked = dataclasses.replace(task.test()[0], id="asked", question=task.test()[0].question + ".")
+    assert len(Dev.of(task)) == 1319
+    with pytest.raises(LabError, match="selection on test: 1 questions of the dev split are test questions"):
+        Dev.of(Mixed("dev", asked))
 
 
 def test_paragraphs_do_not_make_another_question():
