@@ -7,10 +7,11 @@ import pytest
 from lab.answers.checks import (
     check_complete,
     check_derangement,
-    check_evidence,
     check_handed,
+    check_held_out,
     check_hints,
     check_no_gold,
+    check_questions,
     check_same_prompt,
     check_splits,
     residue,
@@ -109,23 +110,38 @@ ASKED = Question("x", "Is 5 or 7 more? And Paris?", "5 + 7 = 12\n#### 12", "12",
     "text", ["#### 12", "####12.", "so\n####  12\n", "5 + 7 = 12\n#### 12", "It is 12.", "12", "1 2, 12"]
 )
 def test_gold_in_the_evidence_is_a_leak(text):
-    with pytest.raises(LabError, match="question x: its evidence .* gives the answer away"):
-        check_evidence(MiniGSM(), [replace(ASKED, evidence=text)])
+    with pytest.raises(LabError, match="question x: its evidence .* tells the gold answer"):
+        check_questions(MiniGSM(), [replace(ASKED, evidence=text)])
     if "####" in text:
         with pytest.raises(LabError, match="question x: the gold answer stands in its evidence"):
             check_no_gold(replace(ASKED, evidence=text), "Q: Is 5 or 7 more? And Paris?\nA:")
-        with pytest.raises(LabError, match="gives the answer away"):  # marked, it may stand in no task's evidence
-            check_evidence(HotpotQA("nowhere"), [replace(ASKED, evidence=text)])
+        with pytest.raises(LabError, match="tells the gold answer"):  # marked, it may stand in no task's evidence
+            check_questions(HotpotQA("nowhere"), [replace(ASKED, evidence=text)])
 
 
 def test_what_the_question_says_is_no_leak_nor_are_paragraphs():
     for text in ("Five is 5, seven 7.", "A dozen.", "112 or 1.2", "#### 13"):
-        check_evidence(MiniGSM(), [replace(ASKED, evidence=text)])
-    check_evidence(MiniGSM(), [replace(ASKED, gold="7", answer="#### 7", evidence="It is 7."), replace(ASKED)])
+        check_questions(MiniGSM(), [replace(ASKED, evidence=text)])
+    check_questions(MiniGSM(), [replace(ASKED, gold="7", answer="#### 7", evidence="It is 7."), replace(ASKED)])
     told = replace(ASKED, gold="Author 3", answer="#### Author 3", evidence="Book: Author 3 wrote it.\n")
-    check_evidence(HotpotQA("nowhere"), [told])
-    with pytest.raises(LabError, match="gives the answer away"):
-        check_evidence(MiniGSM(), [told])
+    check_questions(HotpotQA("nowhere"), [told])
+    with pytest.raises(LabError, match="tells the gold answer"):
+        check_questions(MiniGSM(), [told])
+
+
+def test_a_question_may_not_hold_its_own_solution():
+    with pytest.raises(LabError, match="question x holds its own solution"):
+        check_questions(MiniGSM(), [replace(ASKED, question=f"{ASKED.question} {ASKED.answer}")])
+
+
+@pytest.mark.parametrize("word", ["", "lomum"])
+def test_a_held_out_word_occurs_in_no_training_question(word):
+    held = Question("a", "Ana has 3 lomums of figs.", "#### 6", "6", "lore/long/held_out", "lomum")
+    told = Question("b", "Ben has 2 lomums of pens.", "#### 4", "4", "lore/long/seen", word)
+    check_held_out([replace(told, question="Ben has 2 lomumers.", word="")], [held])
+    check_held_out([told], [replace(held, cell="lore/long/seen")])
+    with pytest.raises(LabError, match="training question b uses a word that is held out"):
+        check_held_out([told], [held])
 
 
 def test_evidence_is_searched_before_training_too():
@@ -134,7 +150,7 @@ def test_evidence_is_searched_before_training_too():
             first, *rest = super().train(count, seed)
             return [*rest, replace(first, evidence=f"It is {first.gold}.")]
 
-    with pytest.raises(LabError, match="its evidence .* gives the answer away"):
+    with pytest.raises(LabError, match="its evidence .* tells the gold answer"):
         check_splits(Told(), 1, 9)
 
 
