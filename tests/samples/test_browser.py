@@ -128,7 +128,7 @@ def test_the_page_makes_no_markup_of_text():
 
 @pytest.mark.parametrize("script", ["benchmarks/browse.py", "figures/browser.py"])
 def test_scripts_that_show_the_browser_find_their_helpers(script):
-    done = subprocess.run([sys.executable, script, "--help"], cwd=jobs.ROOT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, script, "--help"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0 and "usage" in done.stdout, done.stderr
 
 
