@@ -9,7 +9,7 @@ from payloads import PAYLOADS
 from sample_records import write_runs
 
 import lab
-from lab.batch import jobs
+from lab.batch import execute, jobs
 from lab.samples.browser import browse
 
 SOURCE = (Path(lab.__file__).parent / "samples" / "browser.js").read_text("utf-8")
@@ -131,7 +131,7 @@ def test_the_job_leaves_an_export_and_pictures_without_a_browser(tmp_path):
     """Executed by papermill, nobody clicks: the choice is automatic, and the notebook shows more than a widget."""
     records = write_runs(tmp_path / "records")
     words = [("records", str(records)), ("samples", "6")]
-    made = jobs.execute(jobs.plan(jobs.ROOT / "papermill_jobs" / "browse.yaml", words, tmp_path / "runs"))
+    made = execute(jobs.plan(jobs.ROOT / "papermill_jobs" / "browse.yaml", words, tmp_path / "runs"))
     assert {"samples.md", "samples.tex", "samples.html", "notebook.ipynb"} <= {path.name for path in made.iterdir()}
     assert (made / "samples.html").read_text("utf-8").count("<article>") == 6
     outputs = (made / "notebook.ipynb").read_text("utf-8")
