@@ -32,5 +32,6 @@ test-slow: .venv/.harness
 	  $(BIN)/python -m playwright install chromium || echo "no Chromium: the browser tests are skipped" >&2
 	$(BIN)/python -m pytest -q tests -m slow || [ $$? -eq 5 ]
 
+# JupyterLab sees the whole repository, runs/ with it, and opens the first notebook.
 lab: .venv/.installed
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" notebooks/00_start_here.ipynb

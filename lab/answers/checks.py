@@ -3,7 +3,7 @@
 Each is the answer to a defect that once made a number untrue: gold text in the inputs, an instruction for one arm only,
 selection on test, misaligned, dropped or repeated rows, a shuffle that left questions in place, another scorer for one
 arm. They read questions, records and text alone, so they hold for archived records too; what needs the models
-(`check_token_counts`, `replay_check`, `check_gradients`) stands in `lab.answers.common` and `lab.training.losses`.
+stands in `lab.answers.model_checks`, and what needs a loss in `lab.training.losses`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lab.errors import LabError
+from lab.tasks import check_disjoint, normalised_id
 
 if TYPE_CHECKING:
     from lab.tasks import Question, Task
 
 SOFT_MARK = re.compile(r"<\+?soft×\d+>")  # "<+soft×K>": added to the text before it
+ADDED_MARK = re.compile(r"<\+soft×\d+>$")
 LABEL = re.compile(r"[^\W\d_]+:")  # "Q:", "A:", "Note:": names a part of the prompt, asks nothing
 CUT_WHOLE_PROMPT = ("token_budget",)  # of these even the instruction may be cut
-TRAIN_SAMPLE = 256  # training questions looked at by `check_splits`
+TRAIN_SAMPLE = 256  # training questions looked at by `check_splits` where it is not told how many are used
 
 
 def check_distinct(questions: Sequence[Question], exemplars: Sequence[Question] = ()) -> None:
@@ -28,28 +30,20 @@ def check_distinct(questions: Sequence[Question], exemplars: Sequence[Question] 
     ids = [question.id for question in questions]
     if not ids or len(set(ids)) != len(ids):
         raise LabError(f"{len(ids)} questions with {len(set(ids))} different ids; give one or more, each once.")
-    if shown := {exemplar.id for exemplar in exemplars} & set(ids):
+    texts = {normalised_id(question.question): question.id for question in questions}
+    if len(texts) != len(ids):
+        raise LabError(f"{len(ids)} questions with {len(texts)} different texts; give each question once.")
+    if shown := {texts.get(normalised_id(exemplar.question)) for exemplar in exemplars} - {None}:
         raise LabError(f"question {min(shown)} is also an exemplar, whose answer every arm sees; leave it out.")
 
 
-def check_splits(task: Task, seed: int = 0) -> None:
-    """Raise LabError if dev or training questions are test questions: choosing on them would be selection on test."""
-    test = {question.id for question in task.test()}
-    for split, questions in (("dev", task.dev()), ("train", task.train(TRAIN_SAMPLE, seed))):
-        if shared := test & {question.id for question in questions}:
-            raise LabError(
-                f"selection on test: {len(shared)} questions of the {split} split are test questions, first "
-                f"{min(shared)}; mend the splits of task {task.name!r}."
-            )
+def check_splits(task: Task, seed: int = 0, count: int = TRAIN_SAMPLE) -> None:
+    """Raise LabError if a question is in two splits, in whatever words: choosing on test, or training on what is asked.
 
-
-def check_not_test(task: Task, questions: Sequence[Question], purpose: str) -> None:
-    """Raise LabError if anything is chosen on test questions."""
-    if shared := {question.id for question in task.test()} & {question.id for question in questions}:
-        raise LabError(
-            f"selection on test: {purpose} would look at {len(shared)} test questions, first {min(shared)}; "
-            "give it questions of dev."
-        )
+    `count`: how many training questions the run will use, all of which are looked at.
+    """
+    splits = {"test": task.test(), "dev": task.dev(), "exemplar": task.exemplars(task.most_shots)}
+    check_disjoint(task, splits | {"train": task.train(count, seed)})
 
 
 def check_no_gold(question: Question, seen_text: str, shots: str = "", handed: Sequence[str] = ()) -> None:
@@ -150,8 +144,9 @@ def check_handed(
 ) -> None:
     """Raise LabError unless text that was handed to an arm is what its name says, so that no other text can enter.
 
-    A cut prompt or question is part of the whole one, a cascade hands over the source's answer, same_bytes parts of
-    the question and that answer, text_hint what `hint` (id -> text) gives, the source what `evidence` gives it alone.
+    A cut prompt is the end of the whole one, a cut question its beginning, a cascade hands over the source's answer,
+    same_bytes parts of the question and that answer, text_hint what `hint` (id -> text) gives, the source what
+    `evidence` gives it alone.
     """
     for record in records:
         source = record["arms"].get("source", {}).get("text")
@@ -159,9 +154,9 @@ def check_handed(
         for arm, row in record["arms"].items():
             handed = [text for text in row.get("handed", []) if text]
             if arm == "token_budget":
-                sound = target is None or all(text in target for text in handed)
+                sound = target is None or all(target.endswith(text) for text in handed)
             elif arm == "token_budget_question":
-                sound = all(text in record["question"] for text in handed)
+                sound = all(record["question"].startswith(text) for text in handed)
             elif arm == "cascade":
                 sound = source is None or all(text == source.strip() for text in handed)
             elif arm == "same_bytes":
@@ -191,11 +186,36 @@ def check_scoring(records: Sequence[Mapping], task: Task) -> None:
                 )
 
 
+def unframed(records: Sequence[Mapping], frames: Mapping[str, tuple[str, str]]) -> list[dict]:
+    """The records as if no chat template stood around what was read, for the checks of what stands inside.
+
+    `frames`: the texts around all that the source and the target read. Raises LabError where one is not there.
+    """
+    found = []
+    for record in records:
+        arms = {}
+        for arm, row in record["arms"].items():
+            before, after = frames["source" if arm == "source" else "target"]
+            saw, added = row["saw"], ""
+            if mark := ADDED_MARK.search(saw):  # of an adapter's soft tokens, which are added to the text before it
+                saw, added = saw[: mark.start()], mark[0]
+            if not (saw.startswith(before) and saw.endswith(after)):
+                raise LabError(
+                    f"arm {arm} reads a different prompt: the chat template does not stand around question "
+                    f"{record['id']}; every arm of a model reads it by the same rule."
+                )
+            arms[arm] = {**row, "saw": saw.removeprefix(before).removesuffix(after) + added}
+        found.append({**record, "arms": arms})
+    return found
+
+
 def check_records(
-    records: Sequence[Mapping], questions: Sequence[Question], arms: Sequence[str], task: Task, shots: str = ""
-) -> None:
+    records: Sequence[Mapping], questions: Sequence[Question], arms: Sequence[str], task: Task, shots: str = "",
+    frames: Mapping[str, tuple[str, str]] | None = None,
+) -> None:  # fmt: skip
     """All that must hold of the records of one evaluation; raises LabError naming what does not."""
     check_complete(records, [question.id for question in questions], arms)
+    records = unframed(records, frames) if frames else records
     check_same_prompt(records, task.instruction, shots)
     hint = getattr(task, "hint", None)
     hints = {question.id: hint(question) for question in questions} if hint else None

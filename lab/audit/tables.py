@@ -1,6 +1,6 @@
 """What the reported numbers meant: settings, the text each arm saw, paired results, the texts behind a leak.
 
-Each function gives rows for `lab.pictures.tables.html_table`; without archived runs there are none.
+Each function gives rows for `lab.pictures.tables.table`; without archived runs there are none.
 """
 
 import re

@@ -7,14 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from statistics import NormalDist
 
 import numpy as np
-from scipy.stats import norm
 
 from lab.evidence.read import ALL, Run, rows_of
-from lab.evidence.stats import Z95, mean_interval, paired_difference, score_p_below
+from lab.evidence.stats import (
+    ALPHA,
+    Z95,
+    half_width,
+    mean_interval,
+    mean_variance,
+    minimum_detectable_effect,
+    p_value,
+    paired_difference,
+    score_p_below,
+)
 
 WORTH = 0.01  # one point of accuracy: less is not worth a sentence
+POWER = 0.8
+NORMAL = NormalDist()
 
 
 class NotRun(Exception):
@@ -27,7 +39,7 @@ class NotRun(Exception):
 
 @dataclass(frozen=True)
 class Comparison:
-    """One effect with its 95 % interval. `p_greater`, `p_less`: one-sided, for the claim and against it."""
+    """One effect with its 95 % interval. `p_greater`, `p_less`: one-sided, that it is above `margin` and against it."""
 
     label: str
     effect: float
@@ -39,6 +51,7 @@ class Comparison:
     clusters: int
     seeds: int
     unit: str = "accuracy"
+    margin: float = 0.0
     detail: dict = field(default_factory=dict)
 
     @property
@@ -46,10 +59,28 @@ class Comparison:
         """Two-sided, of no effect at all."""
         return min(1.0, 2 * min(self.p_greater, 1 - self.p_greater))
 
+    def detectable(self, alpha: float = ALPHA) -> float | None:
+        """The least true effect that rows like these show at `alpha` with a power of 80 %; None where they show none.
+
+        Without it an absent effect and a small sample look alike. Of paired answers by the exact test at the effective
+        number of pairs; of numbers and shares from the width of their interval.
+        """
+        if "pairs" not in self.detail:
+            reach = NORMAL.inv_cdf(1 - alpha / 2) + NORMAL.inv_cdf(POWER)
+            return self.margin + reach * (self.high - self.low) / (2 * Z95)
+        if not (pairs := int(self.detail["pairs"])) or not self.detail["discordant"]:
+            return None
+        return minimum_detectable_effect(pairs, self.detail["discordant"], POWER, alpha)
+
 
 def _one_sided(p: float, effect: float) -> tuple[float, float]:
     """(p that it is greater, p that it is less) out of a two-sided p."""
     return (p / 2, 1 - p / 2) if effect > 0 else (1 - p / 2, p / 2) if effect < 0 else (0.5, 0.5)
+
+
+def _need_words(clusters: int) -> None:
+    if clusters < 2:
+        raise NotRun("all questions share one word: they say nothing about others")
 
 
 def compare_arms(runs: Sequence[Run], better: str, worse: str, groups: Sequence[str] = (ALL,)) -> Comparison:
@@ -62,11 +93,15 @@ def compare_arms(runs: Sequence[Run], better: str, worse: str, groups: Sequence[
 
 
 def of_values(label: str, better: np.ndarray, worse: np.ndarray, clusters: Sequence[str]) -> Comparison:
-    """Mean of paired right answers, `better` - `worse`, both [seeds, n]; evidence against it is less than `WORTH`."""
+    """Mean of paired right answers, `better` - `worse`, both [seeds, n]; evidence against it is less than `WORTH`.
+
+    Raises NotRun where all questions share one cluster.
+    """
     found = paired_difference(better, worse, clusters)
+    _need_words(found["clusters"])
     greater, _ = _one_sided(found["p"], found["difference"])
-    small = mean_interval(better - worse - WORTH, clusters)
-    _, less = _one_sided(small["p"], small["mean"])
+    small = mean_variance(better - worse - WORTH, clusters)
+    _, less = _one_sided(p_value(small), small["mean"])
     # The t test knows words and seeds, but takes a handful of discordant rows for certainty; the score test does not.
     share = found["pairs"] / found["n"]
     less = max(less, score_p_below(found["only_a"] * share, found["only_b"] * share, found["pairs"], WORTH))
@@ -80,38 +115,45 @@ def of_values(label: str, better: np.ndarray, worse: np.ndarray, clusters: Seque
 def of_numbers(
     label: str, values: np.ndarray, clusters: Sequence[str], worth: float, margin: float = 0.0, unit: str = "accuracy"
 ) -> Comparison:
-    """Mean of per-question numbers against `margin`; evidence against it is a mean below margin + worth."""
+    """Mean of per-question numbers [seeds, n] against `margin`; evidence against it is a mean below margin + worth.
+
+    Raises NotRun where nothing is known of their spread: all share one cluster, or no number differs from another.
+    """
     found, above = mean_interval(values, clusters), mean_interval(values - margin, clusters)
+    _need_words(found["clusters"])
     if not np.isfinite(found["low"]):
-        raise NotRun("all questions share one word: they say nothing about others")
+        value = f"{100 * found['mean']:g} points" if unit == "accuracy" else f"{found['mean']:g} {unit}"
+        raise NotRun(f"every question gives {value}: without spread there is no interval and no test")
     below = mean_interval(values - margin - worth, clusters)
     return Comparison(
         label, found["mean"], found["low"], found["high"], _one_sided(above["p"], above["mean"])[0],
-        _one_sided(below["p"], below["mean"])[1], values.shape[-1], found["clusters"], found["seeds"], unit,
+        _one_sided(below["p"], below["mean"])[1], values.shape[-1], found["clusters"], found["seeds"], unit, margin,
     )  # fmt: skip
 
 
-def variance_of_gap(one: float, other: float, n: int) -> float:
-    """Variance of the difference of two accuracies on n questions each.
-
-    The log holds no answers, so the two count as independent: too wide rather than too narrow. One more right and one
-    more wrong answer each, so that it does not vanish at 0 % and 100 %.
-    """
-    return sum(share * (1 - share) / n for share in ((x * n + 1) / (n + 2) for x in (one, other)))
-
-
 def of_shares(
-    label: str, gaps: Sequence[float], variances: Sequence[float], n: int, margin: float, detail: dict
+    label: str, counts: Sequence[tuple[float, int, float, int]], margin: float, detail: dict, optimism: float = 0.0
 ) -> Comparison:
-    """Mean over seeds of gaps between two accuracies on n dev questions, against `margin`.
+    """Mean over seeds of gaps between two accuracies on dev, against `margin`; the log holds no answers to pair.
 
-    The same n questions serve every seed, so their variances are averaged; seeds are a level of their own.
+    `counts`: right, n, right, n for each seed. The variance of a gap is that of Agresti and Caffo (Am. Stat. 54:280,
+    2000), which counts one more right and one more wrong answer each, so that it does not vanish at 0 % and 100 %. The
+    two count as independent and the same questions serve every seed: too wide rather than too narrow. How far the
+    seeds differ beyond that is a level of its own. `optimism`: what picking one of several looks has added to the gap's
+    size, taken off before it is evidence against the claim.
     """
-    half = Z95 * float(np.sqrt(np.mean(variances)))
-    if len(gaps) > 1:
-        spread = mean_interval(gaps)
-        half = float(np.hypot(half, (spread["high"] - spread["low"]) / 2))
-    effect = float(np.mean(gaps))
-    z = (effect - margin) / half * Z95 if half else np.copysign(np.inf, effect - margin)
-    return Comparison(label, effect, effect - half, effect + half, float(norm.sf(z)), float(norm.cdf(z)), n, n,
-                      len(gaps), detail=detail | {"per_seed": list(gaps)})  # fmt: skip
+    gaps, shrunk = (
+        np.array([(k + add) / (n + 2 * add) - (j + add) / (m + 2 * add) for k, n, j, m in counts]) for add in (0, 1)
+    )
+    tried = [((k + 1) / (n + 2), n + 2) for count in counts for k, n in (count[:2], count[2:])]
+    variance = 2 * float(np.mean([share * (1 - share) / n for share, n in tried]))
+    seeds, questions = len(counts), min(n for _, n in tried) - 2
+    apart = max(float(gaps.var(ddof=1)) - variance, 0.0) / seeds if seeds > 1 else 0.0
+    found = {"clusters": questions, "seeds": seeds, "variance_clusters": variance, "variance_seeds": apart}
+    centre, half = float(shrunk.mean()), half_width(found, ALPHA)
+    above, below = centre - margin, centre + optimism - margin
+    return Comparison(
+        label, float(gaps.mean()), centre - half, centre + half,
+        _one_sided(p_value(found | {"mean": above}), above)[0], _one_sided(p_value(found | {"mean": below}), below)[1],
+        questions, questions, seeds, margin=margin, detail=detail | {"per_seed": gaps.tolist()},
+    )  # fmt: skip

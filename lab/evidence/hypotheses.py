@@ -22,11 +22,10 @@ from lab.evidence.comparisons import (
     of_numbers,
     of_shares,
     of_values,
-    variance_of_gap,
 )
 from lab.evidence.read import ALL, Evidence, Run, rows_of
-from lab.evidence.stats import expected_best_of
-from lab.runs import RunDirectory
+from lab.evidence.resampling import expected_best_of
+from lab.evidence.stats import wilson
 
 
 def need_arms(runs: Sequence[Run], arms: Sequence[str]) -> None:
@@ -189,41 +188,55 @@ def _given(run: Run) -> tuple[str, str]:
     return str(run.settings["source"] or source), str(run.settings["target"] or target)
 
 
-def looks_of(run: Run) -> dict[int, tuple[float, int]]:
-    """step -> (accuracy on dev, questions), as training logged it."""
-    rows = [row for row in RunDirectory(run.path).metrics() if row.get("kind") == "evaluation"]
-    looks = {row["step"]: (row["accuracy"], row["n"]) for row in rows if row.get("accuracy") is not None}
-    if len(looks) < 3:
-        raise NotRun(f"run {run.name} logged {len(looks)} evaluations on dev; a fall needs three at least")
-    return looks
+def need_looks(run: Run) -> dict[int, tuple[float, int]]:
+    """The run's evaluations on dev. Raises NotRun unless there are three."""
+    if len(run.looks) < 3:
+        raise NotRun(f"run {run.name} logged {len(run.looks)} evaluations on dev; a fall needs three at least")
+    return run.looks
 
 
 def _last(looks: dict[int, tuple[float, int]]) -> tuple[float, int]:
     return looks[max(looks)]
 
 
+def _right(look: tuple[float, int]) -> tuple[float, int]:
+    """(right, questions) of a look."""
+    accuracy, n = look
+    return accuracy * n, n
+
+
 @dataclass(frozen=True)
 class Degradation:
-    """The last evaluation on dev is less than `points` below the best one, over the seeds of the main recipe.
+    """The last evaluation on dev is less than `points` below the best before it, over the seeds of the main recipe.
 
-    The best of m looks is too high by picking alone; `detail` says by about how much, were all looks equally good.
+    For the claim nothing is picked: the last look has to be credibly close to each earlier one, so to the best of them.
+    Against it the best of m looks is too high by picking alone; `optimism` is by how much, were all equally good, and
+    is taken off. A run whose peak is not credibly above `points` could not fall that far: then nothing is claimed.
     """
 
     points: float = 0.10
     needs: str = "runs with three evaluations on dev at least (eval_every above 0)"
 
     def compare(self, evidence: Evidence) -> list[Comparison]:
-        gaps, variances, picked = [], [], []
+        counts, picked = [], []
         for run in evidence.main:
-            looks = looks_of(run)
-            best, n = max(looks.values())
-            last, _ = _last(looks)
-            gaps.append(last - best)
-            # a last look that is the best one is compared with itself: it has fallen by exactly 0
-            variances.append(0.0 if last == best else variance_of_gap(last, best, n))
-            picked.append(expected_best_of(len(looks)) * float(np.sqrt(best * (1 - best) / n)))
-        detail = {"optimism_of_best": float(np.mean(picked))}
-        return [of_shares(f"last - best on dev, margin -{self.points:.0%}", gaps, variances, n, -self.points, detail)]
+            looks = need_looks(run)
+            self._need_a_peak(run, max(looks.values()))
+            last, best = _right(_last(looks)), _right(max(look for step, look in looks.items() if step != max(looks)))
+            counts.append((*last, *best))
+            share = (best[0] + 1) / (best[1] + 2)
+            picked.append(expected_best_of(len(looks) - 1) * float(np.sqrt(share * (1 - share) / best[1])))
+        optimism = float(np.mean(picked))
+        label = f"last - best before on dev, margin -{self.points:.0%}"
+        return [of_shares(label, counts, -self.points, {"optimism_of_best": optimism}, optimism)]
+
+    def _need_a_peak(self, run: Run, peak: tuple[float, int]) -> None:
+        if wilson(*_right(peak))[0] <= self.points:
+            raise NotRun(
+                f"refused: the best of {run.name}'s evaluations on dev is {peak[0]:.1%} of {peak[1]}: what never rose "
+                f"above {self.points:.0%} cannot fall by that much",
+                refused=True,
+            )
 
 
 @dataclass(frozen=True)
@@ -239,11 +252,9 @@ class Collapse:
 
     def compare(self, evidence: Evidence) -> list[Comparison]:
         sides = self.setting.sides(evidence)
-        kept, fallen = ([_last(looks_of(run)) for run in side] for side in sides)
-        n, pairs = kept[0][1], [(one, other) for (one, _), (other, _) in zip(kept, fallen, strict=True)]
-        gaps = [one - other for one, other in pairs]
-        variances = [variance_of_gap(one, other, n) for one, other in pairs]
-        return [of_shares(f"last on dev: {self.setting.contrast(sides)}", gaps, variances, n, 0.0, {})]
+        kept, fallen = ([_right(_last(need_looks(run))) for run in side] for side in sides)
+        counts = [(*one, *other) for one, other in zip(kept, fallen, strict=True)]
+        return [of_shares(f"last on dev: {self.setting.contrast(sides)}", counts, 0.0, {})]
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,10 @@ a question twice, arms scored by another rule, text arms with different prompts,
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +17,9 @@ import yaml
 
 from lab.config import NOT_SCIENTIFIC, RunConfig
 from lab.errors import LabError
+from lab.evidence.refusals import check_different, check_prompts, check_scorer
 from lab.evidence.summary import ORACLE, check_records, in_group
-from lab.runs import read_jsonl
-from lab.tasks import final_answer, same_answer
+from lab.runs import RunDirectory, broken_seal, read_jsonl, read_seal
 
 FINAL = "eval_samples_step_final.jsonl"
 SCORED_BY_NUMBER = ("minigsm", "gsm8k")  # tasks of lab.tasks.scoring
@@ -31,6 +33,7 @@ class Run:
     path: Path
     settings: Mapping
     records: Sequence[Mapping]
+    seal: Mapping | None = None  # what was stored with the records; None for runs that had none
 
     @property
     def name(self) -> str:
@@ -59,6 +62,44 @@ class Run:
             }
         return {row["id"]: row["arms"][arm]["correct"] for row in self.records}
 
+    def about(self) -> dict:
+        """The run, its task, its models and the hash of its config, as every artefact names them."""
+        known = {name: self.settings[name] for name in RunConfig().parameters()}
+        return RunConfig.from_parameters(**known).about(self.name)
+
+    @cached_property
+    def texts(self) -> dict[str, dict[str, str | None]]:
+        """arm -> id -> what the arm wrote."""
+        return {
+            arm: {row["id"]: row["arms"][arm].get("text") for row in self.records} for arm in self.records[0]["arms"]
+        }
+
+    @cached_property
+    def log(self) -> list[dict]:
+        """What training logged; empty where nothing was kept."""
+        return RunDirectory(self.path).metrics()
+
+    @cached_property
+    def looks(self) -> dict[int, tuple[float, int]]:
+        """step -> (accuracy on dev, questions), as training logged it."""
+        rows = [row for row in self.log if row.get("kind") == "evaluation"]
+        return {row["step"]: (row["accuracy"], row["n"]) for row in rows if row.get("accuracy") is not None}
+
+    @cached_property
+    def losses(self) -> list[tuple]:
+        """(step, loss) of every step that training logged."""
+        return [(row.get("step"), row.get("loss")) for row in self.log if row.get("kind") == "step"]
+
+    @cached_property
+    def weights(self) -> frozenset[str]:
+        """Digests of the translators that the run keeps (best and last) or that its seal names; empty for neither."""
+        bridges = (self.seal or {"evaluation": {}})["evaluation"].get("bridges", {})
+        found = {bridges["latent"]["weights"]} if "latent" in bridges else set()
+        for path in sorted((self.path / "checkpoints").rglob("model.safetensors")):
+            with open(path, "rb") as file:
+                found.add(hashlib.file_digest(file, "sha256").hexdigest())
+        return frozenset(found)
+
     def context_aware(self) -> bool:
         """Whether the target read the question as text beside the soft tokens: by the record, and by what it saw."""
         return any(
@@ -82,38 +123,25 @@ def read_settings(path: Path) -> dict:
 def read_run(path: str | Path) -> Run:
     """A run with its checked records. Raises LabError naming the run and what is wrong with its rows."""
     path = Path(path)
-    settings, records = read_settings(path), read_jsonl(path / FINAL)
+    settings, file = read_settings(path), final_records(path)
+    records = read_jsonl(file)
     try:
+        seal = read_seal(file)
+        if seal and (broken := broken_seal(records, seal)):
+            raise LabError(f"{broken[0]}; `python -m lab verify {path}` names everything")
         check_records(records)
         if settings["task"] in SCORED_BY_NUMBER:
             check_scorer(records)
         if settings.get("evidence") != "source" or settings["task"] != "hotpotqa":  # there the source may read more
-            check_prompts(records)
+            check_prompts(records, seal["evaluation"].get("frames", {}) if seal else {})
     except LabError as error:
         raise LabError(f"run {path.name}: {error}") from None
-    return Run(path, settings, records)
+    return Run(path, settings, records, seal)
 
 
-def check_scorer(records: Sequence[Mapping]) -> None:
-    """Every arm was scored by the one official rule: its text is read and compared again."""
-    for row in records:
-        for arm, answer in row["arms"].items():
-            if "text" not in answer:
-                continue
-            extracted = final_answer(answer["text"])
-            if extracted != answer.get("extracted") or same_answer(extracted, row["gold"]) != answer["correct"]:
-                raise LabError(
-                    f"arm '{arm}' of question {row['id']} was scored by another extractor: its text gives "
-                    f"{extracted}, its record says {answer.get('extracted')} ({answer['correct']}); score it again."
-                )
-
-
-def check_prompts(records: Sequence[Mapping]) -> None:
-    """Source and target alone read the same text for the same question."""
-    for row in records:
-        seen = [row["arms"][arm].get("saw") for arm in ("source", "target") if arm in row["arms"]]
-        if len(seen) == 2 and seen[0] != seen[1]:
-            raise LabError(f"question {row['id']}: source and target read different prompts; evaluate them alike.")
+def final_records(path: Path) -> Path | None:
+    """The records of a run's last evaluation, compressed or not; None where it has none yet."""
+    return next((file for file in (path / FINAL, path / f"{FINAL}.gz") if file.is_file()), None)
 
 
 def paths_of(names: Sequence[str], runs: str | Path) -> list[Path]:
@@ -127,15 +155,15 @@ def find_runs(paths: Sequence[str | Path]) -> tuple[list[Path], list[Path]]:
     for given in map(Path, paths):
         if not given.is_dir():
             raise LabError(f"{given} is no folder; give run directories, or a folder that holds some.")
-        if (given / FINAL).is_file() and (given / "config.yaml").is_file():
+        if final_records(given) and (given / "config.yaml").is_file():
             found.append(given)
             continue
         inside = [given] if (given / "config.yaml").is_file() else given.iterdir()
         inner = sorted(child for child in inside if child.is_dir() and (child / "config.yaml").is_file())
         if not inner:
             raise LabError(f"{given} holds no finished run: a run has config.yaml and {FINAL}.")
-        found += [child for child in inner if (child / FINAL).is_file()]
-        unfinished += [child for child in inner if not (child / FINAL).is_file()]
+        found += [child for child in inner if final_records(child)]
+        unfinished += [child for child in inner if not final_records(child)]
     if not found:
         raise LabError(
             f"none of these runs is finished ({', '.join(path.name for path in unfinished)}): {FINAL} comes at the end."
@@ -174,17 +202,9 @@ def read_evidence(paths: Sequence[str | Path]) -> Evidence:
         if key in seen:
             raise LabError(f"runs {seen[key]} and {run.name} have the same config and seed; give one of them.")
         seen[key] = run.name
-    texts: dict = {}
-    for run in runs:
-        if "latent" not in run.arms:
-            continue
-        answers = tuple((row["id"], row["arms"]["latent"].get("text")) for row in run.records)
-        # Collapsed translators may well coincide: they say a few things, whatever the question.
-        varied = len({text for _, text in answers}) > len(answers) / 10
-        if answers in texts and varied:
-            raise LabError(f"runs {texts[answers]} and {run.name} hold the same latent answers, letter for letter: "
-                           "one evaluation is not two; give one of them.")  # fmt: skip
-        texts[answers] = run.name
+    for number, run in enumerate(runs):
+        for other in runs[:number]:
+            check_different(other, run)
     return Evidence(runs, tuple(unfinished))
 
 

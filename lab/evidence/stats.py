@@ -3,16 +3,22 @@
 Rows that share a lore word are not independent, nor are the answers of translators that share a seed. So a question
 is a row, a word is a cluster, a training seed is a level of its own, and nothing here takes rows for independent
 unless it is told so (`clusters=None`).
+
+Wilson's interval, the exact McNemar test and Holm's correction are those of statsmodels. It has no interval of a
+paired difference (Newcombe's method 10), no paired score test with a margin (Tango), no power of the exact McNemar
+test, and no variance of crossed words and seeds: those are here.
 """
 
-from collections.abc import Mapping, Sequence
-from math import hypot, inf, sqrt
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from math import hypot, inf, log10, sqrt
 from statistics import NormalDist
 
 import numpy as np
-from scipy.integrate import quad
 from scipy.optimize import brentq
-from scipy.stats import binom, binomtest, t
+from scipy.special import bdtrc, stdtrit
+from scipy.stats import binom
 
 from lab.errors import LabError
 
@@ -20,32 +26,47 @@ Z95 = NormalDist().inv_cdf(0.975)
 ALPHA = 0.05
 
 
-def wilson(k: float, n: float, z: float = Z95) -> tuple[float, float]:
-    """Score interval of a proportion k/n, 95 % by default (Wilson 1927; method 3 of Newcombe, Stat. Med. 17:857, 1998).
+@contextmanager
+def _needed() -> Iterator[None]:
+    """Around the imports of statsmodels. They stand where they are used: models are trained without it, and it brings
+    pandas."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = error.name.partition(".")[0]
+        raise LabError(
+            f"intervals and tests need {missing}, which is not installed: `pip install {missing}`."
+        ) from None
+
+
+def wilson(k: float, n: float, level: float = 0.95) -> tuple[float, float]:
+    """Score interval of a proportion k/n (Wilson 1927; method 3 of Newcombe, Stat. Med. 17:857, 1998), statsmodels'.
 
     Unlike the usual +-1.96 s.e. it keeps its coverage at 0 % and 100 %, where the controls and a saturated arm lie.
     """
     if n <= 0 or not 0 <= k <= n:
         raise LabError(f"wilson: {k} right of {n} is no proportion; it needs n > 0 and 0 <= k <= n.")
-    centre = k + z**2 / 2
-    half = z * sqrt(z**2 / 4 + k * (n - k) / n)
-    low, high = (centre - half) / (n + z**2), (centre + half) / (n + z**2)
+    with _needed():
+        from statsmodels.stats.proportion import proportion_confint
+
+    low, high = proportion_confint(k, n, alpha=1 - level, method="wilson")
     # exact at the ends, where rounding would leave 1e-17
-    return (0.0 if k == 0 else low), (1.0 if k == n else high)
+    return (0.0 if k == 0 else float(low)), (1.0 if k == n else float(high))
 
 
-def newcombe(both: float, only_a: float, only_b: float, neither: float, z: float = Z95) -> tuple[float, float]:
-    """Interval of the paired difference p_a - p_b: method 10 of Newcombe, Stat. Med. 17:2635 (1998), 95 % by default.
+def newcombe(both: float, only_a: float, only_b: float, neither: float, level: float = 0.95) -> tuple[float, float]:
+    """Interval of the paired difference p_a - p_b: method 10 of Newcombe, Stat. Med. 17:2635 (1998).
 
-    The two Wilson intervals, combined with the continuity-corrected correlation phi of the pairs. The counts may be
-    fractions: averages over seeds, or scaled to an effective number of pairs.
+    The two Wilson intervals, combined with the continuity-corrected correlation phi of the pairs; statsmodels has it
+    for independent samples only. The counts may be fractions: averages over seeds, or scaled to an effective number of
+    pairs.
     """
     n = both + only_a + only_b + neither
     if n <= 0 or min(both, only_a, only_b, neither) < 0:
         raise LabError("newcombe: the four counts must not be negative and need at least one pair.")
     right_a, right_b = min(both + only_a, n), min(both + only_b, n)
     p_a, p_b = right_a / n, right_b / n
-    (low_a, high_a), (low_b, high_b) = wilson(right_a, n, z), wilson(right_b, n, z)
+    (low_a, high_a), (low_b, high_b) = wilson(right_a, n, level), wilson(right_b, n, level)
     margins = right_a * (n - right_a) * right_b * (n - right_b)
     covariance = both * neither - only_a * only_b
     if covariance > 0:
@@ -63,6 +84,7 @@ def score_p_below(only_a: float, only_b: float, n: float, margin: float) -> floa
     """One-sided p of p_a - p_b being below `margin`, in n pairs: Tango's score test, Stat. Med. 17:891 (1998).
 
     The variance is that under the null, so few discordant pairs, or none, do not make it vanish as a t test's does.
+    statsmodels has score tests of independent samples only.
     """
     if n <= 0 or min(only_a, only_b) < 0 or not 0 < margin < 1:
         raise LabError("score_p_below: needs n > 0, counts that are not negative, and a margin between 0 and 1.")
@@ -72,7 +94,7 @@ def score_p_below(only_a: float, only_b: float, n: float, margin: float) -> floa
 
 
 def mcnemar(a_correct: Mapping[str, bool] | Sequence[bool], b_correct: Mapping[str, bool] | Sequence[bool]) -> dict:
-    """Exact two-sided McNemar test of two arms on the same questions.
+    """Exact two-sided McNemar test of two arms on the same questions, statsmodels'.
 
     Give mappings id -> correct (any order; the ids have to be the same) or two sequences in the same order.
     Returns {"n", "only_a", "only_b", "p", "difference" (a - b, a fraction), "ci95" (Newcombe's method 10)}.
@@ -92,10 +114,12 @@ def mcnemar(a_correct: Mapping[str, bool] | Sequence[bool], b_correct: Mapping[s
         pairs = [(bool(a), bool(b)) for a, b in zip(a_correct, b_correct, strict=True)]
     if not pairs:
         raise LabError("mcnemar: no questions to compare; give at least one pair.")
-    only_a, only_b = pairs.count((True, False)), pairs.count((False, True))
-    discordant = only_a + only_b
-    p = float(binomtest(only_a, discordant, 0.5).pvalue) if discordant else 1.0
-    low, high = newcombe(pairs.count((True, True)), only_a, only_b, pairs.count((False, False)))
+    with _needed():
+        from statsmodels.stats.contingency_tables import mcnemar as exact
+
+    both, only_a, only_b, neither = map(pairs.count, ((True, True), (True, False), (False, True), (False, False)))
+    p = float(exact([[both, only_a], [only_b, neither]]).pvalue)
+    low, high = newcombe(both, only_a, only_b, neither)
     return {
         "n": len(pairs),
         "only_a": only_a,
@@ -106,7 +130,7 @@ def mcnemar(a_correct: Mapping[str, bool] | Sequence[bool], b_correct: Mapping[s
     }
 
 
-def _codes(clusters: Sequence | None, n: int) -> tuple[np.ndarray, int]:
+def cluster_codes(clusters: Sequence | None, n: int) -> tuple[np.ndarray, int]:
     """Cluster numbers 0..G-1 of the n rows, and G. Rows without a cluster ("" or None) stand each for themselves."""
     if clusters is None:
         return np.arange(n), n
@@ -118,7 +142,7 @@ def _codes(clusters: Sequence | None, n: int) -> tuple[np.ndarray, int]:
     return np.array(codes), len(names)
 
 
-def _rows(values) -> np.ndarray:
+def finite_rows(values) -> np.ndarray:
     """`values` [n] or [seeds, n] as a float array [seeds, n]."""
     array = np.atleast_2d(np.asarray(values, dtype=float))
     if array.ndim != 2 or array.size == 0 or not np.isfinite(array).all():
@@ -135,15 +159,16 @@ def _squares(sums: np.ndarray, n: int) -> float:
 def mean_variance(values, clusters: Sequence | None = None) -> dict:
     """Mean of `values` [n] or [seeds, n] and what its variance is made of.
 
+    statsmodels has the first half, but takes two-way clusters by adding and subtracting, which may come out below 0.
     One seed: the ratio estimator of cluster sampling (Cochran, Sampling Techniques, 1977, ch. 9A). Several: clusters
     and seeds are two crossed random levels; what is left once both are taken out is counted in each, so it is taken
     off the second (analysis of variance of a two-way layout; Cameron, Gelbach and Miller, J. Bus. Econ. Stat. 29:238,
     2011). A lone seed or a lone cluster says nothing about its level: it adds 0.
     Returns {"mean", "clusters", "seeds", "variance_clusters", "variance_seeds"}.
     """
-    rows = _rows(values)
+    rows = finite_rows(values)
     seeds, n = rows.shape
-    codes, groups = _codes(clusters, n)
+    codes, groups = cluster_codes(clusters, n)
     residuals = rows - rows.mean()
     cells = np.stack([np.bincount(codes, weights=row, minlength=groups) for row in residuals])  # [seeds, clusters]
     by_cluster = _squares(cells.mean(axis=0), n) if groups > 1 else 0.0
@@ -157,46 +182,52 @@ def mean_variance(values, clusters: Sequence | None = None) -> dict:
             "variance_seeds": by_seed}  # fmt: skip
 
 
-def _half_width(found: dict, alpha: float) -> float:
-    """Half the 1 - alpha interval: each level with its own t quantile, added as squares (Howe, JASA 69:789, 1974).
+def half_width(found: Mapping, alpha: float) -> float:
+    """Half the 1 - alpha interval of what `mean_variance` gives; infinite where there is but one cluster.
 
-    Satterthwaite's single number of degrees of freedom covered 89 % with three seeds; this covers 94 to 97 %.
+    Each level has its own t quantile and they are added as squares (Howe, JASA 69:789, 1974). Satterthwaite's single
+    number of degrees of freedom covered 89 % with three seeds; this covers 94 to 97 %.
     """
-    if not found["variance_seeds"] and found["clusters"] < 2:
-        return inf  # one value says nothing of its spread
-    by_cluster = _quantile(alpha, max(found["clusters"] - 1, 1)) * sqrt(found["variance_clusters"])
-    if not found["variance_seeds"]:
-        return by_cluster
-    return hypot(by_cluster, _quantile(alpha, found["seeds"] - 1) * sqrt(found["variance_seeds"]))
+    if found["clusters"] < 2:
+        return inf  # one word says nothing of others, whatever the number of seeds
+    levels = ((found["variance_clusters"], found["clusters"]), (found["variance_seeds"], found["seeds"]))
+    return hypot(*(-float(stdtrit(size - 1, alpha / 2)) * sqrt(variance) for variance, size in levels if variance))
 
 
-def _quantile(alpha: float, freedom: int) -> float:
-    """Student's two-sided quantile. Where alpha is too small for it, scipy gives infinity with either sign."""
-    return abs(float(t.isf(alpha / 2, freedom)))
+def p_value(found: Mapping) -> float:
+    """Two-sided p of a zero mean: the alpha at which `half_width` just reaches it.
 
-
-def _p_of(found: dict) -> float:
-    """The alpha at which the interval just reaches 0."""
-    reach = abs(found["mean"])
-    if _half_width(found, ALPHA) == inf:
+    Never less than 2^(1 - clusters): no words can be surer than all of them on one side by chance. So it is 1 where
+    there is one cluster, and never 0.
+    """
+    reach, least = abs(found["mean"]), max(2.0 ** (1 - found["clusters"]), 1e-200)
+    if half_width(found, least) <= reach:
+        return least if reach else 1.0
+    if half_width(found, 1.0) >= reach:
         return 1.0
-    if not found["variance_clusters"] and not found["variance_seeds"]:
-        return 0.0 if reach else 1.0
-    if _half_width(found, 1e-300) < reach:
-        return 0.0
-    exponent = brentq(lambda e: _half_width(found, 10.0**e) - reach, -300, 0) if reach else 0.0
-    return float(min(10.0**exponent, 1.0))
+    return float(10.0 ** brentq(lambda e: half_width(found, 10.0**e) - reach, log10(least), 0))
 
 
 def mean_interval(values, clusters: Sequence | None = None, level: float = 0.95) -> dict:
-    """Mean of [n] or [seeds, n] values of any size with its t interval; see `mean_variance`.
+    """Mean of [n] or [seeds, n] numbers with its t interval, no narrower than that of n rows taken once.
 
-    Returns that function's fields and "low", "high", "p" (two-sided, against 0). A lone cluster leaves all open: the
-    ends are infinite and p is 1, unless several seeds differ.
+    Numbers that take two values only (a right answer or a wrong one) are a proportion, and have `proportion`'s interval
+    between the two: a t interval of a rare one covers 83 %. Where no number differs, or all share one cluster, nothing
+    is known of the spread: the ends are infinite and p is 1.
+    Returns the fields of `mean_variance` and "low", "high", "p" (two-sided, against 0).
     """
-    found = mean_variance(values, clusters)
-    half = _half_width(found, 1 - level)
-    return found | {"low": found["mean"] - half, "high": found["mean"] + half, "p": _p_of(found)}
+    rows, found = finite_rows(values), mean_variance(values, clusters)
+    least, most = float(rows.min()), float(rows.max())
+    if least == most or found["clusters"] < 2:
+        return found | {"low": -inf, "high": inf, "p": 1.0}
+    if np.isin(rows, (least, most)).all():
+        share = proportion(rows == most, clusters, level)
+        low, high = (least + (most - least) * share[end] for end in ("low", "high"))
+    else:  # several seeds that answer a question are no further questions
+        once = NormalDist().inv_cdf(0.5 + level / 2) * float(rows.std()) / sqrt(rows.shape[1])
+        half = max(half_width(found, 1 - level), once)
+        low, high = found["mean"] - half, found["mean"] + half
+    return found | {"low": low, "high": high, "p": p_value(found)}
 
 
 def sign_flip_p(differences: Sequence[float], clusters: Sequence | None = None) -> float:
@@ -208,7 +239,7 @@ def sign_flip_p(differences: Sequence[float], clusters: Sequence | None = None) 
     values = np.asarray(differences, dtype=float)
     if values.size == 0 or not np.array_equal(values, np.round(values)):
         raise LabError("sign_flip_p: the differences have to be whole numbers, and at least one.")
-    codes, groups = _codes(clusters, len(values))
+    codes, groups = cluster_codes(clusters, len(values))
     totals = np.abs(np.bincount(codes, weights=values, minlength=groups)).round().astype(int)
     chance = np.ones(1)  # of each total: index i is the total 2 i - sum(|totals so far|)
     for total in totals[totals > 0]:
@@ -217,7 +248,8 @@ def sign_flip_p(differences: Sequence[float], clusters: Sequence | None = None) 
         wider[total:] += chance / 2
         chance = wider
     reached = 2 * np.arange(len(chance)) - (len(chance) - 1)
-    return float(min(chance[np.abs(reached) >= abs(int(values.sum()))].sum(), 1.0))
+    extreme = chance[np.abs(reached) >= abs(int(values.sum()))].sum()
+    return float(min(max(extreme, 1e-200), 1.0))  # 2^-1318 is 0 to a float, and no p is 0
 
 
 def paired_difference(a_correct, b_correct, clusters: Sequence | None = None, level: float = 0.95) -> dict:
@@ -231,7 +263,7 @@ def paired_difference(a_correct, b_correct, clusters: Sequence | None = None, le
     Returns {"difference", "low", "high", "p", "n", "clusters", "seeds", "only_a", "only_b", "per_seed", "pairs"};
     the discordant counts are averages over seeds, `pairs` is the effective number of pairs.
     """
-    a, b = _rows(a_correct), _rows(b_correct)
+    a, b = finite_rows(a_correct), finite_rows(b_correct)
     if a.shape != b.shape:
         raise LabError(f"paired_difference: {list(a.shape)} answers against {list(b.shape)}; pair the same questions.")
     seeds, n = a.shape
@@ -240,13 +272,13 @@ def paired_difference(a_correct, b_correct, clusters: Sequence | None = None, le
     both, only_a, only_b = ((a * b).sum() / seeds, (a * (1 - b)).sum() / seeds, ((1 - a) * b).sum() / seeds)
     counts = np.clip([both, only_a, only_b, n - both - only_a - only_b], 0, None)
     simple = max((only_a + only_b) / n - found["mean"] ** 2, 0.0)  # variance of one pair
-    half, z = _half_width(found, 1 - level), NormalDist().inv_cdf(0.5 + level / 2)
+    half, z = half_width(found, 1 - level), NormalDist().inv_cdf(0.5 + level / 2)
     # No more pairs than rows; if no row deviates, the clusters are all that is known to be independent.
     pairs = min(simple * (z / half) ** 2, n * seeds) if 0 < half < inf else found["clusters"]
-    low, high = newcombe(*(counts * pairs / n), z=z)
+    low, high = newcombe(*(counts * pairs / n), level)
     p = sign_flip_p(gap.sum(axis=0), clusters)
     return {
-        "difference": found["mean"], "low": low, "high": high, "p": max(p, _p_of(found)) if seeds > 1 else p,
+        "difference": found["mean"], "low": low, "high": high, "p": max(p, p_value(found)) if seeds > 1 else p,
         "n": n, "clusters": found["clusters"], "seeds": seeds, "only_a": float(only_a), "only_b": float(only_b),
         "per_seed": gap.mean(axis=1).tolist(), "pairs": float(pairs),
     }  # fmt: skip
@@ -258,39 +290,18 @@ def proportion(correct, clusters: Sequence | None = None, level: float = 0.95) -
     That is as many as make the simple interval as wide as `mean_interval`'s (Korn and Graubard, Survey Methodology
     24:193, 1998). Returns {"accuracy", "low", "high", "n", "clusters", "seeds", "per_seed"}.
     """
-    rows = _rows(correct)
+    rows = finite_rows(correct)
     found, n = mean_variance(rows, clusters), rows.shape[1]
-    half, z, p = _half_width(found, 1 - level), NormalDist().inv_cdf(0.5 + level / 2), found["mean"]
-    size = min(p * (1 - p) * (z / half) ** 2, n * found["seeds"]) if 0 < half < inf else found["clusters"]
-    low, high = wilson(min(p * size, size), size, z)
+    half, z, p = half_width(found, 1 - level), NormalDist().inv_cdf(0.5 + level / 2), found["mean"]
+    # No more rows than questions, however many seeds answered; if none deviates, the clusters are all that is known.
+    size = min(p * (1 - p) * (z / half) ** 2, n) if 0 < half < inf else found["clusters"]
+    low, high = wilson(min(p * size, size), size, level)
     return {"accuracy": p, "low": low, "high": high, "n": n, "clusters": found["clusters"], "seeds": found["seeds"],
             "per_seed": rows.mean(axis=1).tolist()}  # fmt: skip
 
 
-def bootstrap_interval(
-    values, clusters: Sequence | None = None, level: float = 0.95, resamples: int = 4000, seed: int = 0
-) -> dict:
-    """Bootstrap of the mean of paired differences [n], whole clusters drawn; [seeds, n] is averaged over these seeds.
-
-    The ends are expanded percentiles (Hesterberg, Am. Stat. 69:371, 2015): plain ones are too narrow by
-    sqrt((G - 1)/G) and by z for t. Returns {"mean", "low", "high", "se", "resamples"}; `se` is the plain bootstrap's.
-    """
-    row = _rows(values).mean(axis=0)
-    codes, groups = _codes(clusters, len(row))
-    if groups < 2:
-        raise LabError("bootstrap_interval: one row, or one cluster, says nothing of its spread; give two at least.")
-    totals, sizes = np.bincount(codes, weights=row, minlength=groups), np.bincount(codes, minlength=groups)
-    drawn = np.random.default_rng(seed).integers(0, groups, size=(resamples, groups))
-    means = totals[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
-    wider = sqrt(groups / (groups - 1)) * float(t.ppf(0.5 + level / 2, groups - 1))
-    tail = NormalDist().cdf(-wider)
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return {"mean": float(row.mean()), "low": float(low), "high": float(high), "se": float(means.std()),
-            "resamples": resamples}  # fmt: skip
-
-
 def holm(p_values: Mapping[str, float], family: int | None = None) -> dict[str, float]:
-    """Adjusted p-values (Holm, Scand. J. Stat. 6:65, 1979) over a family declared beforehand.
+    """Adjusted p-values (Holm, Scand. J. Stat. 6:65, 1979), statsmodels', over a family declared beforehand.
 
     `family`: how many hypotheses were declared, those never tested included (they count as p = 1); so leaving a test
     out cannot make another one significant.
@@ -298,26 +309,33 @@ def holm(p_values: Mapping[str, float], family: int | None = None) -> dict[str, 
     size = len(p_values) if family is None else family
     if size < len(p_values) or any(not 0 <= p <= 1 for p in p_values.values()):
         raise LabError(f"holm: {len(p_values)} p-values for a declared family of {size}; all lie between 0 and 1.")
-    adjusted, running = {}, 0.0
-    for rank, name in enumerate(sorted(p_values, key=p_values.__getitem__)):
-        running = max(running, min(1.0, (size - rank) * p_values[name]))
-        adjusted[name] = running
-    return {name: adjusted[name] for name in p_values}
+    with _needed():
+        from statsmodels.stats.multitest import multipletests
+
+    untested = [1.0] * (size - len(p_values))
+    adjusted = multipletests([*p_values.values(), *untested], method="holm")[1]
+    return dict(zip(p_values, map(float, adjusted), strict=False))
+
+
+@lru_cache(maxsize=64)
+def _wins_needed(n: int, level: float) -> np.ndarray:
+    """[n + 1] of d = 0 to n discordant pairs the fewest in favour of a with P(as many or more | 1/2) <= level."""
+    return binom.isf(level, np.arange(n + 1), 0.5) + 1
 
 
 def mcnemar_power(n: int, only_a: float, only_b: float, alpha: float = ALPHA, sides: int = 2) -> float:
     """Power of the exact McNemar test for n pairs, of which the fractions `only_a` > `only_b` are discordant.
 
     Unconditional: the number of discordant pairs is binomial, and given it so is the number in favour of a
-    (Connor, Biometrics 43:207, 1987; exact enumeration as in G*Power). Counts the right direction only.
+    (Connor, Biometrics 43:207, 1987; exact enumeration as in G*Power). Counts the right direction only. statsmodels
+    has power for independent samples only.
     """
     discordant = only_a + only_b
     if n < 1 or not 0 < discordant <= 1 or min(only_a, only_b) < 0:
         raise LabError("mcnemar_power: needs n > 0 and two discordant fractions that add up to at most 1.")
     counts = np.arange(n + 1)
-    # fewest of d in favour of a with P(X >= that | 1/2) <= alpha / sides
-    need = binom.isf(alpha / sides, counts, 0.5) + 1
-    return float((binom.pmf(counts, n, discordant) * binom.sf(need - 1, counts, only_a / discordant)).sum())
+    won = bdtrc(_wins_needed(n, alpha / sides) - 1, counts, only_a / discordant)  # P(wins > that), as binom.sf has it
+    return float((binom.pmf(counts, n, discordant) * won).sum())
 
 
 def minimum_detectable_effect(
@@ -334,56 +352,3 @@ def minimum_detectable_effect(
         return mcnemar_power(pairs, (discordant + effect) / 2, (discordant - effect) / 2, alpha) - power
 
     return None if lacking(discordant) < 0 else float(brentq(lacking, 0.0, discordant, xtol=1e-5))
-
-
-def expected_best_of(looks: int) -> float:
-    """Expected maximum of m independent standard normal values (Tippett, Biometrika 17:364, 1925).
-
-    Times the standard error of an accuracy it is how far the best of m looks at equally good checkpoints lies too high.
-    """
-    if looks < 1:
-        raise LabError(f"expected_best_of: {looks} looks; it needs at least one.")
-    normal = NormalDist()
-    return float(quad(lambda x: looks * x * normal.pdf(x) * normal.cdf(x) ** (looks - 1), -12, 12, limit=200)[0])
-
-
-def best_of_looks(
-    differences, clusters: Sequence | None = None, resamples: int = 4000, seed: int = 0, level: float = 0.95
-) -> dict:
-    """The best of m looks at the same questions, corrected for having been picked.
-
-    `differences` [looks, n], for example checkpoint minus target. The p-value is that of the maximum over looks when
-    whole clusters turn their sign in all looks at once (Westfall and Young, 1993, max T), so that looks which agree
-    cost little. The optimism is the mean over clustered bootstrap samples of (winner's value there - its value here).
-    Returns {"best" (index), "difference" (naive), "corrected", "optimism", "p" (corrected), "low", "high"}: the
-    interval is simultaneous over the looks, around the naive difference.
-    """
-    rows = _rows(differences)
-    codes, groups = _codes(clusters, rows.shape[1])
-    if groups < 2:
-        raise LabError("best_of_looks: one question, or one cluster, says nothing of its spread; give two at least.")
-    totals = np.stack([np.bincount(codes, weights=row, minlength=groups) for row in rows])  # [looks, groups]
-    sizes, n = np.bincount(codes, minlength=groups), rows.shape[1]
-    means = totals.sum(axis=1) / n
-    best = int(means.argmax())
-    rng = np.random.default_rng(seed)
-    flips = rng.integers(0, 2, size=(resamples, groups)) * 2.0 - 1
-    scale = np.sqrt((totals**2).sum(axis=1))
-    scale[scale == 0] = 1.0
-    largest = (np.abs(flips @ totals.T) / scale).max(axis=1)
-    reached = abs(totals[best].sum()) / scale[best]
-    p = (1 + int((largest >= reached - 1e-9).sum())) / (resamples + 1)
-    drawn = rng.integers(0, groups, size=(resamples, groups))
-    there = np.stack([row[drawn].sum(axis=1) for row in totals], axis=1) / sizes[drawn].sum(axis=1)[:, None]
-    picked = there.argmax(axis=1)
-    optimism = float((there[np.arange(resamples), picked] - means[picked]).mean())
-    centred = totals - np.outer(means, sizes)
-    spread = np.sqrt((centred**2).sum(axis=1) * groups / (groups - 1)) / n
-    spread_or_one = np.where(spread == 0, 1.0, spread)
-    reach = float(np.quantile((np.abs(flips @ centred.T) / n / spread_or_one).max(axis=1), level))
-    half = max(reach, float(t.ppf(0.5 + level / 2, groups - 1))) * spread[best]
-    difference = float(means[best])
-    return {
-        "best": best, "difference": difference, "corrected": difference - optimism, "optimism": optimism, "p": float(p),
-        "low": difference - float(half), "high": difference + float(half),
-    }  # fmt: skip

@@ -16,7 +16,7 @@ from lab.evidence.claims import BOTH_HELD_OUT, CLAIMS, Claim
 from lab.evidence.comparisons import Comparison, NotRun, compare_arms
 from lab.evidence.hypotheses import Collapse, Direction, Setting, need_arms
 from lab.evidence.read import ALL, Evidence, read_evidence, rows_of
-from lab.evidence.stats import ALPHA, holm, minimum_detectable_effect, proportion
+from lab.evidence.stats import ALPHA, holm, proportion
 from lab.evidence.summary import LATENT, ORACLE, ordered_arms
 
 SUPPORTED, REFUTED, INCONCLUSIVE, NOT_RUN = "supported", "refuted", "inconclusive", "not run"
@@ -27,8 +27,8 @@ def judge(evidence: Evidence, alpha: float = ALPHA, claims: Sequence[Claim] = CL
 
     Returns {"alpha", "family", "tested", "main" (run names), "seeds", "layout", "n", "scenario", "unfinished", "arms"
     (see `arm_rows`), "claims": [{"key", "sentence", "reported", "needs", "verdict", "refused", "reason", "p",
-    "p_holm", "effect", "low", "high", "unit", "n", "clusters", "seeds", "comparisons": [...]}]}. A claim of several
-    comparisons shows the weakest one's effect.
+    "p_holm", "effect", "low", "high", "unit", "n", "clusters", "seeds", "comparisons": [...]}], "runs" (each with task,
+    models and config hash)}. A claim of several comparisons shows the weakest one's effect.
     """
     found: dict[str, list[Comparison]] = {}
     reasons: dict[str, NotRun] = {}
@@ -57,8 +57,10 @@ def judge(evidence: Evidence, alpha: float = ALPHA, claims: Sequence[Claim] = CL
         verdict = INCONCLUSIVE if lone or corrected[claim.key] > alpha else SUPPORTED if good <= bad else REFUTED
         decisive = min(comparisons, key=lambda c: c.p_less) if verdict == REFUTED else max(
             comparisons, key=lambda c: (c.p_greater, -c.effect))  # fmt: skip
+        detectable = decisive.detectable(alpha / len(claims))
+        reason = _reason(verdict, decisive, lone, detectable) + _beside(claim, evidence)
         rows.append(row | {
-            "verdict": verdict, "refused": False, "reason": _reason(verdict, decisive, lone) + _beside(claim, evidence),
+            "verdict": verdict, "refused": False, "reason": reason, "detectable": detectable,
             "p": p_values[claim.key], "p_holm": corrected[claim.key],
             **{name: getattr(decisive, name) for name in ("effect", "low", "high", "unit", "n", "clusters", "seeds")},
             "comparisons": [vars(c) for c in comparisons],
@@ -68,11 +70,11 @@ def judge(evidence: Evidence, alpha: float = ALPHA, claims: Sequence[Claim] = CL
         "alpha": alpha, "family": len(claims), "tested": len(found), "main": [run.name for run in main],
         "seeds": [run.seed for run in main], "layout": main[0].settings["layout"], "n": len(main[0].records),
         "scenario": scenario(evidence, alpha), "unfinished": [path.name for path in evidence.unfinished],
-        "arms": arm_rows(evidence), "claims": rows,
+        "arms": arm_rows(evidence), "claims": rows, "runs": [run.about() for run in evidence.runs],
     }  # fmt: skip
 
 
-def _reason(verdict: str, decisive: Comparison, lone: bool) -> str:
+def _reason(verdict: str, decisive: Comparison, lone: bool, detectable: float | None) -> str:
     if lone:
         return "one seed on each side: two seeds of one recipe differ as well; run at least two"
     if verdict == SUPPORTED:
@@ -80,7 +82,18 @@ def _reason(verdict: str, decisive: Comparison, lone: bool) -> str:
     if verdict == REFUTED:
         worse = "the other way round" if decisive.high < 0 else "below what is worth a sentence"
         return f"{decisive.label} is {worse}"
-    return f"undecided: {decisive.label}{_could_show(decisive)}"
+    return f"undecided: {decisive.label} ({could_show(decisive.unit, decisive.margin, detectable)})"
+
+
+def could_show(unit: str, margin: float, detectable: float | None) -> str:
+    """What the rows could have shown, `80 % power for 9.5 points or more`; None: not even the largest effect.
+
+    A claim that something falls by less than a margin could not be shown if even a steady run would miss it.
+    """
+    if detectable is None or (unit == "accuracy" and detectable > 1) or margin < 0 < detectable:
+        return "no power for any effect"
+    shown = f"{100 * detectable:.1f} points" if unit == "accuracy" else f"{detectable:.1f} {unit}"
+    return f"80 % power for {shown} or more"
 
 
 def _beside(claim: Claim, evidence: Evidence) -> str:
@@ -89,17 +102,6 @@ def _beside(claim: Claim, evidence: Evidence) -> str:
         return ""
     found = compare_arms(evidence.main, LATENT, claim.beside)
     return f"; {found.label} {100 * found.effect:+.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}] points"
-
-
-def _could_show(comparison: Comparison) -> str:
-    """What these rows could have shown: without it an absent effect and a small sample look alike."""
-    pairs = comparison.detail.get("pairs")
-    discordant = comparison.detail.get("discordant")
-    if not pairs or not discordant or pairs < 5:
-        return ""
-    effect = minimum_detectable_effect(int(pairs), discordant)
-    shown = "no effect at all" if effect is None else f"{100 * effect:.1f} points"
-    return f" (80 % power, before correction, for {shown})"
 
 
 def arm_rows(evidence: Evidence) -> list[dict]:
@@ -118,7 +120,10 @@ def arm_rows(evidence: Evidence) -> list[dict]:
         aware = None if arm == ORACLE else any(row["arms"][arm].get("context_aware") for row in runs[0].records)
         versus = {}
         for place, groups in places.items() if LATENT in arms and arm != LATENT else ():
-            found = compare_arms(runs, LATENT, arm, groups)
+            try:
+                found = compare_arms(runs, LATENT, arm, groups)
+            except NotRun:  # one word: nothing to compare
+                continue
             versus[place] = {"effect": found.effect, "low": found.low, "high": found.high, "p": found.p}
             p_values[f"{arm} {place}"] = found.p
         accuracy = proportion(every.values(runs, arm), every.clusters)

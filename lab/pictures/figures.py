@@ -216,21 +216,6 @@ def training_curve(metrics: Sequence[Mapping], title: str = "Training") -> go.Fi
     return figure
 
 
-class Inline:
-    """A figure as a notebook shows it: in its own frame with plotly.js inside, so neither CDN nor page matters."""
-
-    def __init__(self, figure: go.Figure):
-        self.figure = figure
-
-    def _repr_html_(self) -> str:
-        layout = self.figure.layout
-        page = self.figure.to_html(include_plotlyjs=True, full_html=True, config={"displaylogo": False})
-        return (
-            f'<iframe srcdoc="{html.escape(page)}" width="{layout.width + 20}" height="{layout.height + 20}" '
-            'style="border:0; max-width:100%" title="figure"></iframe>'
-        )
-
-
 def write_figure(figure: go.Figure, path: str | Path) -> None:
     """Write `figure` as .html (stands alone), .pdf, .svg or .png (twice the resolution), by the path's ending."""
     path = Path(path)
@@ -264,5 +249,5 @@ def flips_figure(table: Mapping, title: str = "Right in the row, wrong in the co
     )  # fmt: skip
     figure.update_yaxes(autorange="reversed", showgrid=False)
     figure.update_xaxes(showgrid=False, side="bottom")
-    figure.update_layout(title=title)
+    figure.update_layout(title=_title(title))
     return _style(figure, 170 + 110 * max(3, len(names)), 150 + 50 * max(3, len(names)))

@@ -6,6 +6,7 @@ It is the only bridge from the models to the analysis, so reading is strict: a b
 """
 
 import hashlib
+import gzip
 import importlib.metadata
 import json
 import math
@@ -13,6 +14,7 @@ import os
 import platform
 import subprocess
 import time
+import zlib
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -81,9 +83,10 @@ def read_jsonl(path: str | Path) -> list[dict]:
     rows = []
     try:
         # bytes split at \n only: texts may hold U+2028, where str.splitlines would cut a row in two
-        lines = Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    except OSError as error:
-        raise LabError(f"{path}: cannot be read ({error.strerror}); give the path of a JSONL file.") from error
+        lines = _content(Path(path)).split(b"\n")
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise LabError(f"{path}: cannot be read ({reason}); give the path of a JSONL file.") from error
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -100,6 +103,13 @@ def read_jsonl(path: str | Path) -> list[dict]:
             raise LabError(f"{path}:{number}: a {type(row).__name__} where a JSON object belongs; one object per line.")
         rows.append(row)
     return rows
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a file, decompressed, without a byte-order mark."""
+    data = path.read_bytes()
+    data = gzip.decompress(data) if path.suffix == ".gz" else data
+    return data.removeprefix(b"\xef\xbb\xbf")
 
 
 def _no_number(name: str) -> None:

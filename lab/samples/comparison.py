@@ -3,13 +3,19 @@
 A side is one arm at one step of one run, so arm against arm, step against step and run against run are one thing.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 
 import numpy as np
 
 from lab.errors import LabError
 from lab.evidence import LATENT, ORACLE, mcnemar, wilson
 from lab.samples.sheets import RIGHT, UNKNOWN, WRONG, Sheet, Verdicts
+
+with suppress(ModuleNotFoundError):  # the tests load it when they are asked; loaded here, the first view need not wait
+    import_module("statsmodels.stats.contingency_tables")
+    import_module("statsmodels.stats.proportion")
 
 SHUFFLED = f"{LATENT}_shuffled"
 # "only a right" and "all wrong" ask whether anyone else could: each model alone, the control with another question's
@@ -158,3 +164,7 @@ def usual_sides(arms: list[str]) -> tuple[str, str]:
     first = LATENT if LATENT in arms else arms[-1]
     others = [arm for arm in arms if arm != first] or [first]
     return first, "target" if "target" in others else others[0]
+
+
+def percent(fraction: float) -> str:
+    return f"{100 * fraction:.1f}"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lab.errors import LabError
+from lab.tasks.normalised import normalised_text
 from lab.tasks.scoring import answer_end, final_answer, same_answer
 
 
@@ -67,13 +68,15 @@ class Task(ABC):
     """What a task gives. Splits are fixed: the same call returns the same questions, in the same order.
 
     `instruction` is empty or ends in a blank line; `max_new_tokens` is what a solution needs at most. `takes`: the
-    fields of a config, besides the numbers of questions, that its constructor takes.
+    fields of a config, besides the numbers of questions, that its constructor takes. `most_shots`: how many fixed
+    exemplars there are.
     """
 
     name: str = ""
     takes: tuple[str, ...] = ()
     instruction: str = ""
     max_new_tokens: int = 160
+    most_shots: int = 0
 
     @abstractmethod
     def train(self, count: int, seed: int) -> list[Question]:
@@ -90,6 +93,10 @@ class Task(ABC):
     @abstractmethod
     def exemplars(self, shots: int) -> list[Question]:
         """The first `shots` of the fixed exemplars, which occur in no other split. Raises LabError if too few."""
+
+    def content(self, question: Question) -> str:
+        """What the question asks: equal for two questions that are one, whatever their ids and spelling."""
+        return normalised_text(question.question)
 
     def extract(self, text: str) -> str:
         """The final answer in `text`, or ``[invalid]``."""

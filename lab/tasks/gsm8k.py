@@ -14,6 +14,7 @@ from pathlib import Path
 
 from lab.errors import LabError
 from lab.tasks.contract import Question, Task, check_text, question_id
+from lab.tasks.normalised import normalised_id
 from lab.tasks.scoring import INVALID, final_answer
 
 HUB_NAME = "openai/gsm8k"
@@ -33,6 +34,7 @@ class GSM8K(Task):
     takes = ("data",)
     instruction = "Answer the following questions step by step and end with '#### <number>'.\n\n"
     max_new_tokens = 256
+    most_shots = EXEMPLARS
 
     def __init__(self, data: str = "") -> None:
         self.data = data
@@ -81,9 +83,10 @@ class GSM8K(Task):
         questions, seen = [], {}
         for where, row in rows:
             question = _question(row, where)
-            if question.id in seen:
-                raise LabError(f"{where}: the same question as {seen[question.id]}; remove one of the two rows.")
-            seen[question.id] = where
+            content = normalised_id(question.question)
+            if content in seen:
+                raise LabError(f"{where}: the same question as {seen[content]}; remove one of the two rows.")
+            seen[content] = where
             questions.append(question)
         if not questions:
             raise LabError(f"gsm8k: the {split} split in {self.data or HUB_NAME} holds no rows.")

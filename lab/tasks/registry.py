@@ -29,7 +29,7 @@ class LimitedTask(Task):
         self.whole = task
         self.name, self.instruction, self.max_new_tokens = task.name, task.instruction, task.max_new_tokens
         self.extract, self.correct, self.grades = task.extract, task.correct, task.grades
-        self.answer_end = task.answer_end
+        self.answer_end, self.content, self.most_shots = task.answer_end, task.content, task.most_shots
         self.limits = {"train": train_questions, "dev": dev_questions, "test": test_questions}
 
     def __getattr__(self, name: str) -> object:

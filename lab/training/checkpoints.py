@@ -12,7 +12,6 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,7 +62,7 @@ def save_checkpoint(
     facts = {"step": progress.step, "config_hash": config.hash(), "metrics": run.metrics_so_far()}
     try:
         with whole_folder(folder, **facts) as beside:
-            save_translator(translator, beside, config.pair.source_layers)
+            save_translator(translator, beside)
             save_file(_training_state(translator, optimizer), beside / "optimizer.safetensors")
             (beside / "state.json").write_text(json.dumps(vars(progress)), encoding="utf-8")
         _tidy(run, progress)
@@ -95,6 +94,15 @@ def usable_checkpoint(run: RunDirectory, config: RunConfig) -> tuple[dict, list[
     return {}, []
 
 
+def steps_left(run: RunDirectory, config: RunConfig) -> int:
+    """How many steps a resume would train; 0 where the run has all of them, or stopped early."""
+    checkpoint, _ = usable_checkpoint(run, config)
+    if not checkpoint:
+        return config.training.steps
+    progress = _progress(step_folder(run, checkpoint["step"]))
+    return 0 if progress.stopped_early else config.training.steps - progress.step
+
+
 def resume(
     run: RunDirectory, config: RunConfig, translator: nn.Module, optimizer: torch.optim.Optimizer
 ) -> tuple[Progress, str]:
@@ -116,7 +124,7 @@ def resume(
 
 def load_best(run: RunDirectory, progress: Progress, translator: nn.Module) -> None:
     """Give `translator` the weights of the best step."""
-    translator.load_state_dict(load_translator(step_folder(run, progress.best_step))[0].state_dict())
+    translator.load_state_dict(load_translator(step_folder(run, progress.best_step)).state_dict())
 
 
 def check_translator(folder: Path) -> None:
@@ -131,14 +139,14 @@ def check_translator(folder: Path) -> None:
             raise LabError(f"{folder} is damaged: {error}; give another translator, or train it again.") from None
 
 
-def start_from(translator: nn.Module, folder: str, source_layers: str | Sequence[int]) -> None:
+def start_from(translator: nn.Module, folder: str) -> None:
     """Give `translator` the weights of the one in `folder`; LabError unless both have the same shape and layers."""
     check_translator(Path(folder))
-    earlier, layers = load_translator(folder)
+    earlier = load_translator(folder)
     same = type(earlier) is type(translator) and earlier.state_dict().keys() == translator.state_dict().keys()
     if (
         not same
-        or layers != (source_layers if isinstance(source_layers, str) else list(source_layers))
+        or earlier.layers != translator.layers
         or any(value.shape != translator.state_dict()[name].shape for name, value in earlier.state_dict().items())
     ):
         raise LabError(f"start_from={folder!r} holds a translator of another kind, size or source_layers.")
@@ -186,7 +194,7 @@ def _training_state(translator: nn.Module, optimizer: torch.optim.Optimizer) -> 
 
 def _load(folder: Path, translator: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
     """Load what `folder` holds into `translator` and `optimizer`, and set the random state it was saved in."""
-    translator.load_state_dict(load_translator(folder)[0].state_dict())
+    translator.load_state_dict(load_translator(folder).state_dict())
     tensors, state = load_file(folder / "optimizer.safetensors"), {}
     on_gpu, device = tensors.pop("random.cuda", None), next(translator.parameters()).device
     if on_gpu is not None and device.type == "cuda":

@@ -14,11 +14,11 @@ from functools import partial
 
 import torch
 from torch import nn
-from tqdm.auto import tqdm
 
 from lab.config import RunConfig
 from lab.errors import LabError
 from lab.models import Pair
+from lab.progress import tqdm
 from lab.runs import RunDirectory
 from lab.tasks import Task, surroundings
 from lab.training.batches import Batches
@@ -26,9 +26,9 @@ from lab.training.checkpoints import Progress, load_best, resume, save_checkpoin
 from lab.training.losses import weighted_sum
 from lab.training.objective import Batch, Decode, due_weights, training_terms
 from lab.training.optimizer import build_optimizer, schedule
+from lab.training.selection import Selection
 from lab.translators import build_translator
 
-Evaluate = Callable[[nn.Module, int], dict]  # (translator, step) -> {"accuracy", "n", ...} on dev
 LOG_EVERY = 20
 CHECKPOINT_SECONDS = 300  # what a killed job may lose, however rarely it evaluates
 
@@ -44,11 +44,11 @@ class TrainResult:
 
 
 def _evaluate(
-    evaluate: Evaluate, translator: nn.Module, progress: Progress, run: RunDirectory, config: RunConfig
+    select: Selection, translator: nn.Module, progress: Progress, run: RunDirectory, config: RunConfig
 ) -> None:
     """One look at dev: log it, and count it towards patience if it is not the best. The caller saves a checkpoint."""
     translator.eval()  # no dropout, whatever the callback does; a training step switches it on again
-    result = {"step": progress.step, **evaluate(translator, progress.step)}
+    result = {"step": progress.step, **select(translator, progress.step)}
     progress.history.append(result)
     run.metric(result | {"kind": "evaluation"})
     run.log(f"[Eval] Step {progress.step} | Bridged acc: {result['accuracy']:.3f} (n = {result['n']})")
@@ -64,7 +64,7 @@ def train(
     pair: Pair,
     task: Task,
     run: RunDirectory,
-    evaluate: Evaluate | None = None,
+    select: Selection | None = None,
     label: str = "train",
     decode: Decode | None = None,
 ) -> TrainResult:
@@ -73,6 +73,8 @@ def train(
     Raises LabError if the loss or its gradient is no longer a finite number; the checkpoints are from before that.
     """
     settings, began = config.training, time.monotonic()
+    if not (select is None or isinstance(select, Selection)):
+        raise LabError("selection on test: train() chooses by a Selection alone, which takes dev questions.")
     torch.manual_seed(settings.seed)
     translator = build_translator(config.translator, pair, config.pair.source_layers)
     optimizer = build_optimizer(translator, settings)
@@ -81,7 +83,7 @@ def train(
         run.log(said)
         tqdm.write(f"{label}: {said}")
     if settings.start_from and translator.needs_source and not progress.begun:  # a constant prompt begins with nothing
-        start_from(translator, settings.start_from, config.pair.source_layers)
+        start_from(translator, settings.start_from)
     questions = task.train(settings.steps * settings.batch_size, settings.seed)
     if not questions:
         raise LabError(f"{label}: task {task.name!r} has no training questions; check data and train_questions.")
@@ -90,8 +92,8 @@ def train(
     shared = surroundings(task, config.task.shots)
 
     # --- evaluation before the first step
-    if evaluate and not progress.begun:
-        _evaluate(evaluate, translator, progress, run, config)
+    if select and not progress.begun:
+        _evaluate(select, translator, progress, run, config)
         save_checkpoint(run, config, translator, optimizer, progress)
     saved = time.monotonic()
     bar = tqdm(initial=progress.step, total=settings.steps, desc=label, unit="step", mininterval=1)
@@ -115,8 +117,8 @@ def train(
         # --- evaluate, checkpoint, perhaps stop
         periodic = settings.eval_every and progress.step % settings.eval_every == 0
         if periodic or progress.step == settings.steps:
-            if evaluate:
-                _evaluate(evaluate, translator, progress, run, config)
+            if select:
+                _evaluate(select, translator, progress, run, config)
             out_of_patience = 0 < settings.patience <= progress.evaluations_without_gain
             progress.stopped_early = out_of_patience and progress.step < settings.steps
         if periodic or progress.step == settings.steps or time.monotonic() - saved > CHECKPOINT_SECONDS:
@@ -125,9 +127,9 @@ def train(
     bar.close()
     if progress.stopped_early:
         run.log(f"Stopped early at step {progress.step}: {settings.patience} evaluations without gain")
-    if evaluate:
+    if select:
         load_best(run, progress, translator)
-    best_step = progress.best_step if evaluate else progress.step
+    best_step = progress.best_step if select else progress.step
     return TrainResult(translator.eval(), best_step, progress.history, time.monotonic() - began)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from lab.evidence.stats import best_of_looks, bootstrap_interval, holm, mean_interval, paired_difference
+from lab.evidence.resampling import best_of_looks, bootstrap_interval
+from lab.evidence.stats import holm, mean_interval, paired_difference
 
 REPETITIONS = 2000
 BASE, QUESTION, WORD = -0.3, 0.8, 0.6

@@ -1,10 +1,13 @@
 """Whatever would bend a comparison is refused, and the message names it."""
 
+import shutil
+
 import pytest
-from synthetic_runs import edit_records, make_run
+from synthetic_runs import ACCURACY, edit_records, make_run
 
 from lab.errors import LabError
 from lab.evidence.read import find_runs, paths_of, read_evidence, rows_of
+from lab.runs import write_jsonl
 
 
 def planted(tmp_path, change):
@@ -61,15 +64,74 @@ def test_one_evaluation_is_not_two(tmp_path):
         read_evidence([first, second])
 
 
+def copied(tmp_path, name, seed, **settings):
+    """A run, and a copy of it that gives itself out for another seed."""
+    first = make_run(tmp_path, f"{name}{seed}", seed, **settings)
+    second = shutil.copytree(first, tmp_path / f"{name}{seed + 1}")
+    config = (second / "config.yaml").read_text()
+    (second / "config.yaml").write_text(config.replace(f"seed: {seed}", f"seed: {seed + 1}"))
+    return [first, second]
+
+
+def collapse(rows):
+    """Every arm says one thing, whatever the question."""
+    for row in rows:
+        for arm in row["arms"].values():
+            arm.update(text="#### 101", extracted="101", correct=row["gold"] == "101")
+
+
+def keep_weights(folder, name, content):
+    (folder / "checkpoints" / name).mkdir(parents=True)
+    (folder / "checkpoints" / name / "model.safetensors").write_bytes(content)
+
+
+def keep_losses(folder, *losses):
+    write_jsonl(folder / "metrics.jsonl", [{"kind": "step", "step": step, "loss": x} for step, x in enumerate(losses)])
+
+
+def test_a_copy_is_no_other_seed(tmp_path):
+    """Both sides of a lone comparison copied: two seeds each, and what was inconclusive would be supported."""
+    few = copied(tmp_path, "few", 1, accuracies=ACCURACY | {"latent": 0.5}, soft_tokens=2)
+    many = copied(tmp_path, "many", 1, soft_tokens=8)
+    read_evidence([few[0], many[0]])
+    with pytest.raises(LabError, match="runs few1 and few2 hold the same latent answers"):
+        read_evidence([*few, *many])
+
+
+def test_a_copy_of_a_collapsed_run_is_refused_where_nothing_tells_it_apart(tmp_path):
+    runs = copied(tmp_path, "s", 1)
+    for run in runs:
+        edit_records(run, collapse)
+    with pytest.raises(LabError, match="runs s1 and s2 hold the same answers in every arm, and neither weights nor"):
+        read_evidence(runs)
+    for run, loss in zip(runs, (0.5, 0.6), strict=True):
+        keep_losses(run, 2.0, 1.0, loss)
+    assert len(read_evidence(runs).main) == 2
+
+
+def test_one_translator_under_two_seeds_is_named_by_its_weights_and_its_losses(tmp_path):
+    runs = [make_run(tmp_path, f"s{seed}", seed) for seed in (1, 2)]  # measured twice: other texts
+    for run in runs:
+        keep_losses(run, 2.0, 1.0, 0.5)
+    with pytest.raises(LabError, match="runs s1 and s2 logged the same loss at every step"):
+        read_evidence(runs)
+    keep_losses(runs[1], 2.0, 1.1, 0.6)
+    for run, name in zip(runs, ("best", "last"), strict=True):
+        keep_weights(run, name, b"the same weights")
+        keep_weights(run, "other", run.name.encode())
+    with pytest.raises(LabError, match="runs s1 and s2 keep the same weights under two seeds"):
+        read_evidence(runs)
+    (runs[1] / "checkpoints" / "last" / "model.safetensors").write_bytes(b"other weights")
+    assert len(read_evidence(runs).main) == 2
+
+
 def test_two_collapsed_translators_may_say_the_same(tmp_path):
-    def collapse(rows):
-        for row in rows:
-            right = row["gold"] == "101"
-            row["arms"]["latent"].update(text="#### 101", extracted="101", correct=right)
+    def collapse_latent(rows):
+        collapse([{**row, "arms": {"latent": row["arms"]["latent"]}} for row in rows])
 
     runs = [make_run(tmp_path, f"s{seed}", seed) for seed in (1, 2)]
     for run in runs:
-        edit_records(run, collapse)
+        edit_records(run, collapse_latent)
     assert len(read_evidence(runs).main) == 2
 
 

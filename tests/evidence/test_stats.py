@@ -1,15 +1,16 @@
 """The statistics against published numbers."""
 
 import time
+from math import sqrt
+from statistics import NormalDist
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from lab.errors import LabError
+from lab.evidence.resampling import best_of_looks, bootstrap_interval, expected_best_of
 from lab.evidence.stats import (
-    best_of_looks,
-    bootstrap_interval,
-    expected_best_of,
     holm,
     mcnemar,
     mcnemar_power,
@@ -36,6 +37,18 @@ from lab.evidence.stats import (
 )
 def test_wilson_gives_newcombes_table(k, n, low, high):
     assert wilson(k, n) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_wilson_is_his_formula_for_counts_of_any_kind():
+    for n in (1, 2, 7.5, 20, 263, 1319):
+        for share in (0, 0.001, 0.013, 0.25, 0.5, 0.777, 0.999, 1):
+            for level in (0.8, 0.95, 0.999):
+                k, z = share * n, NormalDist().inv_cdf(0.5 + level / 2)
+                centre, half = k + z**2 / 2, z * sqrt(z**2 / 4 + k * (n - k) / n)
+                low, high = wilson(k, n, level)
+                expected = ((centre - half) / (n + z**2), (centre + half) / (n + z**2))
+                assert (low, high) == pytest.approx(expected, abs=1e-12)
+                assert (share > 0 or low == 0) and (share < 1 or high == 1)  # exactly
 
 
 def test_wilson_is_symmetric_and_keeps_within_the_unit_interval():
@@ -75,6 +88,13 @@ def test_mcnemar_depends_on_the_discordant_pairs_alone(only_a, only_b, p):
     small, large = mcnemar(*pairs(5, only_a, only_b, 5)), mcnemar(*pairs(130, only_a, only_b, 36))
     assert small["p"] == large["p"] == pytest.approx(p, abs=5e-3)
     assert (large["only_a"], large["only_b"]) == (only_a, only_b)
+
+
+def test_the_exact_test_is_the_binomial_one():
+    for only_a in (0, 1, 2, 9, 40):
+        for only_b in (0, 1, 3, 40, 75):
+            expected = binomtest(only_a, only_a + only_b, 0.5).pvalue if only_a + only_b else 1.0
+            assert mcnemar(*pairs(3, only_a, only_b, 4))["p"] == pytest.approx(expected, rel=1e-12)
 
 
 def test_swapping_the_arms_turns_the_sign():
@@ -146,7 +166,8 @@ def test_the_bootstrap_of_efron_and_tibshirani():
 
 
 def test_clustered_variance_is_that_of_statsmodels():
-    api = pytest.importorskip("statsmodels.api")
+    from statsmodels import api
+
     rng = np.random.default_rng(0)
     word = rng.integers(0, 17, 200)
     values = rng.normal(size=17)[word] + rng.normal(size=200)
@@ -237,8 +258,18 @@ def test_holm_on_neuhaus_fifteen():
     adjusted = holm(dict(enumerate(p)))
     assert [name for name, value in adjusted.items() if value <= 0.05] == [0, 1, 2]
     assert adjusted[2] == pytest.approx(13 * 0.0019)
-    multitest = pytest.importorskip("statsmodels.stats.multitest")
-    assert list(adjusted.values()) == pytest.approx(list(multitest.multipletests(p, method="holm")[1]))
+
+
+def test_holm_steps_down_whatever_the_order_and_the_ties():
+    rng = np.random.default_rng(2)
+    for count, family in ((1, 1), (1, 20), (5, 5), (7, 20)):
+        p = np.round(rng.random(count) ** 4, 2)
+        largest, expected = 0.0, np.empty(count)
+        for rank, place in enumerate(np.argsort(p, kind="stable")):
+            largest = max(largest, min(1.0, (family - rank) * p[place]))
+            expected[place] = largest
+        assert list(holm(dict(enumerate(p)), family).values()) == pytest.approx(expected, abs=1e-12)
+    assert holm({}) == {}
 
 
 def test_holm_counts_what_was_declared_and_not_tested():

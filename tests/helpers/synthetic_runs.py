@@ -26,6 +26,7 @@ def questions():
 
 def record(row, accuracies, rng, context_aware=False, soft_tokens=4):
     arms = {}
+    words = 20 + (-2, -1, 1, 2)[int(row["id"], 16) % 4]  # of the prompt with the question: 20 on average
     for arm, accuracy in accuracies.items():
         right = rng.random() < (accuracy(row["cell"]) if callable(accuracy) else accuracy)
         answer = row["gold"] if right else str(int(row["gold"]) + rng.randrange(1, 50))
@@ -34,7 +35,7 @@ def record(row, accuracies, rng, context_aware=False, soft_tokens=4):
         saw = f"<soft×{soft_tokens}>" * latent + (f"Q: {row['question']}" if aware else "") + "\nA:"
         arms[arm] = {
             "text": f"so {answer}.\n#### {answer}", "extracted": answer, "correct": right, "saw": saw,
-            "context_aware": aware, "prompt_tokens": 3 if not aware else 20, "soft_tokens": soft_tokens * latent,
+            "context_aware": aware, "prompt_tokens": words if aware else 3, "soft_tokens": soft_tokens * latent,
             "new_tokens": 9,
         }  # fmt: skip
     return {**row, "arms": arms}

@@ -8,7 +8,7 @@ import pytest
 import torch
 from file_events import Killed, killed_at_event
 from sums_task import Sums
-from tiny_training import config, fresh, weights_of
+from tiny_training import choosing, config, fresh, weights_of
 
 import lab.training.checkpoints as checkpoints
 import lab.training.loop as training
@@ -39,7 +39,7 @@ def run_training(tiny_pair):
     def run(folder, settings=SETTINGS):
         torch.manual_seed(999)  # whatever another process would start with
         made = fresh(folder, settings)
-        return train(settings, tiny_pair, Sums(), made, accuracy)
+        return train(settings, tiny_pair, Sums(), made, choosing(accuracy))
 
     return run
 
@@ -314,7 +314,7 @@ def test_a_finished_training_resumed_changes_nothing(run_training, whole, tmp_pa
 def test_the_translator_that_is_returned_is_the_best(run_training, tmp_path):
     result = run_training(tmp_path / "run")
     assert result.best_step == 3
-    assert weights_of(result.translator) == weights_of(load_translator(tmp_path / "run" / "checkpoints" / "best")[0])
+    assert weights_of(result.translator) == weights_of(load_translator(tmp_path / "run" / "checkpoints" / "best"))
 
 
 def test_without_evaluation_there_is_a_last_and_no_best(tiny_pair, tmp_path):

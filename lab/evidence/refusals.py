@@ -1,0 +1,67 @@
+"""What reading refuses, by name: rows and runs that would bend a comparison without anybody seeing it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from lab.errors import LabError
+from lab.tasks import final_answer, same_answer
+
+if TYPE_CHECKING:
+    from lab.evidence.read import Run
+
+
+def check_scorer(records: Sequence[Mapping]) -> None:
+    """Every arm was scored by the one official rule: its text is read and compared again."""
+    for row in records:
+        for arm, answer in row["arms"].items():
+            if "text" not in answer:
+                continue
+            extracted = final_answer(answer["text"])
+            if extracted != answer.get("extracted") or same_answer(extracted, row["gold"]) != answer["correct"]:
+                raise LabError(
+                    f"arm '{arm}' of question {row['id']} was scored by another extractor: its text gives "
+                    f"{extracted}, its record says {answer.get('extracted')} ({answer['correct']}); score it again."
+                )
+
+
+def check_prompts(records: Sequence[Mapping], frames: Mapping[str, Sequence[str]]) -> None:
+    """Source and target alone read the same text for the same question, each inside its chat template (`frames`)."""
+    for row in records:
+        seen = []
+        for arm in {"source", "target"} & row["arms"].keys():
+            before, after = frames.get(arm, ("", ""))
+            seen.append((row["arms"][arm].get("saw") or "").removeprefix(before).removesuffix(after))
+        if len(seen) == 2 and seen[0] != seen[1]:
+            raise LabError(f"question {row['id']}: source and target read different prompts; evaluate them alike.")
+
+
+def check_different(one: Run, other: Run) -> None:
+    """Two runs are two translators, evaluated each for itself: the same weights, losses or answers are one, twice."""
+    if reason := _same_translator(one, other) or _same_answers(one, other):
+        raise LabError(f"runs {one.name} and {other.name} {reason}: one is not two; give one of them.")
+
+
+def _same_translator(one: Run, other: Run) -> str:
+    """Why the two are one translator under two seeds, or "". Under one seed it may be measured twice."""
+    if one.seed == other.seed:
+        return ""
+    if one.weights & other.weights:
+        return "keep the same weights under two seeds"
+    return "logged the same loss at every step" * (len(one.losses) > 2 and one.losses == other.losses)
+
+
+def _same_answers(one: Run, other: Run) -> str:
+    """Why the two are one evaluation, or ""."""
+    texts = one.texts.get("latent")
+    if texts is None or texts != other.texts.get("latent"):
+        return ""
+    if len(set(texts.values())) > len(texts) / 10:
+        return "hold the same latent answers, letter for letter"
+    # Collapsed translators may well coincide: they say a few things, whatever the question. Then something else that
+    # training leaves has to tell them apart.
+    known = (one.weights and other.weights) or (one.losses and other.losses)
+    if one.seed == other.seed or known or one.texts != other.texts:
+        return ""
+    return "hold the same answers in every arm, and neither weights nor losses tell them apart"
