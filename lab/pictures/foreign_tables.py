@@ -12,7 +12,7 @@ from lab.runs import StepRows
 from lab.tasks import INVALID
 
 
-def arms_of(rows: StepRows) -> dict[str, dict]:
+def arms_of(rows: StepRows | None) -> dict[str, dict]:
     """``{arm: {"n", "accuracy", "ci95" (Wilson), "unscored", "invalid", "against"}}`` in reading order.
 
     An arm's accuracy is over the questions with a verdict; `unscored` counts the others that it answered. `against`:
@@ -21,7 +21,7 @@ def arms_of(rows: StepRows) -> dict[str, dict]:
     """
     right: dict[str, dict[str, bool]] = {}
     answers: dict[str, list[dict]] = {}
-    for record in rows.records:
+    for record in rows.records if rows else ():
         for arm, answer in record["arms"].items():
             answers.setdefault(arm, []).append(answer)
             if answer["correct"] is not None:
