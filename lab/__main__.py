@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +36,40 @@ def split(pair: str) -> tuple[str, str]:
     return name, value
 
 
+@contextmanager
+def one_line_if_interrupted() -> Iterator[None]:
+    """What an interruption says goes to stderr; the exit code is the shell's for the signal."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        print(str(stop) or "interrupted", file=sys.stderr)
+        raise typer.Exit(getattr(stop, "exit_code", 130)) from None
+
+
+class Outliving:
+    """A terminal or pipe whose reader may leave (`| head -1`): what is written after that goes nowhere."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def __getattr__(self, name: str):
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        return self._survive(self._stream.write, text) or len(text)
+
+    def flush(self) -> None:
+        self._survive(self._stream.flush)
+
+    def _survive(self, act, *given):
+        try:
+            return act(*given)
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+
+
 @app.callback()
 def commands() -> None:
     """Everything that is not a notebook."""
@@ -45,9 +82,11 @@ def run(
     runs: Annotated[Path | None, typer.Option(help="The folder for the run, instead of runs/.")] = None,
 ) -> None:
     """Execute a job's notebook into a new run directory, and print the table of its arms where it has one."""
-    from lab.batch import execute, plan
+    from lab.batch import end_with_parent, execute, plan
 
-    made = execute(plan(job, [split(pair) for pair in p or []], runs))
+    with one_line_if_interrupted():
+        end_with_parent()
+        made = execute(plan(job, [split(pair) for pair in p or []], runs))
     summary = made / "summary.json"
     if summary.is_file():
         from lab.pictures import arms_table
@@ -73,7 +112,8 @@ def suite(
     except ValueError:
         raise LabError(f"--seeds {seeds} is not a list of whole numbers: write `--seeds 1,2,3`") from None
     runs_of_suite = members(files, numbers, [split(pair) for pair in p or []], runs)
-    outcomes = run_suite(runs_of_suite, parallel, [word.strip() for word in gpus.split(",") if word.strip()])
+    with one_line_if_interrupted():
+        outcomes = run_suite(runs_of_suite, parallel, [word.strip() for word in gpus.split(",") if word.strip()])
     failed = [outcome.name for outcome in outcomes if outcome.status == "failed"]
     if failed:
         raise LabError(f"{len(failed)} of {len(outcomes)} runs failed: {', '.join(failed)}")
@@ -186,10 +226,17 @@ def summarize(
 
 def main() -> None:
     """Run a command; what the user can mend is one line on stderr and exit code 1."""
+    sys.stdout, sys.stderr = Outliving(sys.stdout), Outliving(sys.stderr)
     try:
         app(args=join(sys.argv[1:]))
     except LabError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        print(f"error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(1)
+    except RecursionError:
+        print("error: a file is nested too deeply to be read", file=sys.stderr)
         sys.exit(1)
 
 

@@ -220,7 +220,11 @@ class AnswerCache:
         self.path = Path(folder) / "answers.jsonl" if folder else None
         self.rows = {} if folder else AnswerCache._memory
         if self.path and self.path.exists():
-            for line in self.path.read_bytes().splitlines():
+            try:
+                lines = self.path.read_bytes().splitlines()
+            except OSError as error:
+                raise LabError(f"{self.path} cannot be read ({error.strerror}); choose another cache_dir.") from None
+            for line in lines:
                 if (row := _cached(line)) is not None:
                     self.rows[row.pop("key")] = row
 
@@ -265,8 +269,10 @@ def _cached(line: bytes) -> dict | None:
         row = json.loads(line)
         kinds = {"key": str, "asked": dict, "text": str, "new_tokens": int, "ids": list}
         sound = row.keys() == kinds.keys() and all(type(row[name]) is kind for name, kind in kinds.items())
-        return row if sound and all(type(token) is int for token in row["ids"]) else None
-    except (ValueError, AttributeError, RecursionError):
+        sound = sound and all(type(token) is int for token in row["ids"]) and row["new_tokens"] >= 0
+        str.encode(row["text"])  # one that can be written again
+        return row if sound else None
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -15,3 +15,4 @@ from lab.config.sections import (
     TrainConfig,
     TranslatorConfig,
 )
+from lab.config.yaml_files import load_yaml

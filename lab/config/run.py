@@ -30,6 +30,7 @@ from lab.config.sections import (
     TrainConfig,
     TranslatorConfig,
 )
+from lab.config.yaml_files import load_yaml
 from lab.errors import LabError
 
 __all__ = [
@@ -165,7 +166,7 @@ class RunConfig(Section):
     def from_yaml(cls, path: str | Path) -> RunConfig:
         """Read flat YAML; fields it leaves out have their defaults. Raises LabError naming the file."""
         try:
-            flat = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+            flat = load_yaml(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise LabError(f"config {path} cannot be read: {error.strerror}.") from None
         except (yaml.YAMLError, ValueError) as error:  # ValueError: broken UTF-8, or a date that does not exist

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lab.errors import LabError
 from lab.evidence import LATENT, ordered_arms
+from lab.pictures.intervals import CLUSTERED, WILSON
 from lab.pictures.numbers import format_p, interval, percent, points
 from lab.pictures.tables import Table
 
@@ -47,7 +48,7 @@ def arms_table(summary: Mapping) -> Table:
         rows.append([arm, *accuracy, *own_f1, *cells, format_p(test.get("p"))])
     counts = [str(summary["arms"][arms[0]]["cells"][group]["n"]) for group in groups]
     return Table(
-        ["arm", "accuracy", "95 % interval", *f1, *groups.values(), "p vs latent"],
+        ["arm", "accuracy", WILSON, *f1, *groups.values(), "p vs latent"],
         rows,
         ["n", str(summary["n"]), "", *("" for _ in f1), *counts, ""],
     )
@@ -63,9 +64,9 @@ def rivals_table(rows: Sequence[Mapping]) -> Table:
     minus the arm with its interval and its p after Holm, and every seed where there are several."""
     places = list(dict.fromkeys(place for row in rows for place in row["versus"]))
     several = any(len(row["per_seed"]) > 1 for row in rows)
-    columns = ["arm", "reads the question", "right, %", "95 % interval"]
+    columns = ["arm", "reads the question", "right, %", CLUSTERED]
     for place in places:
-        columns += [PLACES[place], "95 % interval", "p Holm"]
+        columns += [PLACES[place], CLUSTERED, "p Holm"]
     table = []
     for row in rows:
         reads = "" if row["context_aware"] is None else "yes" if row["context_aware"] else "no"
@@ -120,4 +121,4 @@ def rules_table(frame: pandas.DataFrame) -> Table:
          *(str(int(count)) for count in (row.n, row.invalid, row.gained, row.lost))]
         for (arm, rule), row in frame.iterrows()
     ]  # fmt: skip
-    return Table(["arm", "rule", "right, %", "95 % interval", "n", "unreadable", "gained", "lost"], rows)
+    return Table(["arm", "rule", "right, %", WILSON, "n", "unreadable", "gained", "lost"], rows)

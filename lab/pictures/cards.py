@@ -5,19 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from lab.errors import LabError
 from lab.evidence import LATENT, ordered_arms
-
-CARD_STYLE = """<style>
-.lab-card{font:14px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif;color:#22262b;background:#fff;max-width:980px;
-border:1px solid #dfe2e6;border-radius:8px;margin:0 0 16px;padding:14px 18px}
-.lab-card .about{color:#5f656b;font-size:12px}.lab-card .question{font-size:15px;margin:4px 0 8px;white-space:pre-wrap}
-.lab-card .arm{display:grid;grid-template-columns:170px 92px 1fr;gap:4px 12px;
-border-top:1px solid #eceef1;padding:6px 0}
-.lab-card .name{font-weight:600}.lab-card .right{color:#0072b2}.lab-card .wrong{color:#b34700}
-.lab-card .control .name{font-weight:400;color:#5f656b}.lab-card .latent .name{color:#b34700}
-.lab-card .text{white-space:pre-wrap;overflow-wrap:anywhere;font:12.5px/1.5 ui-monospace,Menlo,monospace}
-.lab-card details{grid-column:3;color:#5f656b;font-size:12px}
-</style>"""
-
+from lab.pictures.tables import PICTURES_FIT
+from lab.pictures.theme import CARD_STYLE
 
 # What a question shows of the latent arm. The first kind is a failure. Where there is none, the third comes nearest to
 # it: what a control says as well, the latent arm does not owe to this question's source states.
@@ -59,11 +48,12 @@ def three_cards(records: Sequence[Mapping]) -> str:
 def sample_cards(records: Sequence[Mapping], limit: int = 20) -> str:
     """Escaped HTML: the first `limit` records with every arm's answer, marked right or wrong."""
     cards = [_card(row, ordered_arms(row["arms"])) for row in records[:limit]]
-    return _page(f"{len(cards)} of {len(records)} questions.", cards)
+    return _page(f"{len(cards)} of {len(records)} questions." if len(cards) < len(records) else "", cards)
 
 
 def _page(note: str, cards: Sequence[str]) -> str:
-    return f'{CARD_STYLE}<p class="lab-note">{html.escape(note)}</p>' + "\n".join(cards)
+    note = f'<p class="lab-note">{html.escape(note)}</p>' if note else ""
+    return f"{PICTURES_FIT}{CARD_STYLE}{note}" + "\n".join(cards)
 
 
 def _card(row: Mapping, arms: Sequence[str], kind: str = "") -> str:
@@ -96,5 +86,5 @@ def _arm_html(arm: str, answer: Mapping) -> str:
     return (
         f'<div class="arm {kind}"><div class="name">{html.escape(arm)}</div>'
         f"<div>{_mark(answer)}<br>{shown('extracted')}</div>"
-        f'<div class="text">{shown("text")}</div>{saw}</div>'
+        f'<div class="text">{shown("text").strip()}</div>{saw}</div>'
     )

@@ -27,7 +27,9 @@ def time_figure(summary: Mapping) -> go.Figure:
 
     Lines and dots are medians, bars the middle nine tenths of the questions.
     """
-    figure = make_subplots(1, 2, subplot_titles=("Answers of a forced length", "Answers as they came"))
+    figure = make_subplots(
+        1, 2, horizontal_spacing=0.1, subplot_titles=("Answers of a forced length", "Answers as they came")
+    )
     for arm, lengths in summary["seconds_by_length"].items():
         x = [int(length) for length in lengths]
         y = [value["median"] for value in lengths.values()]
@@ -48,7 +50,8 @@ def time_figure(summary: Mapping) -> go.Figure:
             hovertemplate="first token after %{y:.4f} s<extra></extra>",
         )  # fmt: skip
     figure.update_xaxes(title_text="Output tokens", row=1, col=1)
-    figure.update_yaxes(title_text="Seconds, source pass included", rangemode="tozero")
+    figure.update_yaxes(rangemode="tozero")
+    figure.update_yaxes(title_text="Seconds, source pass included", row=1, col=1)
     return styled(figure, "Time, one question at a time (dash: first token)", 980, 400)
 
 

@@ -249,5 +249,5 @@ def flips_figure(table: Mapping, title: str = "Right in the row, wrong in the co
     )  # fmt: skip
     figure.update_yaxes(autorange="reversed", showgrid=False)
     figure.update_xaxes(showgrid=False, side="bottom")
-    figure.update_layout(title=title)
+    figure.update_layout(title=_title(title))
     return _style(figure, 170 + 110 * max(3, len(names)), 150 + 50 * max(3, len(names)))

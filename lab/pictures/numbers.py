@@ -11,6 +11,10 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.1f}"
 
 
+def one_digit(value: float) -> str:
+    return f"{value:,.1f}"
+
+
 def interval(low: float, high: float) -> str:
     """The ends of an interval of fractions, in per cent; below each other they line up."""
     return f"{100 * low:5.1f} - {100 * high:5.1f}"

@@ -19,6 +19,8 @@ from functools import cache
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+from lab.pictures.theme import on_paper
+
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
@@ -100,8 +102,9 @@ def bundle(figure: go.Figure) -> dict[str, object]:
     """One output that is the figure in several ways, by mime type: a page takes the first one that it can show."""
     title = re.sub(r"<[^>]*>", " ", figure.layout.title.text or "figure")
     name = " ".join(html.unescape(title).split())
-    interactive = {**json.loads(figure.to_json()), "config": {"displaylogo": False}}
-    return {PLOTLY: interactive, **painter().draw(figure), "text/plain": f"[figure: {name}]"}
+    interactive = json.loads(figure.to_json()) | {"config": {"displaylogo": False, "responsive": True}}
+    interactive["layout"] |= {"width": None, "autosize": True}  # as wide as the notebook, and never wider
+    return {PLOTLY: interactive, **painter().draw(on_paper(figure)), "text/plain": f"[figure: {name}]"}
 
 
 def show(figure: go.Figure) -> None:

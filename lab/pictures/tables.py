@@ -7,23 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab.pictures.numbers import format_p, number
+from lab.pictures.theme import TABLE_STYLE
 
 if TYPE_CHECKING:
     import pandas
 
-# The class is doubled to outrank JupyterLab's own rule for tables.
-TABLE_STYLE = """<style>
-.lab-table.lab-table{border-collapse:collapse;font:13px/1.45 system-ui,-apple-system,"Segoe UI",sans-serif;
-color:#22262b;background:#fff;margin:6px 0}
-.lab-table.lab-table th{text-align:left;font-weight:600;border-bottom:1.5px solid #22262b;padding:4px 14px 4px 0;
-vertical-align:bottom;max-width:130px;white-space:normal}
-.lab-table.lab-table td{text-align:left;border-bottom:1px solid #e9ebee;padding:4px 14px 4px 0;vertical-align:top;
-max-width:400px;overflow-wrap:break-word;white-space:pre-wrap}
-.lab-table.lab-table td.number{white-space:nowrap}
-.lab-table.lab-table .number{text-align:right;font-variant-numeric:tabular-nums}
-</style>"""
-
-
+# A picture of an exported notebook that is wider than its page shrinks: nbconvert sees to that for all but an SVG.
+PICTURES_FIT = "<style>.jp-RenderedSVG img{max-width:100%;height:auto}</style>"
+FOOT = "<style>.lab-table.lab-table tfoot td{border-top:1.5px solid var(--ink)}</style>"
 NUMBERS = re.compile(r"[-+<>\d.,:/%±·()\[\] ]*\d[-+<>\d.,:/%±·()\[\] ]*")
 
 
@@ -84,7 +75,7 @@ class Table:
         body = "".join(line(row, "td") for row in self.rows)
         foot = f"<tfoot>{line(self.foot, 'td')}</tfoot>" if self.foot else ""
         return (
-            f'{TABLE_STYLE}<table class="lab-table"><thead>{line(self.columns, "th")}</thead>'
+            f'{PICTURES_FIT}{TABLE_STYLE}{FOOT}<table class="lab-table"><thead>{line(self.columns, "th")}</thead>'
             f"<tbody>{body}</tbody>{foot}</table>"
         )
 

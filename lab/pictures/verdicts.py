@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from lab.errors import LabError
 from lab.evidence import INCONCLUSIVE, NOT_RUN, REFUTED, SUPPORTED, ordered_arms
 from lab.pictures.arm_tables import rivals_table
+from lab.pictures.intervals import CLUSTERED
 from lab.pictures.numbers import format_p, percent
 from lab.pictures.tables import Table, printable
 
@@ -41,7 +42,7 @@ def effect_text(row: Mapping) -> str:
 def claims_table(judged: Mapping) -> Table:
     """One row per claim: verdict, effect with interval (points), p after Holm, n, clusters, seeds, why."""
     counts = ("n", "clusters", "seeds")
-    columns = ["claim", "documents", "verdict", "effect [95 %]", "p (Holm)", *counts, "why"]
+    columns = ["claim", "documents", "verdict", f"effect [{CLUSTERED}]", "p (Holm)", *counts, "why"]
     rows = [
         [row["sentence"], row["reported"], row["verdict"], effect_text(row), format_p(row["p_holm"]),
          *(str(row.get(name, "")) if row.get("effect") is not None else "" for name in counts), row["reason"]]

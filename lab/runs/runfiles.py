@@ -12,12 +12,14 @@ import yaml
 
 from lab.errors import LabError
 from lab.runs.foreign import FORMATS, origin_of
+from lab.runs.locks import is_written
 from lab.runs.logs import FINAL, LogFacts, read_log
 
 STEP_FILE = re.compile(r"eval_samples_step_(.+?)\.jsonl(?:\.gz)?")
 LOG_FILE = re.compile(r"train[^/]*\.log(?:\.gz)?")
 SUMMARY_FILE = re.compile(r"summary\.log(?:\.gz)?")
 FINISHED, EARLY_STOPPED, UNFINISHED = "finished", "early_stopped", "unfinished"
+RUNNING, DEAD = "running", "dead"
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,15 @@ class RunFiles:
 
     @cached_property
     def status(self) -> str:
-        """ "finished", "early_stopped" or "unfinished".
+        """ "finished", "early_stopped", "unfinished", "running", or "dead" where a run was killed.
 
         A run whose patience ran out at its very last step has done all its steps: it is finished. One that has
         neither a final evaluation nor said that it stops early is unfinished.
         """
         if self.tools:
             return FINISHED
+        if self.manifest.get("status") == "running":
+            return RUNNING if is_written(self.path) else DEAD
         stopped, planned = self.log.stopped_at, self.log.steps_planned
         if stopped is not None and (planned is None or stopped < planned):
             return EARLY_STOPPED

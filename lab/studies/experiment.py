@@ -25,6 +25,7 @@ from lab.training import (
     train,
     training_inputs,
     training_terms,
+    usable_checkpoint,
 )
 from lab.translators import Bridge, build_translator
 
@@ -46,11 +47,16 @@ def start(config: RunConfig, runs: str | Path = "runs", resume: bool = False) ->
     """Load models and task, then make the run's directory: what cannot be loaded leaves nothing behind."""
     task, pair = load_task(config.task), load_pair(config.pair)
     task.exemplars(config.task.shots)
-    run = RunDirectory.create(Path(runs) / config.name, config, resume=resume)
+    run = open_run(Path(runs) / config.name, config, resume)
     run.note(device=str(pair.target.device), gpus=int(pair.target.device.type == "cuda"))
     if config.losses.duplicate_question:
         run.note(duplicates_question="the soft tokens are taught to say the question that the prompt says already")
     return Experiment(config, run, pair, task)
+
+
+def open_run(folder: Path, config: RunConfig, resume: bool) -> RunDirectory:
+    """The run's directory, made or gone on with; one whose checkpoints are all damaged is left as it is."""
+    return RunDirectory.create(folder, config, resume, check=lambda run: usable_checkpoint(run, config))
 
 
 def check_training(experiment: Experiment, config: RunConfig) -> None:
@@ -129,7 +135,7 @@ def train_constant(experiment: Experiment) -> TrainResult:
     check_equal_budget(experiment.config, config, "latent_constant")
     check_training(experiment, config)
     folder = experiment.run.path / CONTROL
-    run = RunDirectory.create(folder, config, resume=folder.exists())
+    run = open_run(folder, config, resume=folder.exists())
     accuracy = dev_accuracy(experiment, config)
     result = train(config, experiment.pair, experiment.task, run, accuracy, "constant prompt", greedy)
     check_same_rates(experiment.run.metrics(), run.metrics(), "latent_constant")

@@ -63,18 +63,19 @@ class Candidate:
 
 
 def said(candidates: Sequence[Candidate]) -> str:
-    """One line for each: which run is measured, on what, and what was set otherwise than in its training."""
+    """Which run is measured, on what, with which controls, and what was set otherwise than the run has it."""
     lines = []
     for candidate in candidates:
         about = candidate.about()
         source, target = about["models"].values()
-        changes = [f"{name} = {was['measured']!r} (trained with {was['trained']!r})"
-                   for name, was in about["set_here"].items()]  # fmt: skip
-        controls = f", controls {', '.join(candidate.controls)}" if candidate.controls else ""
         lines.append(
             f"{about['run']}: task {about['task']}, {source} -> {target}, layout {candidate.config.layout.layout!r}, "
-            f"config {about['config_hash']}{controls}" + (f"; set here: {', '.join(changes)}" if changes else "")
+            f"config {about['config_hash']}"
         )
+        if candidate.controls:
+            lines.append(f"  controls: {', '.join(candidate.controls)}")
+        for name, was in about["set_here"].items():
+            lines.append(f"  set here: {name} = {was['measured']!r} (the run: {was['trained']!r})")
     return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lab.errors import LabError
 from lab.tasks.normalised import normalised_text
 from lab.tasks.scoring import answer_end, final_answer, same_answer
 
@@ -20,6 +21,14 @@ def groups_of(cell: str) -> list[str]:
 def question_id(question: str) -> str:
     """16 hex digits of the SHA-256 of the whitespace-normalised text: the same question has one id everywhere."""
     return hashlib.sha256(" ".join(question.split()).encode("utf-8")).hexdigest()[:16]
+
+
+def check_text(where: str, *texts: str) -> None:
+    """Raise LabError for a text that no file and no tokenizer can take: JSON can smuggle in half a surrogate pair."""
+    try:
+        "".join(texts).encode("utf-8")
+    except UnicodeEncodeError:
+        raise LabError(f"{where}: half a surrogate pair in a text; write U+FFFD for it, or remove the row.") from None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 
 from lab.errors import LabError
-from lab.tasks.contract import Question, Task, question_id
+from lab.tasks.contract import Question, Task, check_text, question_id
 from lab.tasks.normalised import normalised_text
 from lab.tasks.scoring import INVALID, cut_at_stop
 
@@ -151,6 +151,7 @@ class HotpotQA(Task):
             raise LabError(f'{where}: a row needs texts "question" and "answer".')
         question, gold = (text.strip() for text in texts)
         evidence = paragraphs(row.get("context"), where)
+        check_text(where, question, gold, evidence)
         cell = row.get("type") or "hotpotqa"
         identity = question_id(question)
         if self.evidence == "both":
@@ -176,8 +177,8 @@ def _local_rows(folder: Path) -> list[tuple[str, object]]:
     rows = []
     for path in files:
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+            found = json.loads(path.read_text(encoding="utf-8-sig"))
+        except (ValueError, RecursionError) as error:
             raise LabError(f"{path}: not JSON ({error}); repair or remove it.") from error
         if not isinstance(found, list):
             raise LabError(f"{path}: a list of rows is expected.")

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from lab.config.run import NOT_SCIENTIFIC, SECTION_OF, SECTIONS, PairConfig, RunConfig
+from lab.config.yaml_files import load_yaml
 from lab.errors import LabError
 
 CHANGES = {
@@ -89,6 +90,8 @@ def test_numbers_have_one_spelling(tmp_path):
         ("", "flat"),
         ("\x00", "not YAML"),
         ("seed: 2024-02-30", "not YAML"),
+        ("seed: 1\nsteps: 5\nseed: 2", "the key 'seed' stands on line 1 and again on line 3"),
+        ("[" * 2000, "nested too deeply"),
     ],
 )
 def test_bad_yaml_is_told_with_its_file(tmp_path, text, message):
@@ -190,3 +193,8 @@ def test_from_notebook_takes_parameters_and_leaves_the_rest():
 def test_from_notebook_refuses_a_reused_name():
     with pytest.raises(LabError, match="'task' holds a object"):
         RunConfig.from_notebook({"task": object()})
+
+
+def test_keys_that_are_merged_stand_once():
+    """The one way in which YAML itself lets a later value win."""
+    assert load_yaml("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\nc: {<<: [*a, {z: 1}]}")["b"] == {"x": 1, "y": 3}

@@ -16,7 +16,7 @@ from lab.models import Pair
 from lab.runs import RunDirectory
 from lab.studies import experiment
 from lab.tasks import Question, Task, load_task, question_id
-from lab.training import train
+from lab.training import Selection, train
 from lab.translators import build_translator
 
 CELLS = ["plain/short"] * 4 + ["lore/long/seen"] * 4
@@ -104,10 +104,10 @@ class World:
     def train_control(self, config=CONFIG, task=None):
         return experiment.train_constant(self.start(config, task))
 
-    def train_with(self, accuracy) -> None:
-        """The loop with a researcher's own callback."""
+    def train_with(self, questions, measure) -> None:
+        """The loop with a researcher's own way to choose: `measure(translator, step, questions)`."""
         begun = self.start()
-        train(begun.config, begun.pair, begun.task, begun.run, accuracy)
+        train(begun.config, begun.pair, begun.task, begun.run, Selection(questions, measure))
 
     def finish(self, config=MINI, task=None) -> Path:
         """A run that was trained and tested: its folder."""

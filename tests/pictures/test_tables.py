@@ -44,7 +44,7 @@ def test_a_terminal_and_a_page_show_the_same_texts(summary):
 
 def test_the_terminal_table_is_aligned(summary):
     lines = str(arms_table(summary)).split("\n")
-    assert lines[0].split()[0] == "arm" and lines[0].endswith("p vs latent") and "95 % interval" in lines[0]
+    assert lines[0].split()[0] == "arm" and lines[0].endswith("p vs latent") and "95 % (Wilson)" in lines[0]
     assert len(lines) == 6 + 4 and max(map(len, lines)) <= 120
     assert lines[-1].split() == ["n", "40", "10", "10", "10", "10"]
     end = lines[0].index("accuracy") + len("accuracy")

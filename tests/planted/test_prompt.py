@@ -10,7 +10,7 @@ from lab.answers.text import Shown, cut_text, text_arm
 from lab.config import Layout
 from lab.errors import LabError
 from lab.models.inputs import _prompt_rows
-from lab.training.objective import Batch, training_terms
+from lab.training.objective import Batch, training_inputs, training_terms
 from lab.translators import Bridge
 
 pytestmark = pytest.mark.slow
@@ -108,7 +108,7 @@ def test_long_prompts_cut_silently(world, plant):
 def test_another_layout_in_training(world, plant):
     world.check()
     bare = "__import__('lab.config').config.Layout('bare', '{instruction}{soft}')"
-    plant.edit(training_terms, "layout = config.layout.at(step)", f"layout = {bare}")
+    plant.edit(training_inputs, "build_inputs(target, layout,", f"build_inputs(target, {bare},")
     with pytest.raises(LabError, match="training and evaluation"):
         world.check()
 

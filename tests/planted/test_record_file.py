@@ -1,6 +1,7 @@
 """Records changed with an editor after the run: reading names each."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ from planted_world import MINI
 
 from lab.answers.generation import generate
 from lab.errors import LabError
-from lab.evidence import read_evidence
+from lab.evidence import read_evidence, verify_run
 from lab.runs import write_jsonl
 from lab.tasks import load_task
 
@@ -21,11 +22,13 @@ def refused(finished):
     def edited(change, match):
         """`change(rows)` edits the rows of a finished run, or gives others."""
         read_evidence([finished])
+        assert not verify_run(finished)
         path = finished / FINAL
         rows = [json.loads(line) for line in path.read_text().splitlines()]
         write_jsonl(path, change(rows) or rows)
         with pytest.raises(LabError, match=match):
             read_evidence([finished])
+        assert any(re.search(match, found) for found in verify_run(finished))
 
     return edited
 

@@ -15,16 +15,13 @@ pytestmark = pytest.mark.slow
 
 
 def test_checkpoint_chosen_on_test(world):
-    def callback(split):
-        def accuracy(translator, step):
-            records = world.evaluate(questions=split(Sums()), translator=translator, arms=("latent",))
-            return {"accuracy": sum(row["arms"]["latent"]["correct"] for row in records) / len(records), "n": 4}
+    def accuracy(translator, step, questions):
+        records = world.evaluate(questions=questions, translator=translator, arms=("latent",))
+        return {"accuracy": sum(row["arms"]["latent"]["correct"] for row in records) / len(records), "n": len(records)}
 
-        return accuracy
-
-    world.train_with(callback(Dev.of))
-    with pytest.raises(LabError, match="test"):
-        world.train_with(callback(Test.of))
+    world.train_with(Dev.of(Sums()), accuracy)
+    with pytest.raises(LabError, match="selection on test"):
+        world.train_with(Test.of(Sums()), accuracy)
 
 
 def test_cascade_prompt_chosen_on_test(world):

@@ -39,7 +39,7 @@ def test_what_is_set_here_is_said_and_stored(gsm8k_run):
     assert set(about["set_here"]) == {"test_questions", "task", "data"}  # minigsm has no folder of files
     assert about["set_here"]["task"] == {"trained": "gsm8k", "measured": "minigsm"}
     assert about["config_hash"] != about["trained_config_hash"]
-    assert "task minigsm" in said(candidates) and "test_questions = 3 (trained with 0)" in said(candidates)
+    assert "task minigsm" in said(candidates) and "set here: test_questions = 3 (the run: 0)" in said(candidates)
 
 
 @pytest.mark.parametrize(

@@ -125,9 +125,21 @@ def test_bad_rows_are_named(folder):
     (folder / "rows.json").write_text(json.dumps([{"question": "q", "answer": "a", "context": 3}] * 20))
     with pytest.raises(LabError, match="row 1: context must be"):
         HotpotQA(str(folder)).test()
-    (folder / "rows.json").write_text("[")
-    with pytest.raises(LabError, match="not JSON"):
+    for text in ("[", "[" * 100_000):
+        (folder / "rows.json").write_text(text)
+        with pytest.raises(LabError, match="not JSON"):
+            HotpotQA(str(folder)).test()
+    row = {"question": "half \ud83d?", "answer": "a", "context": []}
+    (folder / "rows.json").write_text(json.dumps([row] * 20))
+    with pytest.raises(LabError, match="row 1: half a surrogate pair"):
         HotpotQA(str(folder)).test()
+
+
+def test_a_byte_order_mark_is_no_part_of_the_rows(folder):
+    before = HotpotQA(str(folder)).test()
+    path = folder / "rows.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert HotpotQA(str(folder)).test() == before
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the sample of real HotpotQA rows is not here")

@@ -14,6 +14,7 @@ import lab.training.checkpoints as checkpoints
 import lab.training.loop as training
 from lab.errors import LabError
 from lab.runs import RunDirectory, whole_folder
+from lab.studies.experiment import open_run
 from lab.training import train
 from lab.translators import load_translator
 
@@ -225,6 +226,16 @@ def test_where_nothing_is_left_to_go_on_from_it_refuses(run_training, begun, dam
     with pytest.raises(LabError, match=f"cannot be resumed: {reason}"):
         run_training(begun)
     assert checkpoints_before == {name: text for name, text in left(begun).items() if name != "metrics.jsonl"}
+
+
+def test_a_run_whose_checkpoints_are_damaged_is_left_as_it_is(begun):
+    """Refused before anything says that the run was resumed."""
+    for path in begun.glob("checkpoints/step_*/state.json"):
+        flip_a_bit(path)
+    before = {path: path.read_bytes() for path in begun.rglob("*") if path.is_file()}
+    with pytest.raises(LabError, match="cannot be resumed: state.json of step_3 is not what was saved"):
+        open_run(begun, SETTINGS, resume=True)
+    assert {path: path.read_bytes() for path in begun.rglob("*") if path.is_file()} == before
 
 
 def test_checkpoints_of_another_config_are_not_taken(run_training, begun):

@@ -271,5 +271,5 @@ def test_nothing_but_dev_questions_can_choose(tiny_pair, tmp_path):
         train(settings, tiny_pair, Sums(), run, lambda translator, step: {"accuracy": 1.0, "n": 2})
     with pytest.raises(LabError, match="selection on test: choosing a checkpoint takes dev questions alone"):
         Selection(Test.of(Sums()), lambda translator, step, questions: {"accuracy": 1.0, "n": 2})
-    with pytest.raises(LabError, match="selection on test: 2 dev questions"):
+    with pytest.raises(LabError, match="selection on test: 2 questions of the dev split"):
         Dev.of(Sums())  # its dev questions are its test questions
