@@ -151,7 +151,7 @@ def test_what_is_evaluated_and_what_is_chosen_on_is_compared_by_text():
     task = MiniGSM()
     first = task.dev()[0]
     twin = dataclasses.replace(first, id="twin", question=first.question + " ")
-    with pytest.raises(LabError, match="2 questions with 1 different texts.*each once"):
+    with pytest.raises(LabError, match="2 questions with 1 different texts"):
         check_distinct([first, twin])
     with pytest.raises(LabError, match=f"{first.id} is also an exemplar"):
         check_distinct([first], [twin])
