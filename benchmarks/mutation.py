@@ -119,26 +119,26 @@ class Worker:
         return found, seconds, self.place.read_text() if self.place.exists() else ""
 
 
-def wait(worker: Worker, limit: float) -> tuple[str, float, str]:
-    while (found := worker.poll(limit)) is None:
+def times_without(workers: list[Worker], mutants: list[Mutant]) -> dict[str, float]:
+    """Seconds of each module's tests on the sound code, which have to pass; as many at a time as mutants will be."""
+    waiting, seconds, running = list(dict.fromkeys(TESTS[mutant.path] for mutant in mutants)), {}, {}
+    while waiting or running:
+        for worker in workers:
+            if worker not in running and waiting:
+                running[worker] = waiting.pop()
+                worker.start(running[worker], None)
+            elif worker in running and (found := worker.poll(3600)) is not None:
+                tests, (outcome, took, failed) = running.pop(worker), found
+                if outcome != SURVIVED:
+                    sys.exit(f"error: without any mutant {failed or ' '.join(tests)} fails; mend it first")
+                seconds[tests] = took
         time.sleep(0.05)
-    return found
-
-
-def times_without(worker: Worker, mutants: list[Mutant]) -> dict[str, float]:
-    """Seconds of each module's tests on the sound code, which have to pass."""
-    seconds: dict[tuple, float] = {}
-    for tests in dict.fromkeys(TESTS[mutant.path] for mutant in mutants):
-        worker.start(tests, None)
-        outcome, seconds[tests], failed = wait(worker, 3600)
-        if outcome != SURVIVED:
-            sys.exit(f"error: without any mutant {failed or ' '.join(tests)} fails; mend it first")
     return {path: seconds.get(tests, 0.0) for path, tests in TESTS.items()}
 
 
 def run(mutants: list[Mutant], workers: list[Worker], minutes: float) -> list[dict]:
     """What became of each, in their order, as far as the time reaches."""
-    began, known, rows, waiting = time.monotonic(), times_without(workers[0], mutants), [], list(mutants)
+    began, known, rows, waiting = time.monotonic(), times_without(workers, mutants), [], list(mutants)
     while waiting or any(worker.pid for worker in workers):
         for worker in workers:
             if worker.pid:
