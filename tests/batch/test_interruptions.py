@@ -73,6 +73,7 @@ def left_beside(project) -> list[str]:
 @pytest.mark.parametrize("how", ["INT", "TERM", "HUP", "INT, then TERM"])
 def test_an_interrupted_run_says_one_line_and_goes_on(project, start, how):
     process = start("-p", "rate", "0.2")
+    assert process.stdout.readline() == "step 0\n"
     signum = getattr(signal, f"SIG{how.split(',')[0]}")
     os.killpg(process.pid, signum)
     if how.endswith("then TERM"):  # Ctrl-C of a suite: from the terminal, and then from the suite
