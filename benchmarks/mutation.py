@@ -97,7 +97,7 @@ class Worker:
             os.dup2(quiet, stream)
         os.chdir(self.tree)
         sys.path.insert(0, str(self.tree))
-        os.environ["PYTHONPATH"] = str(self.tree)
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(self.tree), os.environ.get("PYTHONPATH", "")])
         import pytest
 
         given = ["-q", "-x", "-m", "not slow", "-p", "no:cacheprovider", "--rootdir", str(self.tree)]
