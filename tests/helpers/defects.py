@@ -10,11 +10,11 @@ TABLE = FOLDER / "README.md"
 RUN_TIME, TEST, NOBODY = "run time", "test", "nobody"
 HEAD = """# Planted defects
 
-Mistakes of a researcher or a refactoring, planted in the code that runs or in a file that it wrote, each beside the same
-path without it. `defects.yaml` is the list, with where each is planted; `test_<family>.py` plants those that a run has to
-refuse, `test_by_tests.py` those that only a test can find. This table is made of the list
-(`python tests/helpers/defects.py`), and `make test-slow` holds every line of it: what stands here as stopped is stopped,
-and what stands here as stopped by nobody is not.
+Mistakes of a researcher or a refactoring, planted in the code that runs or in a file that it wrote, each beside the
+same path without it. `defects.yaml` is the list, with where each is planted; `test_<family>.py` plants those that a run
+has to refuse, `test_by_tests.py` those that only a test can find. This table is made of the list
+(`python tests/helpers/defects.py`), and `make test-slow` holds every line of it: what stands here as stopped is
+stopped, and what stands here as stopped by nobody is not.
 
 """
 
@@ -46,9 +46,9 @@ DEFECTS = [Defect(**row) for row in yaml.safe_load((FOLDER / "defects.yaml").rea
 def table() -> str:
     """Markdown: how many are caught by what, then every defect."""
     counts = {kind: sum(defect.caught == kind for defect in DEFECTS) for kind in (RUN_TIME, TEST, NOBODY)}
-    told = ", ".join(f"{count} by {kind if kind == NOBODY else f'a {kind}'}" for kind, count in counts.items())
-    told = told.replace("by a run time", "at run time")
-    lines = [f"{len(DEFECTS)} defects: {told}.", "", "| Family | Defect | Caught by | What stops it |", "|---|---|---|---|"]
+    told = f"{counts[RUN_TIME]} are stopped at run time, {counts[TEST]} by a test, {counts[NOBODY]} by nobody"
+    lines = [f"{len(DEFECTS)} defects: {told}.", ""]
+    lines += ["| Family | Defect | Caught by | What stops it |", "|---|---|---|---|"]
     for defect in DEFECTS:
         by = defect.by.removeprefix("tests/") if defect.stopped == TEST else defect.by
         by = f"`{by}`: {defect.why}" if defect.stopped == TEST else by
