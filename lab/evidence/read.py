@@ -17,7 +17,7 @@ import yaml
 
 from lab.config import NOT_SCIENTIFIC, RunConfig
 from lab.errors import LabError
-from lab.evidence.refusals import check_different, check_prompts, check_scorer
+from lab.evidence.refusals import check_different, check_frozen, check_prompts, check_scorer
 from lab.evidence.summary import ORACLE, check_records, in_group
 from lab.runs import RunDirectory, broken_seal, read_jsonl, read_seal
 
@@ -126,6 +126,7 @@ def read_run(path: str | Path) -> Run:
     settings, file = read_settings(path), final_records(path)
     records = read_jsonl(file)
     try:
+        RunDirectory(path).check_config()
         seal = read_seal(file)
         if seal and (broken := broken_seal(records, seal)):
             raise LabError(f"{broken[0]}; `python -m lab verify {path}` names everything")
@@ -205,6 +206,7 @@ def read_evidence(paths: Sequence[str | Path]) -> Evidence:
     for number, run in enumerate(runs):
         for other in runs[:number]:
             check_different(other, run)
+    check_frozen(runs)
     return Evidence(runs, tuple(unfinished))
 
 

@@ -56,7 +56,16 @@ def seal_path(records: str | Path) -> Path:
 
 
 def write_sealed(run: RunDirectory, step: int | str, rows: Sequence[Mapping], evaluation: Mapping) -> Path:
-    """Write the records of a step and their seal; the manifest says that they have one. Returns the records' path."""
+    """Write the records of a step and their seal; the manifest says that they have one. Returns the records' path.
+
+    Raises LabError if these are not the rows of all the questions that were evaluated.
+    """
+    asked = [Question(row["id"], row["question"], "", row["gold"], "") for row in rows]
+    if (len(rows), questions_hash(asked)) != (evaluation["n"], evaluation["questions"]):
+        raise LabError(
+            f"{run.path}: {len(rows)} records of an evaluation of {evaluation['n']} questions are to be written; rows "
+            "were dropped or changed after it."
+        )
     path = run.write_records(step, rows)
     write_seal(path, rows, evaluation)
     run.note(sealed=sorted({*run.manifest().get("sealed", []), str(step)}))

@@ -246,7 +246,8 @@ def test_replay_check_in_half_precision_compares_what_enters(tiny_pair, monkeypa
 def test_as_many_soft_tokens_as_the_source_has(tiny_pair, kind):
     """A translator that writes one soft token per source token goes through every control."""
     config = TranslatorConfig(translator=kind, soft_tokens=0, soft_tokens_cap=20, width=16, depth=1, heads=2)
-    records = everything(tiny_pair, build_translator(config, tiny_pair, "all"))
+    settled = settings().replace(soft_tokens=0, soft_tokens_cap=20)
+    records = everything(tiny_pair, build_translator(config, tiny_pair, "all"), config=settled)
     assert len({record["arms"]["latent"]["soft_tokens"] for record in records}) > 1
 
 
