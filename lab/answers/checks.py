@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lab.errors import LabError
-from lab.tasks import check_disjoint, normalised_id
+from lab.tasks import check_disjoint, find_answer, normalised_id, normalised_text, same_answer
 
 if TYPE_CHECKING:
     from lab.tasks import Question, Task
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SOFT_MARK = re.compile(r"<\+?soft×\d+>")  # "<+soft×K>": added to the text before it
 ADDED_MARK = re.compile(r"<\+soft×\d+>$")
 LABEL = re.compile(r"[^\W\d_]+:")  # "Q:", "A:", "Note:": names a part of the prompt, asks nothing
+WORD = re.compile(r"\w+")
 CUT_WHOLE_PROMPT = ("token_budget",)  # of these even the instruction may be cut
 TRAIN_SAMPLE = 256  # training questions looked at by `check_splits` where it is not told how many are used
 
@@ -32,22 +33,40 @@ def check_distinct(questions: Sequence[Question], exemplars: Sequence[Question] 
         raise LabError(f"{len(ids)} questions with {len(set(ids))} different ids; give one or more, each once.")
     texts = {normalised_id(question.question): question.id for question in questions}
     if len(texts) != len(ids):
-        raise LabError(f"{len(ids)} questions with {len(texts)} different texts; give each question once.")
+        raise LabError(f"{len(ids)} questions with {len(texts)} different texts; give one or more, each once.")
     if shown := {texts.get(normalised_id(exemplar.question)) for exemplar in exemplars} - {None}:
         raise LabError(f"question {min(shown)} is also an exemplar, whose answer every arm sees; leave it out.")
 
 
-def check_splits(task: Task, seed: int = 0, count: int = TRAIN_SAMPLE) -> None:
-    """Raise LabError if a question is in two splits, in whatever words: choosing on test, or training on what is asked.
+def check_splits(task: Task, seed: int = 0, count: int = TRAIN_SAMPLE, shots: int = 0) -> None:
+    """Raise LabError if a question is in two splits, in whatever words: choosing on test, or training on what is asked;
+    if training meets a word that is held out; and if a question or its evidence tells its answer.
 
-    `count`: how many training questions the run will use, all of which are looked at.
+    `count`: how many training questions the run will use, all of which are looked at; `shots`: how many exemplars.
     """
-    splits = {"test": task.test(), "dev": task.dev(), "exemplar": task.exemplars(task.most_shots)}
-    check_disjoint(task, splits | {"train": task.train(count, seed)})
+    shown = task.exemplars(max(shots, task.most_shots))
+    splits = {"test": task.test(), "dev": task.dev(), "exemplar": shown, "train": task.train(count, seed)}
+    check_disjoint(task, splits)
+    check_held_out(splits["train"], splits["test"] + splits["dev"])
+    for questions in splits.values():
+        check_questions(task, questions)
+
+
+def check_held_out(train: Sequence[Question], evaluated: Sequence[Question]) -> None:
+    """Raise LabError if a word of an evaluated cell that is named held_out occurs in training, said to or not."""
+    held = {question.word for question in evaluated if question.word and "held_out" in question.cell.split("/")}
+    forms = held | {f"{word}s" for word in held}
+    for question in train if held else ():
+        if question.word in held or not forms.isdisjoint(WORD.findall(question.question)):
+            raise LabError(
+                f"training question {question.id} uses a word that is held out, in {question.question[-80:]!r}; met in "
+                "training, it would show memory."
+            )
 
 
 def check_no_gold(question: Question, seen_text: str, shots: str = "", handed: Sequence[str] = ()) -> None:
-    """Raise LabError if what an arm saw holds the gold solution, once question and shots themselves are taken away.
+    """Raise LabError if what an arm saw, or the evidence that the source reads, holds the gold solution, once question
+    and shots themselves are taken away.
 
     They go first because a question may well mention the number that answers it; so do `handed` texts, such as
     another model's answer, which may be right and are held to their origin by `check_handed`.
@@ -55,8 +74,47 @@ def check_no_gold(question: Question, seen_text: str, shots: str = "", handed: S
     rest = seen_text
     for known in (*sorted(handed, key=len, reverse=True), shots, question.question):
         rest = rest.replace(known, "\0", 1) if known else rest
-    if question.answer.strip() in rest or f"#### {question.gold}" in rest:
+    if _tells_gold(question, rest):
         raise LabError(f"question {question.id}: the gold answer stands in what an arm saw; mend its layout.")
+    if _tells_gold(question, question.evidence):
+        raise LabError(f"question {question.id}: the gold answer stands in its evidence; mend the task's data.")
+
+
+def _tells_gold(question: Question, text: str) -> bool:
+    """Whether the gold solution stands in a text, or the gold behind a `####`, however it is spelt."""
+    lines = ["####" + part.partition("\n")[0] for part in text.split("####")[1:]]
+    marked = any(line[4:].strip() == question.gold for line in lines)
+    return marked or question.answer.strip() in text or any(
+        same_answer(found.number, question.gold) for found in map(find_answer, lines) if found
+    )  # fmt: skip
+
+
+def _check_gives_nothing_away(question: Question, field: str, text: str, may_answer: bool = False) -> None:
+    """A number or a word that the question itself mentions (its choices, too) gives nothing away."""
+    gold, said, asked = (f" {normalised_text(part)} " for part in (question.gold, text, question.question))
+    if _tells_gold(question, text) or (gold in said and gold not in asked and not may_answer):
+        raise LabError(f"question {question.id}: its {field} {text[:60]!r} tells the gold answer; mend the task.")
+
+
+def check_questions(task: Task, questions: Sequence[Question]) -> None:
+    """Raise LabError if a question holds its own solution, or if what the source alone reads tells its answer.
+
+    The words of the answer may stand there where the task says so, the marked answer nowhere.
+    """
+    for question in questions:
+        if _tells_gold(question, question.question):
+            raise LabError(f"question {question.id} holds its own solution, so every arm reads it; mend the data.")
+        if question.evidence:
+            _check_gives_nothing_away(question, "evidence", question.evidence, task.evidence_may_answer)
+
+
+def check_hints(task: Task, questions: Sequence[Question]) -> None:
+    """Raise LabError if a hint tells an answer, or says what the task's facts do not."""
+    for question in questions if hasattr(task, "hint") else ():
+        text = task.hint(question)
+        if not task.sound_hint(question, text):
+            raise LabError(f"question {question.id}: the facts of task {task.name!r} do not say the hint {text!r}.")
+        _check_gives_nothing_away(question, "hint", text)
 
 
 def check_derangement(donors: Sequence[int]) -> None:
@@ -215,6 +273,8 @@ def check_records(
 ) -> None:  # fmt: skip
     """All that must hold of the records of one evaluation; raises LabError naming what does not."""
     check_complete(records, [question.id for question in questions], arms)
+    check_questions(task, questions)
+    check_hints(task, questions)
     records = unframed(records, frames) if frames else records
     check_same_prompt(records, task.instruction, shots)
     hint = getattr(task, "hint", None)

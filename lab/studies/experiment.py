@@ -66,7 +66,8 @@ def check_training(experiment: Experiment, config: RunConfig) -> None:
     Raises LabError naming the split, the part or the term. Costs one batch of two questions.
     """
     task, pair = experiment.task, experiment.pair
-    check_splits(task, config.training.seed, config.training.steps * config.training.batch_size)
+    used = config.training.steps * config.training.batch_size
+    check_splits(task, config.training.seed, used, config.task.shots)
     config, step = config.replace(decode_every=1), config.training.steps  # its last step: every term is due
     with torch.random.fork_rng():
         translator = build_translator(config.translator, pair, config.pair.source_layers)

@@ -69,7 +69,9 @@ class Task(ABC):
 
     `instruction` is empty or ends in a blank line; `max_new_tokens` is what a solution needs at most. `takes`: the
     fields of a config, besides the numbers of questions, that its constructor takes. `most_shots`: how many fixed
-    exemplars there are.
+    exemplars there are. `evidence_may_answer`: whether the words of the answer may stand in the evidence, as in
+    paragraphs where it is to be found; the answer marked as such never may. A task whose source knows something that
+    one line of text could say gives that line by a method `hint(question)`.
     """
 
     name: str = ""
@@ -77,6 +79,7 @@ class Task(ABC):
     instruction: str = ""
     max_new_tokens: int = 160
     most_shots: int = 0
+    evidence_may_answer: bool = False
 
     @abstractmethod
     def train(self, count: int, seed: int) -> list[Question]:
@@ -97,6 +100,10 @@ class Task(ABC):
     def content(self, question: Question) -> str:
         """What the question asks: equal for two questions that are one, whatever their ids and spelling."""
         return normalised_text(question.question)
+
+    def sound_hint(self, question: Question, text: str) -> bool:
+        """Whether `text` is what a hint to the question may say, judged by the facts and not by what wrote it."""
+        return True
 
     def extract(self, text: str) -> str:
         """The final answer in `text`, or ``[invalid]``."""

@@ -59,6 +59,7 @@ class HotpotQA(Task):
     instruction = "Answer the question with a short phrase after '####'.\n\n"
     max_new_tokens = 48
     most_shots = EXEMPLARS
+    evidence_may_answer = True  # the paragraphs are where the answer is to be found
 
     def __init__(self, data: str = "", evidence: str = "source") -> None:
         self.data, self.evidence = data, evidence

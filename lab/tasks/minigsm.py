@@ -14,7 +14,7 @@ from itertools import islice
 
 from lab.errors import LabError
 from lab.tasks.contract import Question, Task, groups_of, question_id
-from lab.tasks.lore import CAPACITIES, lore_by_word, words_of
+from lab.tasks.lore import CAPACITIES, lore, lore_by_word, words_of
 from lab.tasks.paraphrases import problem_content
 from lab.tasks.problems import Problem, make_problem
 
@@ -149,6 +149,11 @@ class MiniGSM(Task):
         if not question.word:
             return ""
         return f"Note: a {question.word} holds {lore_by_word()[question.word].capacity}.\n"
+
+    def sound_hint(self, question: Question, text: str) -> bool:
+        """The lore of the container that the question names, and nothing else; nothing where it names none."""
+        named = [container for container in lore() if f"{container.word}s" in question.question]
+        return text in ([f"Note: a {container.word} holds {container.capacity}.\n" for container in named] or [""])
 
 
 def model_cells(questions: list[Question]) -> list[str]:

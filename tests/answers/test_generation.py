@@ -1,9 +1,11 @@
 """Where an answer ends, that batches do not matter, and the cache."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
+from tiny_models import tiny_tokenizer
 
 from lab.answers.generation import (
     AnswerCache,
@@ -193,3 +195,25 @@ def test_hygiene_answers_alike_alone_and_in_a_batch(tiny_pair):
             together = generate(model, build_inputs(model, TEXT, None, contexts_of(QUESTIONS), None), decoding)
             for context, answer in zip(contexts_of(QUESTIONS), together, strict=True):
                 assert generate(model, build_inputs(model, TEXT, None, [context], None), decoding) == [answer]
+
+
+def test_a_fingerprint_sees_weights_and_vocabulary(tiny_pair):
+    """Two models that differ in their tokenizer alone are two models."""
+    other = tiny_tokenizer(r"\p{N}")  # that of the source: single digits
+    assert len(other) == len(tiny_pair.target.tokenizer)
+    assert fingerprint(replace(tiny_pair.target, tokenizer=other)) != fingerprint(tiny_pair.target)
+
+
+def test_every_end_token_of_a_model_ends_an_answer(tiny_pair):
+    """Llama 3 has several: its tokenizer names one of them, its generation settings all."""
+    model = tiny_pair.target
+    inputs = build_inputs(model, TEXT, None, contexts_of(QUESTIONS[:1]), None)
+    (plain,), settings = greedy(model, inputs, 8), model.model.generation_config
+    kept = settings.eos_token_id
+    try:
+        settings.eos_token_id = [model.tokenizer.eos_token_id, plain.ids[3]]
+        (ended,) = greedy(model, inputs, 8)
+    finally:
+        settings.eos_token_id = kept
+    first = plain.ids.index(plain.ids[3])
+    assert (ended.ids, ended.new_tokens) == (plain.ids[:first], first + 1)

@@ -208,7 +208,7 @@ def test_the_family_is_all_that_was_declared(tmp_path):
         if row["p"] is not None:
             assert row["p_holm"] >= row["p"]
     smallest = min((row for row in judged["claims"] if row["p"] is not None), key=lambda row: row["p"])
-    assert smallest["p_holm"] == pytest.approx(min(1, len(CLAIMS) * smallest["p"]))
+    assert smallest["p_holm"] == pytest.approx(min(1, len(CLAIMS) * smallest["p"]), abs=0)  # however small
 
 
 def test_equal_arms_support_nothing(tmp_path):
