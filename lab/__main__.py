@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +36,40 @@ def split(pair: str) -> tuple[str, str]:
     return name, value
 
 
+@contextmanager
+def one_line_if_interrupted() -> Iterator[None]:
+    """What an interruption says goes to stderr; the exit code is the shell's for the signal."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        print(str(stop) or "interrupted", file=sys.stderr)
+        raise typer.Exit(getattr(stop, "exit_code", 130)) from None
+
+
+class Outliving:
+    """A terminal or pipe whose reader may leave (`| head -1`): what is written after that goes nowhere."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def __getattr__(self, name: str):
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        return self._survive(self._stream.write, text) or len(text)
+
+    def flush(self) -> None:
+        self._survive(self._stream.flush)
+
+    def _survive(self, act, *given):
+        try:
+            return act(*given)
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+
+
 @app.callback()
 def commands() -> None:
     """Everything that is not a notebook."""
@@ -45,14 +82,16 @@ def run(
     runs: Annotated[Path | None, typer.Option(help="The folder for the run, instead of runs/.")] = None,
 ) -> None:
     """Execute a job's notebook into a new run directory, and print the table of its arms where it has one."""
-    from lab.batch import execute, plan
+    from lab.batch import end_with_parent, execute, plan
 
-    made = execute(plan(job, [split(pair) for pair in p or []], runs))
+    with one_line_if_interrupted():
+        end_with_parent()
+        made = execute(plan(job, [split(pair) for pair in p or []], runs))
     summary = made / "summary.json"
     if summary.is_file():
-        from lab.pictures import arms_text
+        from lab.pictures import arms_table
 
-        print(arms_text(json.loads(summary.read_text(encoding="utf-8"))))
+        print(arms_table(json.loads(summary.read_text(encoding="utf-8"))))
     print(f"run: {made}")
 
 
@@ -73,7 +112,8 @@ def suite(
     except ValueError:
         raise LabError(f"--seeds {seeds} is not a list of whole numbers: write `--seeds 1,2,3`") from None
     runs_of_suite = members(files, numbers, [split(pair) for pair in p or []], runs)
-    outcomes = run_suite(runs_of_suite, parallel, [word.strip() for word in gpus.split(",") if word.strip()])
+    with one_line_if_interrupted():
+        outcomes = run_suite(runs_of_suite, parallel, [word.strip() for word in gpus.split(",") if word.strip()])
     failed = [outcome.name for outcome in outcomes if outcome.status == "failed"]
     if failed:
         raise LabError(f"{len(failed)} of {len(outcomes)} runs failed: {', '.join(failed)}")
@@ -91,6 +131,52 @@ def claims(
 
     judged = judge_runs(runs)
     print(claims_json(judged) if as_json else claims_text(judged))
+
+
+@app.command()
+def verify(
+    runs: Annotated[list[Path], typer.Argument(help="Run directories, as they were left or preserved.")],
+    tokens: Annotated[bool, typer.Option(help="Derive every text from its tokens, where the tokenizers are.")] = True,
+) -> None:
+    """Hold records to their seal, their tokens, the task's rule and the summary; name everything that differs."""
+    from lab.evidence import verify_run
+
+    broken = 0
+    for run in runs:
+        findings = verify_run(run, _tokenizers(run) if tokens else None)
+        broken += bool(findings)
+        print("\n".join(f"{run}: {_printable(finding)}" for finding in findings) or f"{run}: sound")
+    if broken:
+        raise LabError(f"{broken} of {len(runs)} runs are not as they were written")
+
+
+@app.command()
+def preserve(
+    run: Annotated[Path, typer.Argument(help="A finished run, or a folder with one run per seed.")],
+    why: Annotated[str, typer.Option(help="Why it is kept.")],
+    claim: Annotated[str, typer.Option(help="What may be claimed of it.")],
+    name: Annotated[str, typer.Option(help="Its name among the preserved, instead of the run's own.")] = "",
+) -> None:
+    """Copy what README and paper rest on (no weights) into runs/preserved, with checksums and a line of why."""
+    from lab.evidence import verify_run
+    from lab.runs import preserve as keep
+
+    inside = [path.parent for path in sorted(run.rglob("config.yaml")) if any(path.parent.glob("eval_samples_*"))]
+    if findings := [finding for folder in inside for finding in verify_run(folder)]:
+        raise LabError(f"{run} is not preserved: {findings[0]} (`python -m lab verify {run}` names everything)")
+    print(keep(run, why, claim, name=name))
+
+
+def _tokenizers(run: Path):
+    """How the models of a run read tokens back; (side, ids) -> text, None where a tokenizer is not at hand."""
+    from lab.config import RunConfig
+    from lab.models import load_tokenizers
+
+    return load_tokenizers(RunConfig.from_yaml(run / "config.yaml").pair)
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 @app.command()
@@ -114,25 +200,43 @@ def figure(
 
 @app.command()
 def summarize(
-    path: Annotated[Path, typer.Argument(help="A run, a folder of runs, or one eval_samples file; old or new.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH...", help="Runs, folders of them or single files, old or new, or of other tools."),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="A JSON list instead of tables.")] = False,
 ) -> None:
-    """Accuracies and the paired test of every step, from the rows and from the log. What cannot be read is named."""
+    """Accuracies and the paired test of every step, from the rows and from the log. What cannot be read is named.
+
+    Samples of lm-evaluation-harness and logs of Inspect are put side by side, an arm for each model and scoring rule:
+    those of one task below a folder, or the files named here.
+    """
     from lab.pictures import summaries_text, summarize
+    from lab.runs import FORMATS
 
     reports: list[str] = []
-    objects = summarize(path, reports)
+    objects = summarize(paths[0] if len(paths) == 1 else paths, reports)
     print(json.dumps(objects, indent=2) if as_json else summaries_text(objects))
     for report in reports:
         print("".join(letter if letter.isprintable() else "?" for letter in report), file=sys.stderr)
+    if failed := [file for entry in objects for file in entry["failed"]]:
+        count = "1 file" if len(failed) == 1 else f"{len(failed)} files, the first of them"
+        raise LabError(f"could not read {count}: {failed[0].rstrip('.')}. What can be read: {FORMATS}.")
 
 
 def main() -> None:
     """Run a command; what the user can mend is one line on stderr and exit code 1."""
+    sys.stdout, sys.stderr = Outliving(sys.stdout), Outliving(sys.stderr)
     try:
         app(args=join(sys.argv[1:]))
     except LabError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        print(f"error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(1)
+    except RecursionError:
+        print("error: a file is nested too deeply to be read", file=sys.stderr)
         sys.exit(1)
 
 

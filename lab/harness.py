@@ -18,12 +18,13 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from lab.answers import Hygiene, generate
+from lab.answers import Decoding, Hygiene, generate, latent_inputs
 from lab.config import TEXT, RunConfig
 from lab.errors import LabError
 from lab.models import build_inputs, load_pair
-from lab.tasks import load_task, source_text
-from lab.translators import load_translator
+from lab.studies import trained_folder
+from lab.tasks import Question, load_task, question_id
+from lab.translators import Bridge, load_translator
 
 try:
     from lm_eval.api.model import LM
@@ -70,16 +71,16 @@ class LabModel(LM):
         if device and (torch.cuda.is_available() or not device.startswith("cuda")):  # its default is cuda:0 everywhere
             config = config.replace(device=device)
         self.arm, self.config, self.pair = arm, config, load_pair(config.pair)
-        self.layout = config.layout.at() if arm == "latent" else TEXT
         self.hygiene = Hygiene(config.evaluation.repetition_penalty, config.evaluation.no_repeat_ngram)
         self.model = self.pair.source if arm == "source" else self.pair.target
+        self.layout = self.model.reads(config.layout.at() if arm == "latent" else TEXT)
         self.instruction = load_task(config.task).instruction
         # 1 is the harness's default and would only be slow: batches do not change answers here
         given = int(batch_size) if str(batch_size or "").isdigit() else 1
         self.size = given if given > 1 else config.evaluation.eval_batch_size
         if arm == "latent":
-            translator, self.source_layers = load_translator(Path(run) / "checkpoints" / "best")
-            self.translator = translator.to(self.pair.target.device).eval()
+            translator = load_translator(trained_folder(run))
+            self.bridge = Bridge(self.pair.source, translator.to(self.pair.target.device).eval())
 
     @property
     def tokenizer_name(self) -> str:
@@ -114,14 +115,13 @@ class LabModel(LM):
 
     @torch.no_grad()
     def _answers(self, contexts: list[dict[str, str]], limit: int) -> list[str]:
-        soft = mask = None
         if self.arm == "latent":
-            read = [source_text(context["question"]) for context in contexts]
-            states = self.pair.source.source_states(read, self.source_layers)
-            output = self.translator(states)
-            soft, mask = output.soft_tokens, output.mask
-        inputs = build_inputs(self.model, self.layout, soft, contexts, None, mask)
-        return [answer.text for answer in generate(self.model, inputs, limit, self.hygiene)]
+            asked = [context["question"] for context in contexts]
+            output = self.bridge.write([Question(question_id(text), text, "", "", "") for text in asked])
+            inputs = latent_inputs(self.model, self.layout, output, contexts)
+        else:
+            inputs = build_inputs(self.model, self.layout, None, contexts)
+        return [answer.text for answer in generate(self.model, inputs, Decoding(limit, self.hygiene))]
 
     def loglikelihood(self, requests: Sequence) -> list[tuple[float, bool]]:
         """Not offered: multiple-choice tasks score given continuations, which no arm of lab does."""

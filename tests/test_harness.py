@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from evaluations import evaluated
 
 pytest.importorskip("lm_eval", reason="lm_eval is not installed: `pip install --no-deps -r requirements-harness.lock`")
 
 from lm_eval import simple_evaluate  # noqa: E402
 from lm_eval.tasks import TaskManager  # noqa: E402
 
-from lab.answers.arms import evaluate  # noqa: E402
 from lab.config.run import RunConfig  # noqa: E402
 from lab.errors import LabError  # noqa: E402
 from lab.harness import LabModel, split_prompt  # noqa: E402
@@ -65,9 +65,9 @@ def test_two_hundred_questions_give_the_same_texts(run, tmp_path, monkeypatch, c
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     config = RunConfig.from_yaml(run / "config.yaml")
     questions = MiniGSM().test()[:count]
-    translator, _ = load_translator(run / "checkpoints" / "best")
+    translator = load_translator(run / "checkpoints" / "best")
     pair, task = load_pair(config.pair), load_task(config.task)
-    records = evaluate(config, pair, task, questions, translator, arms=("target", "latent"), progress=False)
+    records = evaluated(config, pair, task, questions, ("target", "latent"), translator=translator)
     for arm in ("target", "latent"):
         texts, accuracy = through_harness(run, arm, questions, tmp_path)
         assert texts == [row["arms"][arm]["text"] for row in records]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "lab"
-GROUND = {"errors", "places"}  # modules that every room may import
+GROUND = {"errors", "places", "progress"}  # modules that every room may import
 # Room -> the rooms it may import. No room imports a room above it, so the table is also the order to read them in.
 ROOMS = {
     "tasks": set(),
@@ -19,14 +19,14 @@ ROOMS = {
     "batch": {"config", "runs"},
     "models": {"config"},
     "evidence": {"config", "tasks", "runs"},
-    "translators": {"config", "models"},
+    "translators": {"config", "tasks", "models"},
     "pictures": {"tasks", "runs", "evidence"},
     "training": {"config", "tasks", "models", "translators", "runs"},
     "answers": {"config", "tasks", "models", "translators", "runs"},
     "samples": {"tasks", "runs", "evidence", "pictures"},
     "audit": {"tasks", "runs", "evidence", "pictures"},
     "minipair": {"config", "tasks", "models", "answers", "runs"},
-    "costs": {"config", "tasks", "models", "translators", "answers", "runs", "evidence"},
+    "costs": {"config", "tasks", "models", "answers", "runs", "evidence"},
     "studies": {"config", "tasks", "models", "translators", "training", "answers", "minipair", "runs", "evidence"},
 }
 TOP = {"__main__", "harness"}  # the doors: they may import any room, when they need it

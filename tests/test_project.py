@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from lab.answers.generation import generate
+from lab.answers.generation import greedy
 from lab.batch import jobs
 from lab.config.run import SECTION_OF, PairConfig, RunConfig
 from lab.models.frozen import load_pair
@@ -31,6 +31,20 @@ def test_notebooks_are_stripped(path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_have_a_parameters_cell(path):
     assert {"name", "runs"} <= jobs.notebook_parameters(path).keys()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_show_figures_with_their_picture(path):
+    """A figure that is named alone is interactive only, and an export of the executed notebook would not show it."""
+    for cell in json.loads(path.read_text())["cells"]:
+        drawn = re.findall(r"^.*\b(?:\w+_figure|training_curve)\(.*$", "".join(cell["source"]), re.MULTILINE)
+        assert cell["cell_type"] != "code" or all(line.startswith("show(") for line in drawn), drawn
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "lab").rglob("*.py")), ids=lambda path: path.stem)
+def test_progress_is_shown_by_one_module(path):
+    """A bar of `tqdm.auto` is a widget, which an executed notebook shows at 0 % for ever."""
+    assert "tqdm.auto" not in path.read_text() or path.stem == "harness"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "papermill_jobs").rglob("*.yaml")), ids=lambda path: path.stem)
@@ -124,7 +138,7 @@ def test_every_job_trains_on_the_embedded_pair(name, embedded_pair, tmp_path):
     config = RunConfig.from_parameters(**flat)
     run, task = RunDirectory.create(tmp_path / "run", config), load_task(config.task)
     check_training(Experiment(config, run, embedded_pair, task), config)
-    train(config, embedded_pair, task, run, decode=generate)
+    train(config, embedded_pair, task, run, decode=greedy)
     rows = [row for row in run.metrics() if row["kind"] == "step"]
     weights = {name.removesuffix("_weight") for name, value in flat.items() if name.endswith("_weight") and value}
     assert len(rows) == 2 and set(rows[1]["terms"]) == weights

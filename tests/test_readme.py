@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 import pytest
+from evaluations import evaluated
 
-from lab.answers.arms import evaluate
 from lab.config.model_names import MINI
 from lab.config.run import RunConfig
 from lab.evidence.stats import mcnemar
@@ -38,12 +38,12 @@ def test_the_demo_shows_enrichment(tmp_path):
 
 
 def test_the_shipped_translator_carries_the_question():
-    translator, layers = load_translator(MINI / "translator")
-    config = RunConfig.from_parameters(name="shipped", source_layers=layers, layout="soft_only", eval_batch_size=256)
+    translator = load_translator(MINI / "translator")
+    config = RunConfig.from_parameters(name="shipped", layout="soft_only", eval_batch_size=256)
     task, pair = load_task(config.task), load_pair(config.pair)
     questions = task.test()
     mean = sum(len(pair.target.tokens([q.question])[0]) for q in questions) / len(questions)
-    records = evaluate(config, pair, task, questions, translator, arms=("latent", "latent_shuffled"), progress=False)
+    records = evaluated(config, pair, task, questions, ("latent", "latent_shuffled"), translator=translator)
     arms = summarise(records)["arms"]
     assert arms["latent"]["n"] == 1319 and records[0]["arms"]["latent"]["soft_tokens"] <= mean / 2
     assert arms["latent"]["accuracy"] >= 0.90

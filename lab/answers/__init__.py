@@ -3,26 +3,20 @@
 Imports config, tasks, models, translators and runs.
 """
 
-from lab.answers.arms import (
-    BASELINES,
-    RETRAINED,
-    UNTRAINED,
-    WIRED,
-    Bridge,
-    choose_cascade_prompt,
-    count_tokens,
-    evaluate,
-)
-from lab.answers.checks import check_not_test, check_splits
+from lab.answers.arms import ALL_ARMS, BASELINES, RETRAINED, UNTRAINED, WIRED, choose_cascade_prompt, evaluate
+from lab.answers.checks import check_splits
+from lab.answers.common import count_tokens
+from lab.answers.evaluation import DEFAULT_CASCADE, Evaluation, weights_of
 from lab.answers.generation import (
-    AnswerEnd,
+    Decoding,
     Generation,
     Hygiene,
-    answer_end,
     cut_generation,
     end_tokens_of,
     generate,
     generate_from_text,
+    greedy,
 )
-from lab.answers.text import CASCADE_PROMPTS, DEFAULT_CASCADE, with_evidence
+from lab.answers.latent import latent_inputs
+from lab.answers.text import handing, with_evidence
 from lab.answers.wire import WIRES

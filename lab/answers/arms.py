@@ -12,23 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.answers.checks import (
-    check_aligned,
-    check_derangement,
-    check_distinct,
-    check_no_gold,
-    check_not_test,
-    check_records,
-)
-from lab.answers.common import Answer, Prompts, check_token_counts, count_tokens, replay_check
-from lab.answers.generation import AnswerCache, Hygiene
-from lab.answers.latent import CHANGED, SHUFFLE_SEED, Bridge, change_of, derangement, latent_arm
+from lab.answers.checks import check_aligned, check_derangement, check_distinct, check_no_gold, check_records
+from lab.answers.common import Answer
+from lab.answers.evaluation import Evaluation
+from lab.answers.generation import AnswerCache
+from lab.answers.latent import CHANGED, SHUFFLE_SEED, change_of, derangement, latent_arm
+from lab.answers.model_checks import check_bridge, check_decoding, check_soft_inputs, replay_check
 from lab.answers.text import (
     CASCADE_PROMPTS,
-    DEFAULT_CASCADE,
     cascade,
     same_bytes,
     source_shown,
@@ -39,16 +34,15 @@ from lab.answers.text import (
 )
 from lab.answers.wire import WIRES
 from lab.errors import LabError
-from lab.tasks import Question, Task, shots_text
+from lab.runs import pack_tokens
+from lab.tasks import Question, check_dev
+from lab.translators import Bridge
 
 if TYPE_CHECKING:
-    from lab.config import RunConfig
-    from lab.models import Pair
     from lab.runs import RunDirectory
 
 __all__ = [
-    "ALL_ARMS", "ARMS", "BASELINES", "RETRAINED", "UNTRAINED", "Answer", "Bridge", "Prompts", "check_token_counts",
-    "choose_cascade_prompt", "count_tokens", "derangement", "evaluate", "replay_check",
+    "ALL_ARMS", "ARMS", "BASELINES", "RETRAINED", "UNTRAINED", "WIRED", "choose_cascade_prompt", "evaluate",
 ]  # fmt: skip
 
 ARMS = ("source", "target", "latent", "latent_shuffled", "latent_constant")  # unless others are asked for
@@ -73,118 +67,98 @@ def _evaluating(*modules) -> Iterator[None]:
             module.train(mode)
 
 
+def _is_text(arm: str) -> bool:
+    return arm in ("source", "target", *BASELINES)
+
+
+def _bridge_of(arm: str) -> str:
+    """The arm whose bridge an arm with soft tokens needs."""
+    return arm if arm in RETRAINED else "latent"
+
+
 def _chosen_arms(arms: Sequence[str] | None, bridges: Mapping[str, Bridge]) -> tuple[str, ...]:
-    """The arms, checked against what there is to make them with: `bridges` by the arm that they were trained for."""
-    text = ("source", "target", *BASELINES)
-
-    def bridge_for(arm: str) -> str:
-        return arm if arm in RETRAINED else "latent"
-
+    """The arms, checked against the bridges that there are."""
     if arms is None:
-        return tuple(arm for arm in ARMS if arm in text or bridge_for(arm) in bridges)
+        return tuple(arm for arm in ARMS if _is_text(arm) or _bridge_of(arm) in bridges)
     for arm in arms:
         if arm not in ALL_ARMS:
             raise LabError(f"arm {arm!r} is not known; choose from {', '.join(ALL_ARMS)}.")
-        if arm not in text and bridge_for(arm) not in bridges:
-            given = {"latent_constant": "constant="}.get(arm, "controls=" if arm in RETRAINED else "translator=")
-            raise LabError(f"arm {arm!r} needs {given}; pass it, or leave the arm out.")
+        if not _is_text(arm) and _bridge_of(arm) not in bridges:
+            raise LabError(f"arm {arm!r} needs a bridge {_bridge_of(arm)!r}; give one, or leave the arm out.")
     return tuple(dict.fromkeys(arms))
 
 
-def _prompts(config: RunConfig, task: Task, questions: Sequence[Question], progress: bool) -> Prompts:
-    exemplars = task.exemplars(config.task.shots)
-    check_distinct(questions, exemplars)
-    chosen = config.evaluation
-    hygiene = Hygiene(chosen.repetition_penalty, chosen.no_repeat_ngram)
-    return Prompts(questions, task.instruction, shots_text(exemplars), chosen.eval_batch_size, chosen.max_new_tokens,
-                   hygiene, progress, task.answer_end)  # fmt: skip
-
-
-def _text_answers(
-    arm: str, pair: Pair, task: Task, prompts: Prompts, cache: AnswerCache, soft_tokens: int, cascade_prompt: str
-) -> list[Answer]:
-    """The answers of one text arm. `soft_tokens` is the budget that the cut arms are held to."""
+def _text_answers(arm: str, evaluation: Evaluation, cache: AnswerCache) -> list[Answer]:
+    """The answers of one text arm. Where it is cut, it has as many tokens or bytes as the soft tokens."""
+    pair = evaluation.pair
     if arm == "source":
-        return text_arm(arm, pair.source, prompts, cache, source_shown(prompts))
+        return text_arm(arm, pair.source, evaluation, cache, source_shown(evaluation))
     if arm == "target":
-        return text_arm(arm, pair.target, prompts, cache)
+        return text_arm(arm, pair.target, evaluation, cache)
     if arm == "token_budget":
-        shown = token_budget(pair, prompts, soft_tokens)
+        shown = token_budget(evaluation, _budget(evaluation))
     elif arm == "token_budget_question":
-        shown = token_budget_question(pair, prompts, soft_tokens)
+        shown = token_budget_question(evaluation, _budget(evaluation))
     elif arm == "text_hint":
-        shown = text_hint(task, prompts)
+        shown = text_hint(evaluation)
     else:
-        said = text_arm("source", pair.source, prompts, cache, source_shown(prompts))
-        check_aligned("source", [answer.id for answer in said], [question.id for question in prompts.questions])
-        size = WIRES["bf16"].bytes(soft_tokens, pair.target.hidden_size)
-        shown = (
-            cascade(prompts, said, cascade_prompt) if arm == "cascade"
-            else same_bytes(prompts, said, cascade_prompt, size)
-        )  # fmt: skip
-    return text_arm(arm, pair.target, prompts, cache, shown)
+        said = text_arm("source", pair.source, evaluation, cache, source_shown(evaluation))
+        check_aligned("source", [answer.id for answer in said], [question.id for question in evaluation.questions])
+        size = WIRES["bf16"].bytes(_budget(evaluation), pair.target.hidden_size)
+        shown = cascade(evaluation, said) if arm == "cascade" else same_bytes(evaluation, said, size)
+    return text_arm(arm, pair.target, evaluation, cache, shown)
 
 
-def _latent_answers(arm: str, pair: Pair, bridge: Bridge, layout, prompts: Prompts) -> list[Answer]:
+def _budget(evaluation: Evaluation) -> int:
+    """How many soft tokens the latent arm has: counted, not believed. Without a bridge, what the config says."""
+    if "latent" not in evaluation.bridges:
+        chosen = evaluation.config.translator
+        return chosen.soft_tokens or chosen.soft_tokens_cap
+    return evaluation.bridges["latent"].write(evaluation.questions[:1]).counts()[0]
+
+
+def _latent_answers(arm: str, evaluation: Evaluation) -> list[Answer]:
     """The answers of one arm with soft tokens."""
-    donors = change = None
+    bridge, donors, change = evaluation.bridges[_bridge_of(arm)], None, None
     if arm == "latent_shuffled":
-        questions = prompts.questions
+        questions = evaluation.questions
         donors = derangement([q.cell for q in questions], SHUFFLE_SEED, [len(q.question) for q in questions])
         check_derangement(donors)  # here again, whoever made them
     elif arm in CHANGED:
-        change = change_of(arm, bridge, prompts)
-    return latent_arm(arm, pair.target, bridge, layout, prompts, donors, change)
+        change = change_of(arm, bridge, evaluation)
+    return latent_arm(arm, evaluation, bridge, donors, change)
 
 
 def evaluate(
-    config: RunConfig,
-    pair: Pair,
-    task: Task,
-    questions: Sequence[Question],
-    translator=None,
-    constant=None,
-    run: RunDirectory | None = None,
-    arms: Sequence[str] | None = None,
+    evaluation: Evaluation, arms: Sequence[str] | None = None, run: RunDirectory | None = None,
     cache_dir: str | Path | None = None,
-    progress: bool = True,
-    controls: Mapping[str, Bridge] | None = None,
-    cascade_prompt: str = DEFAULT_CASCADE,
-) -> list[dict]:
-    """Every arm's answer to every question: one record per question, in the order of `questions`.
+) -> list[dict]:  # fmt: skip
+    """Every arm's answer to every question: one record per question, in the order of the evaluation's questions.
 
-    `arms` None: those of `ARMS` that can be had (latent arms with a translator, latent_constant with a ConstantPrompt);
-    else any of `ALL_ARMS`. `controls`: the bridges of the retrained arms, by arm. `cascade_prompt`: see
-    `choose_cascade_prompt`. `cache_dir`: where answers to plain text are kept between processes. `run`: gets a line
-    per arm in its log. Raises LabError for repeated questions, an exemplar among them, a leak of the gold, inputs
-    built wrongly, and whatever else `lab.answers.checks` finds.
+    `arms` None: those of `ARMS` that the evaluation has bridges for; else any of `ALL_ARMS`. `run`: gets a line per arm
+    in its log. `cache_dir`: where answers to plain text are kept between processes. Raises LabError for repeated
+    questions, an exemplar among them, a leak of the gold, inputs built wrongly, and whatever else `lab.answers.checks`
+    and `lab.answers.model_checks` find.
     """
-    layers = config.pair.source_layers
-    given = {"latent": translator, "latent_constant": constant}
-    bridges = {arm: Bridge(pair.source, module, layers) for arm, module in given.items() if module is not None}
-    bridges |= controls or {}
-    arms = _chosen_arms(arms, bridges)
-    prompts = _prompts(config, task, questions, progress)
-    layout, cache = config.layout.at(), AnswerCache(cache_dir)
-    replay_check(pair.target, [prompts.context(index) for index in range(min(REPLAY_QUESTIONS, len(questions)))])
+    arms, cache = _chosen_arms(arms, evaluation.bridges), AnswerCache(cache_dir)
     found: dict[str, list[Answer]] = {}
-    ids = [question.id for question in questions]
-    with _evaluating(*(bridge.translator for bridge in bridges.values())):
+    ids = [question.id for question in evaluation.questions]
+    check_distinct(evaluation.questions, evaluation.exemplars)
+    with _evaluating(*(bridge.translator for bridge in evaluation.bridges.values())):
+        _check_models(evaluation, {_bridge_of(arm) for arm in arms if not _is_text(arm)})
         for arm in arms:
-            if arm in ("source", "target", *BASELINES):
-                budget = _budget(config, pair, bridges, prompts) if arm in BASELINES else 0
-                found[arm] = _text_answers(arm, pair, task, prompts, cache, budget, cascade_prompt)
-            else:
-                bridge = bridges[arm if arm in RETRAINED else "latent"]
-                found[arm] = _latent_answers(arm, pair, bridge, layout, prompts)
+            found[arm] = _text_answers(arm, evaluation, cache) if _is_text(arm) else _latent_answers(arm, evaluation)
             check_aligned(arm, [answer.id for answer in found[arm]], ids)
+            model = evaluation.pair.source if arm == "source" else evaluation.pair.target
+            check_decoding(arm, found[arm], model, evaluation.decoding)
     records = [
         {"id": question.id, "question": question.question, "gold": question.gold, "cell": question.cell,
          "word": question.word,
-         "arms": {arm: _scored(task, question, found[arm][index], prompts.shots) for arm in arms}}
-        for index, question in enumerate(questions)
+         "arms": {arm: _scored(evaluation, question, found[arm][index]) for arm in arms}}
+        for index, question in enumerate(evaluation.questions)
     ]  # fmt: skip
-    check_records(records, questions, arms, task, prompts.shots)
+    frames = {"source": evaluation.pair.source.frame, "target": evaluation.pair.target.frame}
+    check_records(records, evaluation.questions, arms, evaluation.task, evaluation.shared["shots"], frames)
     if run is not None:
         for arm in arms:
             right = sum(record["arms"][arm]["correct"] for record in records)
@@ -192,38 +166,40 @@ def evaluate(
     return records
 
 
-def _budget(config: RunConfig, pair: Pair, bridges: Mapping[str, Bridge], prompts: Prompts) -> int:
-    """How many soft tokens the latent arm has: counted, not believed. Without a translator, what the config says."""
-    if "latent" not in bridges:
-        return config.translator.soft_tokens or config.translator.soft_tokens_cap
-    return bridges["latent"].write(prompts.questions[:1]).counts()[0]
+def _check_models(evaluation: Evaluation, needed: set[str]) -> None:
+    """On the first few questions, before anything is answered: what enters the target, and what the bridges write."""
+    few = evaluation.questions[:REPLAY_QUESTIONS]
+    contexts, target = [evaluation.context(question) for question in few], evaluation.pair.target
+    replay_check(target, contexts)
+    for arm in sorted(needed):
+        bridge = evaluation.bridges[arm]
+        check_bridge(arm, bridge, few)
+        written = bridge.write(few)
+        if written.mask is None:
+            check_soft_inputs(target, evaluation.layout, written.soft_tokens.to(target.device), contexts)
 
 
-def choose_cascade_prompt(
-    config: RunConfig, pair: Pair, task: Task, questions: Sequence[Question] | None = None,
-    cache_dir: str | Path | None = None, progress: bool = True,
-) -> tuple[str, dict[str, float]]:  # fmt: skip
-    """The prompt of `CASCADE_PROMPTS` with the best accuracy on dev, and the accuracy of each.
+def choose_cascade_prompt(evaluation: Evaluation, cache_dir: str | Path | None = None) -> tuple[str, dict[str, float]]:
+    """The prompt of `CASCADE_PROMPTS` with the best accuracy on the evaluation's questions, and the accuracy of each.
 
-    Raises LabError for test questions: the baseline, too, is chosen where nothing is reported.
+    Raises LabError unless these are dev questions: the baseline, too, is chosen where nothing is reported.
     """
-    questions = task.dev() if questions is None else questions
-    check_not_test(task, questions, "choosing the cascade's prompt")
+    check_dev(evaluation.questions, "choosing the cascade's prompt")
     accuracies = {}
     for prompt in CASCADE_PROMPTS:
-        records = evaluate(config, pair, task, questions, arms=("source", "cascade"), cache_dir=cache_dir,
-                           progress=progress, cascade_prompt=prompt)  # fmt: skip
+        records = evaluate(replace(evaluation, cascade_prompt=prompt), ("source", "cascade"), cache_dir=cache_dir)
         accuracies[prompt] = sum(record["arms"]["cascade"]["correct"] for record in records) / len(records)
     return max(accuracies, key=accuracies.get), accuracies
 
 
-def _scored(task: Task, question: Question, answer: Answer, shots: str) -> dict:
+def _scored(evaluation: Evaluation, question: Question, answer: Answer) -> dict:
     """An arm's part of a record. The gold enters here, for the first time, and only to be compared."""
-    check_no_gold(question, answer.saw, shots, answer.handed)
-    extracted = task.extract(answer.text)
+    check_no_gold(question, answer.saw, evaluation.shared["shots"], answer.handed)
+    task, extracted = evaluation.task, evaluation.task.extract(answer.text)
     return {
         "text": answer.text, "extracted": extracted, "correct": task.correct(extracted, question.gold),
         "saw": answer.saw, "context_aware": answer.context_aware, "prompt_tokens": answer.prompt_tokens,
-        "soft_tokens": answer.soft_tokens, "new_tokens": answer.new_tokens, "soft_from": answer.soft_from,
-        "handed": list(answer.handed), **task.grades(extracted, question.gold),
+        "soft_tokens": answer.soft_tokens, "new_tokens": answer.generation.new_tokens, "soft_from": answer.soft_from,
+        "handed": list(answer.handed), "tokens": pack_tokens(answer.generation.ids),
+        **task.grades(extracted, question.gold),
     }  # fmt: skip

@@ -3,7 +3,7 @@
 Each is the answer to a defect that once made a number untrue: gold text in the inputs, an instruction for one arm only,
 selection on test, misaligned, dropped or repeated rows, a shuffle that left questions in place, another scorer for one
 arm. They read questions, records and text alone, so they hold for archived records too; what needs the models
-(`check_token_counts`, `replay_check`, `check_gradients`) stands in `lab.answers.common` and `lab.training.losses`.
+stands in `lab.answers.model_checks`, and what needs a loss in `lab.training.losses`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lab.errors import LabError
+from lab.tasks import check_disjoint, find_answer, normalised_id, normalised_text, same_answer
 
 if TYPE_CHECKING:
     from lab.tasks import Question, Task
 
 SOFT_MARK = re.compile(r"<\+?soft×\d+>")  # "<+soft×K>": added to the text before it
+ADDED_MARK = re.compile(r"<\+soft×\d+>$")
 LABEL = re.compile(r"[^\W\d_]+:")  # "Q:", "A:", "Note:": names a part of the prompt, asks nothing
+WORD = re.compile(r"\w+")
 CUT_WHOLE_PROMPT = ("token_budget",)  # of these even the instruction may be cut
-TRAIN_SAMPLE = 256  # training questions looked at by `check_splits`
+TRAIN_SAMPLE = 256  # training questions looked at by `check_splits` where it is not told how many are used
 
 
 def check_distinct(questions: Sequence[Question], exemplars: Sequence[Question] = ()) -> None:
@@ -28,32 +31,42 @@ def check_distinct(questions: Sequence[Question], exemplars: Sequence[Question] 
     ids = [question.id for question in questions]
     if not ids or len(set(ids)) != len(ids):
         raise LabError(f"{len(ids)} questions with {len(set(ids))} different ids; give one or more, each once.")
-    if shown := {exemplar.id for exemplar in exemplars} & set(ids):
+    texts = {normalised_id(question.question): question.id for question in questions}
+    if len(texts) != len(ids):
+        raise LabError(f"{len(ids)} questions with {len(texts)} different texts; give one or more, each once.")
+    if shown := {texts.get(normalised_id(exemplar.question)) for exemplar in exemplars} - {None}:
         raise LabError(f"question {min(shown)} is also an exemplar, whose answer every arm sees; leave it out.")
 
 
-def check_splits(task: Task, seed: int = 0) -> None:
-    """Raise LabError if dev or training questions are test questions: choosing on them would be selection on test."""
-    test = {question.id for question in task.test()}
-    for split, questions in (("dev", task.dev()), ("train", task.train(TRAIN_SAMPLE, seed))):
-        if shared := test & {question.id for question in questions}:
+def check_splits(task: Task, seed: int = 0, count: int = TRAIN_SAMPLE, shots: int = 0) -> None:
+    """Raise LabError if a question is in two splits, in whatever words: choosing on test, or training on what is asked;
+    if training meets a word that is held out; and if a question or its evidence tells its answer.
+
+    `count`: how many training questions the run will use, all of which are looked at; `shots`: how many exemplars.
+    """
+    shown = task.exemplars(max(shots, task.most_shots))
+    splits = {"test": task.test(), "dev": task.dev(), "exemplar": shown, "train": task.train(count, seed)}
+    check_disjoint(task, splits)
+    check_held_out(splits["train"], splits["test"] + splits["dev"])
+    for questions in splits.values():
+        check_questions(task, questions)
+
+
+def check_held_out(train: Sequence[Question], evaluated: Sequence[Question]) -> None:
+    """Raise LabError if a word of an evaluated cell that is named held_out occurs in training, said to or not."""
+    held = {question.word for question in evaluated if question.word and "held_out" in question.cell.split("/")}
+    forms = held | {f"{word}s" for word in held}
+    for question in train if held else ():
+        if question.word in held or not forms.isdisjoint(WORD.findall(question.question)):
             raise LabError(
-                f"selection on test: {len(shared)} questions of the {split} split are test questions, first "
-                f"{min(shared)}; mend the splits of task {task.name!r}."
+                f"training question {question.id} uses a word that is held out, in {question.question[-80:]!r}; met in "
+                "training, it would show memory."
             )
 
 
-def check_not_test(task: Task, questions: Sequence[Question], purpose: str) -> None:
-    """Raise LabError if anything is chosen on test questions."""
-    if shared := {question.id for question in task.test()} & {question.id for question in questions}:
-        raise LabError(
-            f"selection on test: {purpose} would look at {len(shared)} test questions, first {min(shared)}; "
-            "give it questions of dev."
-        )
-
-
 def check_no_gold(question: Question, seen_text: str, shots: str = "", handed: Sequence[str] = ()) -> None:
-    """Raise LabError if what an arm saw holds the gold solution, once question and shots themselves are taken away.
+    """Raise LabError if what an arm saw, or the evidence that the source reads, holds the gold solution, once question
+    and shots themselves are taken away.
 
     They go first because a question may well mention the number that answers it; so do `handed` texts, such as
     another model's answer, which may be right and are held to their origin by `check_handed`.
@@ -61,8 +74,47 @@ def check_no_gold(question: Question, seen_text: str, shots: str = "", handed: S
     rest = seen_text
     for known in (*sorted(handed, key=len, reverse=True), shots, question.question):
         rest = rest.replace(known, "\0", 1) if known else rest
-    if question.answer.strip() in rest or f"#### {question.gold}" in rest:
+    if _tells_gold(question, rest):
         raise LabError(f"question {question.id}: the gold answer stands in what an arm saw; mend its layout.")
+    if _tells_gold(question, question.evidence):
+        raise LabError(f"question {question.id}: the gold answer stands in its evidence; mend the task's data.")
+
+
+def _tells_gold(question: Question, text: str) -> bool:
+    """Whether the gold solution stands in a text, or the gold behind a `####`, however it is spelt."""
+    lines = ["####" + part.partition("\n")[0] for part in text.split("####")[1:]]
+    marked = any(line[4:].strip() == question.gold for line in lines)
+    return marked or question.answer.strip() in text or any(
+        same_answer(found.number, question.gold) for found in map(find_answer, lines) if found
+    )  # fmt: skip
+
+
+def _check_gives_nothing_away(question: Question, field: str, text: str, may_answer: bool = False) -> None:
+    """A number or a word that the question itself mentions (its choices, too) gives nothing away."""
+    gold, said, asked = (f" {normalised_text(part)} " for part in (question.gold, text, question.question))
+    if _tells_gold(question, text) or (gold in said and gold not in asked and not may_answer):
+        raise LabError(f"question {question.id}: its {field} {text[:60]!r} tells the gold answer; mend the task.")
+
+
+def check_questions(task: Task, questions: Sequence[Question]) -> None:
+    """Raise LabError if a question holds its own solution, or if what the source alone reads tells its answer.
+
+    The words of the answer may stand there where the task says so, the marked answer nowhere.
+    """
+    for question in questions:
+        if _tells_gold(question, question.question):
+            raise LabError(f"question {question.id} holds its own solution, so every arm reads it; mend the data.")
+        if question.evidence:
+            _check_gives_nothing_away(question, "evidence", question.evidence, task.evidence_may_answer)
+
+
+def check_hints(task: Task, questions: Sequence[Question]) -> None:
+    """Raise LabError if a hint tells an answer, or says what the task's facts do not."""
+    for question in questions if hasattr(task, "hint") else ():
+        text = task.hint(question)
+        if not task.sound_hint(question, text):
+            raise LabError(f"question {question.id}: the facts of task {task.name!r} do not say the hint {text!r}.")
+        _check_gives_nothing_away(question, "hint", text)
 
 
 def check_derangement(donors: Sequence[int]) -> None:
@@ -150,8 +202,9 @@ def check_handed(
 ) -> None:
     """Raise LabError unless text that was handed to an arm is what its name says, so that no other text can enter.
 
-    A cut prompt or question is part of the whole one, a cascade hands over the source's answer, same_bytes parts of
-    the question and that answer, text_hint what `hint` (id -> text) gives, the source what `evidence` gives it alone.
+    A cut prompt is the end of the whole one, a cut question its beginning, a cascade hands over the source's answer,
+    same_bytes parts of the question and that answer, text_hint what `hint` (id -> text) gives, the source what
+    `evidence` gives it alone.
     """
     for record in records:
         source = record["arms"].get("source", {}).get("text")
@@ -159,9 +212,9 @@ def check_handed(
         for arm, row in record["arms"].items():
             handed = [text for text in row.get("handed", []) if text]
             if arm == "token_budget":
-                sound = target is None or all(text in target for text in handed)
+                sound = target is None or all(target.endswith(text) for text in handed)
             elif arm == "token_budget_question":
-                sound = all(text in record["question"] for text in handed)
+                sound = all(record["question"].startswith(text) for text in handed)
             elif arm == "cascade":
                 sound = source is None or all(text == source.strip() for text in handed)
             elif arm == "same_bytes":
@@ -191,11 +244,38 @@ def check_scoring(records: Sequence[Mapping], task: Task) -> None:
                 )
 
 
+def unframed(records: Sequence[Mapping], frames: Mapping[str, tuple[str, str]]) -> list[dict]:
+    """The records as if no chat template stood around what was read, for the checks of what stands inside.
+
+    `frames`: the texts around all that the source and the target read. Raises LabError where one is not there.
+    """
+    found = []
+    for record in records:
+        arms = {}
+        for arm, row in record["arms"].items():
+            before, after = frames["source" if arm == "source" else "target"]
+            saw, added = row["saw"], ""
+            if mark := ADDED_MARK.search(saw):  # of an adapter's soft tokens, which are added to the text before it
+                saw, added = saw[: mark.start()], mark[0]
+            if not (saw.startswith(before) and saw.endswith(after)):
+                raise LabError(
+                    f"arm {arm} reads a different prompt: the chat template does not stand around question "
+                    f"{record['id']}; every arm of a model reads it by the same rule."
+                )
+            arms[arm] = {**row, "saw": saw.removeprefix(before).removesuffix(after) + added}
+        found.append({**record, "arms": arms})
+    return found
+
+
 def check_records(
-    records: Sequence[Mapping], questions: Sequence[Question], arms: Sequence[str], task: Task, shots: str = ""
-) -> None:
+    records: Sequence[Mapping], questions: Sequence[Question], arms: Sequence[str], task: Task, shots: str = "",
+    frames: Mapping[str, tuple[str, str]] | None = None,
+) -> None:  # fmt: skip
     """All that must hold of the records of one evaluation; raises LabError naming what does not."""
     check_complete(records, [question.id for question in questions], arms)
+    check_questions(task, questions)
+    check_hints(task, questions)
+    records = unframed(records, frames) if frames else records
     check_same_prompt(records, task.instruction, shots)
     hint = getattr(task, "hint", None)
     hints = {question.id: hint(question) for question in questions} if hint else None

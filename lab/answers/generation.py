@@ -1,8 +1,8 @@
 """Greedy answers from target inputs, cut where the answer ends, and a cache for the answers that never change.
 
-A row is done when its task's rule says so (for numbers ``#### number`` and then anything else, or a new ``Q:``), or
-when it emits an end token. What a row says afterwards depends on its batch (others still run), so every text is cut at
-the first token that made it done: the same question gives the same record whatever stood beside it.
+A row is done when its task's rule says so (at the end of a line ``#### number``, or at a new question), or when it
+emits an end token. What a row says afterwards depends on its batch (others still run), so every text is cut at the
+first token that made it done: the same question gives the same record whatever stood beside it.
 """
 
 from __future__ import annotations
@@ -10,13 +10,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+from transformers import (
+    GenerationConfig,
+    LogitsProcessorList,
+    NoRepeatNGramLogitsProcessor,
+    RepetitionPenaltyLogitsProcessor,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 
 from lab.errors import LabError
 from lab.tasks import answer_end
@@ -31,11 +38,41 @@ _WINDOW = 40  # newest tokens looked at: a number of 24 digits, one token each, 
 
 
 @dataclass(frozen=True)
+class Hygiene:
+    """What decoding may forbid: repeated tokens made less likely, n-grams not said twice. Both off: pure greedy."""
+
+    repetition_penalty: float = 1.0
+    no_repeat_ngram: int = 0
+
+
+PURE = Hygiene()
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How answers are generated: the most new tokens, what is forbidden, and where an answer ends."""
+
+    max_new_tokens: int
+    hygiene: Hygiene = PURE
+    ends: AnswerEnd = answer_end
+
+    def facts(self) -> dict:
+        """The same as plain values, for a key, a cache line and a seal."""
+        return {"max_new_tokens": self.max_new_tokens, **asdict(self.hygiene), "ends": self.ends.__qualname__}
+
+
+@dataclass(frozen=True)
 class Generation:
-    """`text` up to the end of the answer; `new_tokens`: tokens up to the one that ended it (end token included)."""
+    """`text` up to the end of the answer; `new_tokens`: tokens up to the one that ended it (end token included).
+
+    `ids`: these tokens without the end token, of which the text is made. `decoding`: how it was really generated, said
+    by the function that did it and not by the one that asked; `lab.answers.checks` holds every arm to the same.
+    """
 
     text: str
     new_tokens: int
+    ids: tuple[int, ...]
+    decoding: Decoding
 
 
 class AnswerDone(StoppingCriteria):
@@ -53,6 +90,9 @@ class AnswerDone(StoppingCriteria):
             rows = torch.nonzero(~self.done).flatten()
             texts = _decode(self.tokenizer, input_ids[rows, -min(steps, _WINDOW) :].tolist())
             ended = [self.ends(text) is not None for text in texts]
+            if steps > _WINDOW and any(ended):  # a piece may begin where no line does: the whole text decides
+                whole = _decode(self.tokenizer, input_ids[rows, -steps:].tolist())
+                ended = [said and self.ends(text) is not None for said, text in zip(ended, whole, strict=True)]
             self.done[rows] = torch.tensor(ended, dtype=torch.bool, device=input_ids.device)
         return self.done.clone()
 
@@ -69,8 +109,9 @@ def end_tokens_of(target: FrozenModel) -> list[int]:
     return sorted({token for token in [*own, target.tokenizer.eos_token_id] if token is not None})
 
 
-def cut_generation(tokenizer, ids: list[int], end_tokens: list[int], ends: AnswerEnd = answer_end) -> Generation:
+def cut_generation(tokenizer, ids: list[int], end_tokens: list[int], decoding: Decoding) -> Generation:
     """New tokens of one row, padding and all -> its Generation. A pure function of the tokens up to the end."""
+    ends = decoding.ends
     for index, token in enumerate(ids):
         if token in end_tokens:
             ids, ended = ids[:index], 1
@@ -79,7 +120,7 @@ def cut_generation(tokenizer, ids: list[int], end_tokens: list[int], ends: Answe
         ended = 0
     text = _decode(tokenizer, [ids])[0]
     if ends(text) is None:
-        return Generation(text, len(ids) + ended)
+        return Generation(text, len(ids) + ended, tuple(ids), decoding)
     low, high = 1, len(ids)  # the fewest tokens that are done: once done, a text stays done
     while low < high:
         middle = (low + high) // 2
@@ -88,61 +129,89 @@ def cut_generation(tokenizer, ids: list[int], end_tokens: list[int], ends: Answe
         else:
             high = middle
     text = _decode(tokenizer, [ids[:low]])[0]
-    return Generation(text[: ends(text)], low)
+    return Generation(text[: ends(text)], low, tuple(ids[:low]), decoding)
 
 
-@dataclass(frozen=True)
-class Hygiene:
-    """What decoding may forbid: repeated tokens made less likely, n-grams not said twice. Both off: pure greedy."""
-
-    repetition_penalty: float = 1.0
-    no_repeat_ngram: int = 0
-
-
-PURE = Hygiene()
+def text_of(tokenizer, ids: Sequence[int], ends: AnswerEnd = answer_end) -> str:
+    """The answer that generated tokens say, cut where it ends: from these a record's text is derived again."""
+    text = _decode(tokenizer, [list(ids)])[0]
+    return text[: ends(text)]  # None, where it never ended: all of it
 
 
 @torch.no_grad()
-def _generate(
-    target: FrozenModel, max_new_tokens: int, hygiene: Hygiene, ends: AnswerEnd, prompt_length: int = 0, **prompt
-) -> list[Generation]:
+def _generate(target: FrozenModel, decoding: Decoding, prompt_length: int = 0, **prompt) -> list[Generation]:
     end_tokens = end_tokens_of(target)
     pad = target.tokenizer.pad_token_id
     settings = GenerationConfig(
-        max_new_tokens=max_new_tokens, do_sample=False, num_beams=1, use_cache=True, eos_token_id=end_tokens or None,
-        pad_token_id=pad if pad is not None else (end_tokens or [0])[0],
+        max_new_tokens=decoding.max_new_tokens, do_sample=False, num_beams=1, use_cache=True,
+        eos_token_id=end_tokens or None, pad_token_id=pad if pad is not None else (end_tokens or [0])[0],
         # The model's own sampling settings (some hub models ship them) must not leak into greedy decoding.
         temperature=1.0, top_p=1.0, top_k=50,
-        repetition_penalty=hygiene.repetition_penalty, no_repeat_ngram_size=hygiene.no_repeat_ngram,
     )  # fmt: skip
-    criteria = StoppingCriteriaList([AnswerDone(target.tokenizer, prompt_length, ends)])
-    ids = target.model.generate(**prompt, generation_config=settings, stopping_criteria=criteria)
-    return [cut_generation(target.tokenizer, row, end_tokens, ends) for row in ids[:, prompt_length:].tolist()]
+    criteria = StoppingCriteriaList([AnswerDone(target.tokenizer, prompt_length, decoding.ends)])
+    ids = target.model.generate(
+        **prompt, generation_config=settings, stopping_criteria=criteria, logits_processor=_forbidden(decoding.hygiene)
+    )
+    return [cut_generation(target.tokenizer, row, end_tokens, decoding) for row in ids[:, prompt_length:].tolist()]
 
 
-def generate(
-    target: FrozenModel, inputs: TargetInputs, max_new_tokens: int, hygiene: Hygiene = PURE,
-    ends: AnswerEnd = answer_end,
-) -> list[Generation]:  # fmt: skip
-    """Greedy answers to `inputs` (embeds [B, T, d], left-padded), in their order. `hygiene` sees new tokens alone.
+def _forbidden(hygiene: Hygiene) -> LogitsProcessorList:
+    """What the hygiene forbids, put in here and not by `generate`'s own settings.
 
-    `ends`: the task's `answer_end`, which says where an answer is over.
+    Given embeddings, transformers 5.17 takes the padding on the left of a row for tokens that it has generated: its
+    penalty then spares a row's first new tokens, as many as the row beside it is longer.
     """
+    chosen = LogitsProcessorList()
+    if hygiene.repetition_penalty != 1:
+        chosen.append(RepetitionPenaltyLogitsProcessor(hygiene.repetition_penalty))
+    if hygiene.no_repeat_ngram:
+        chosen.append(NoRepeatNGramLogitsProcessor(hygiene.no_repeat_ngram))
+    return chosen
+
+
+def generate(target: FrozenModel, inputs: TargetInputs, decoding: Decoding) -> list[Generation]:
+    """Answers to `inputs` (embeds [B, T, d], left-padded), in their order. Hygiene sees new tokens alone."""
     embeds = inputs.embeds.to(next(target.model.parameters()).dtype)
-    return _generate(target, max_new_tokens, hygiene, ends, inputs_embeds=embeds, attention_mask=inputs.attention_mask)
+    return _generate(target, decoding, inputs_embeds=embeds, attention_mask=inputs.attention_mask)
+
+
+def greedy(
+    target: FrozenModel, inputs: TargetInputs, max_new_tokens: int, ends: AnswerEnd = answer_end
+) -> list[Generation]:
+    """Purely greedy answers: what training decodes with, and a check compares."""
+    return generate(target, inputs, Decoding(max_new_tokens, ends=ends))
 
 
 def generate_from_text(target: FrozenModel, texts: list[str], max_new_tokens: int) -> list[Generation]:
     """The plain way, through token ids: the reference that the way through embeddings is held to."""
     ids, mask = target.encode(texts, bos=True, side="left")
-    return _generate(target, max_new_tokens, PURE, answer_end, ids.shape[1], input_ids=ids, attention_mask=mask)
+    return _generate(target, Decoding(max_new_tokens), ids.shape[1], input_ids=ids, attention_mask=mask)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a frozen model was asked: its weights, the prompt's text, and how it was to answer."""
+
+    model: str
+    weights: str
+    prompt: str
+    decoding: Decoding
+
+    def facts(self) -> dict:
+        digest = hashlib.sha256(self.prompt.encode("utf-8")).hexdigest()
+        return {"model": self.model, "weights": self.weights, "prompt": digest, **self.decoding.facts()}
+
+    @property
+    def key(self) -> str:
+        """The content hash under which the answer is kept."""
+        return hashlib.sha256(json.dumps(self.facts(), sort_keys=True).encode("utf-8")).hexdigest()
 
 
 class AnswerCache:
-    """Answers of frozen models to plain text, by content: model name, weights, prompt text and token limit.
+    """Answers of frozen models to plain text, by the content of what was `Asked`.
 
     `folder` None keeps them for this process only; else they are also appended to ``answers.jsonl`` there. A line
-    cut short by a crash is skipped when read: a cache may forget, it must not lie.
+    cut short by a crash, or with a value of another type, is skipped when read: a cache may forget, it must not lie.
     """
 
     _memory: dict[str, dict] = {}
@@ -151,18 +220,33 @@ class AnswerCache:
         self.path = Path(folder) / "answers.jsonl" if folder else None
         self.rows = {} if folder else AnswerCache._memory
         if self.path and self.path.exists():
-            for line in self.path.read_bytes().splitlines():
-                try:
-                    row = json.loads(line)
-                    self.rows[row["key"]] = {"text": row["text"], "new_tokens": row["new_tokens"]}
-                except (ValueError, KeyError, TypeError):
-                    continue
+            try:
+                lines = self.path.read_bytes().splitlines()
+            except OSError as error:
+                raise LabError(f"{self.path} cannot be read ({error.strerror}); choose another cache_dir.") from None
+            for line in lines:
+                if (row := _cached(line)) is not None:
+                    self.rows[row.pop("key")] = row
 
-    def get(self, key: str) -> Generation | None:
-        return Generation(**self.rows[key]) if key in self.rows else None
+    def get(self, asked: Asked) -> Generation | None:
+        """The answer to `asked`, None if it is not known. Raises LabError for one that was given to something else."""
+        row = self.rows.get(asked.key)
+        if row is None:
+            return None
+        if row["asked"] != asked.facts():
+            differs = sorted(name for name, value in asked.facts().items() if row["asked"].get(name) != value)
+            raise LabError(
+                f"answer cache: the key of a prompt gives an answer that was made with another {differs[0]}; the key "
+                "forgets something, so its answers cannot be trusted."
+            )
+        return Generation(row["text"], row["new_tokens"], tuple(row["ids"]), asked.decoding)
 
-    def put(self, answers: dict[str, Generation]) -> None:
-        rows = {key: asdict(answer) for key, answer in answers.items() if key not in self.rows}
+    def put(self, answers: Mapping[Asked, Generation]) -> None:
+        rows = {
+            asked.key: {"asked": asked.facts(), "text": answer.text, "new_tokens": answer.new_tokens,
+                        "ids": list(answer.ids)}
+            for asked, answer in answers.items() if asked.key not in self.rows
+        }  # fmt: skip
         self.rows.update(rows)
         if self.path and rows:
             text = "".join(json.dumps({"key": key, **row}, ensure_ascii=False) + "\n" for key, row in rows.items())
@@ -179,6 +263,19 @@ class AnswerCache:
                 raise LabError(f"{self.path} cannot be written ({error}); choose another cache_dir.") from error
 
 
+def _cached(line: bytes) -> dict | None:
+    """A line of the cache, checked against what `put` writes; None for any other."""
+    try:
+        row = json.loads(line)
+        kinds = {"key": str, "asked": dict, "text": str, "new_tokens": int, "ids": list}
+        sound = row.keys() == kinds.keys() and all(type(row[name]) is kind for name, kind in kinds.items())
+        sound = sound and all(type(token) is int for token in row["ids"]) and row["new_tokens"] >= 0
+        str.encode(row["text"])  # one that can be written again
+        return row if sound else None
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
+        return None
+
+
 def fingerprint(model: FrozenModel) -> str:
     """16 hex digits of the weights (small tensors whole, 4 096 evenly spaced values of large ones) and vocabulary."""
     digest = hashlib.sha256(json.dumps(sorted(model.tokenizer.get_vocab().items())).encode())
@@ -188,12 +285,3 @@ def fingerprint(model: FrozenModel) -> str:
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(flat.float().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def answer_key(
-    name: str, weights: str, prompt: str, max_new_tokens: int, hygiene: Hygiene = PURE, ends: AnswerEnd = answer_end
-) -> str:
-    """The content hash under which an answer is kept."""
-    told = [name, weights, prompt, max_new_tokens, ends.__qualname__, *asdict(hygiene).values()]
-    content = json.dumps(told, ensure_ascii=False)
-    return hashlib.sha256(content.encode("utf-8")).hexdigest()

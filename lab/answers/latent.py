@@ -8,70 +8,66 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lab.answers.checks import check_derangement
-from lab.answers.common import Answer, Prompts, answer_of, check_token_counts
+from lab.answers.common import Answer, answer_of
+from lab.answers.evaluation import Evaluation
 from lab.answers.generation import generate
+from lab.answers.model_checks import check_sent, check_token_counts
 from lab.answers.wire import WIRES
 from lab.config import Layout
 from lab.errors import LabError
 from lab.models import build_inputs
-from lab.tasks import Question, source_text
+from lab.tasks import Question
+from lab.translators import Bridge, TranslatorOutput
 
 if TYPE_CHECKING:
-    from lab.models import FrozenModel
-    from lab.translators import TranslatorOutput
+    from lab.models import FrozenModel, TargetInputs
 
 SHUFFLE_SEED = 20  # fixed, so that two runs shuffle alike
 LENGTH_BLOCK = 6  # questions of like length among which soft tokens are exchanged
-CHANGED = ("latent_zero", "latent_noise", "latent_mean", *(f"latent_{name}" for name in WIRES))
+CONTENTLESS = ("latent_zero", "latent_noise", "latent_mean")  # their soft tokens are of no one question
+CHANGED = (*CONTENTLESS, *(f"latent_{name}" for name in WIRES))
 
 Change = Callable[[Tensor, list[Question]], Tensor]  # soft tokens [B, K, d] of these questions -> others
 
 
-@dataclass(frozen=True)
-class Bridge:
-    """A trained translator, the frozen source it reads, and at which layers: what makes soft tokens."""
-
-    source: FrozenModel
-    translator: nn.Module
-    source_layers: str | Sequence[int] = "all"
-
-    @torch.no_grad()
-    def write(self, questions: Sequence[Question]) -> TranslatorOutput:
-        """What the translator writes for what the source reads of each question: soft tokens [B, K, d_target]."""
-        texts = [source_text(question.question, question.evidence) for question in questions]
-        return self.translator(self.source.source_states(texts, self.source_layers))
+def latent_inputs(
+    target: FrozenModel, layout: Layout, output: TranslatorOutput, contexts: Sequence[dict[str, str]]
+) -> TargetInputs:
+    """What the target is given in an arm with soft tokens: the layout, filled; never an answer."""
+    return build_inputs(target, layout, output.soft_tokens.to(target.device), contexts, None, output.mask)
 
 
 def latent_arm(
-    label: str, target: FrozenModel, bridge: Bridge, layout: Layout, prompts: Prompts,
-    donors: Sequence[int] | None = None, change: Change | None = None,
+    label: str, evaluation: Evaluation, bridge: Bridge, donors: Sequence[int] | None = None,
+    change: Change | None = None,
 ) -> list[Answer]:  # fmt: skip
     """The target with soft tokens, in the order of the questions.
 
     Question i gets those of question `donors[i]` (None: its own), after `change` has had them.
     """
-    donors = range(len(prompts.questions)) if donors is None else donors
-    answers: list[Answer | None] = [None] * len(prompts.questions)
-    for batch in prompts.batches(range(len(prompts.questions)), label):
-        contexts = [prompts.context(index) for index in batch]
-        output = bridge.write([prompts.questions[donors[index]] for index in batch])
+    target, questions, layout = evaluation.pair.target, evaluation.questions, evaluation.layout
+    donors = range(len(questions)) if donors is None else donors
+    answers: list[Answer | None] = [None] * len(questions)
+    for batch in evaluation.batches(range(len(questions)), label):
+        contexts = [evaluation.context(questions[index]) for index in batch]
+        output = bridge.write([questions[donors[index]] for index in batch])
         soft, counts = output.soft_tokens.to(target.device), output.counts()
         if change is not None:
-            soft = change(soft, [prompts.questions[index] for index in batch])
-        inputs = build_inputs(target, layout, soft, contexts, None, output.mask)
+            soft = change(soft, [questions[index] for index in batch])
+        inputs = latent_inputs(target, layout, replace(output, soft_tokens=soft), contexts)
         check_token_counts(target, layout, inputs, contexts, counts)
-        knows = bridge.translator.needs_source and label not in ("latent_zero", "latent_noise", "latent_mean")
-        generations = generate(target, inputs, prompts.max_new_tokens, prompts.hygiene, prompts.ends)
+        knows = bridge.translator.needs_source and label not in CONTENTLESS
+        generations = generate(target, inputs, evaluation.decoding)
         for index, context, generation, count in zip(batch, contexts, generations, counts, strict=True):
-            donor = prompts.questions[donors[index]].id if knows else ""
-            answers[index] = answer_of(prompts.questions[index], generation, target, layout, context, count, donor)
+            donor = questions[donors[index]].id if knows else ""
+            answers[index] = answer_of(questions[index], generation, target, layout, context, count, donor)
     return answers
 
 
@@ -134,14 +130,14 @@ def noise(soft: Tensor, questions: list[Question]) -> Tensor:
     return drawn * (soft.norm(dim=-1, keepdim=True) / drawn.norm(dim=-1, keepdim=True))
 
 
-def mean_of(bridge: Bridge, prompts: Prompts) -> Change:
+def mean_of(bridge: Bridge, evaluation: Evaluation) -> Change:
     """The change to the average soft tokens of all questions, at the average norm: form without content.
 
     Slot by slot; where questions have different numbers of soft tokens, one average over all of them.
     """
     total, norms, rows = 0.0, 0.0, 0
-    for batch in prompts.batches(range(len(prompts.questions)), "mean soft tokens"):
-        output = bridge.write([prompts.questions[index] for index in batch])
+    for batch in evaluation.batches(range(len(evaluation.questions)), "mean soft tokens"):
+        output = bridge.write([evaluation.questions[index] for index in batch])
         soft = output.soft_tokens.double()
         if output.mask is not None:
             soft = soft[output.mask][:, None]  # [tokens, 1, d]: every soft token for itself
@@ -151,11 +147,11 @@ def mean_of(bridge: Bridge, prompts: Prompts) -> Change:
     return lambda soft, questions: mean.to(soft).expand_as(soft)
 
 
-def change_of(arm: str, bridge: Bridge, prompts: Prompts) -> Change:
+def change_of(arm: str, bridge: Bridge, evaluation: Evaluation) -> Change:
     """What an arm of `CHANGED` does to the soft tokens."""
     if arm == "latent_mean":
-        return mean_of(bridge, prompts)
+        return mean_of(bridge, evaluation)
     if arm in ("latent_zero", "latent_noise"):
         return zero if arm == "latent_zero" else noise
     wire = WIRES[arm.removeprefix("latent_")]
-    return lambda soft, questions: wire.through(soft)
+    return lambda soft, questions: check_sent(arm, wire, soft, wire.through(soft))

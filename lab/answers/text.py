@@ -7,18 +7,20 @@ exemplars, limit and cache are the same. Where text wins over soft tokens, these
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lab.answers.common import Answer, Prompts, answer_of, check_token_counts
-from lab.answers.generation import AnswerCache, answer_key, fingerprint, generate
+from lab.answers.common import Answer, answer_of
+from lab.answers.evaluation import Evaluation
+from lab.answers.generation import AnswerCache, Asked, fingerprint, generate
+from lab.answers.model_checks import check_token_counts
 from lab.config import TEXT, Layout
 from lab.errors import LabError
 from lab.models import build_inputs
 
 if TYPE_CHECKING:
-    from lab.models import FrozenModel, Pair
-    from lab.tasks import Question, Task
+    from lab.models import FrozenModel
+    from lab.tasks import Question
 
 CUT = Layout("cut", "{question}")  # a prompt that was cut as a whole
 # Where a cascade may put the source's answer; which one is chosen on dev.
@@ -28,7 +30,6 @@ CASCADE_PROMPTS = {
     "hint": ("", "\nHint: {text}"),
     "example": ("Q: {question}\nA: {text}\n\n", ""),
 }
-DEFAULT_CASCADE = "note"
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Shown:
 
 
 def text_arm(
-    label: str, model: FrozenModel, prompts: Prompts, cache: AnswerCache, shown: Sequence[Shown] | None = None
+    label: str, model: FrozenModel, evaluation: Evaluation, cache: AnswerCache, shown: Sequence[Shown] | None = None
 ) -> list[Answer]:
     """A model from text, in the order of the questions; what the cache knows is not generated again.
 
@@ -53,19 +54,21 @@ def text_arm(
     """
     weights = fingerprint(model)
     if shown is None:
-        shown = [Shown(TEXT, prompts.context(index)) for index in range(len(prompts.questions))]
-    told = (prompts.max_new_tokens, prompts.hygiene, prompts.ends)
-    keys = [answer_key(model.name, weights, item.text, *told) for item in shown]
-    missing = [index for index, key in enumerate(keys) if cache.get(key) is None]
-    for batch in prompts.batches(missing, label):
+        shown = [Shown(TEXT, evaluation.context(question)) for question in evaluation.questions]
+    shown = [replace(item, layout=model.reads(item.layout)) for item in shown]
+    asked = [Asked(model.name, weights, item.text, evaluation.decoding) for item in shown]
+    known = [cache.get(item) for item in asked]
+    missing = [index for index, answer in enumerate(known) if answer is None]
+    for batch in evaluation.batches(missing, label):
         layout, contexts = shown[batch[0]].layout, [shown[index].context for index in batch]
         inputs = build_inputs(model, layout, None, contexts, None)
         check_token_counts(model, layout, inputs, contexts, [0] * len(batch))
-        answers = generate(model, inputs, *told)
-        cache.put({keys[index]: answer for index, answer in zip(batch, answers, strict=True)})
+        for index, answer in zip(batch, generate(model, inputs, evaluation.decoding), strict=True):
+            known[index] = answer
+        cache.put({asked[index]: known[index] for index in batch})
     return [
-        answer_of(question, cache.get(key), model, item.layout, item.context, handed=item.handed)
-        for question, key, item in zip(prompts.questions, keys, shown, strict=True)
+        answer_of(question, answer, model, item.layout, item.context, handed=item.handed)
+        for question, answer, item in zip(evaluation.questions, known, shown, strict=True)
     ]
 
 
@@ -74,12 +77,13 @@ def with_evidence(context: dict[str, str], question: Question) -> dict[str, str]
     return context | {"shots": context["shots"] + question.evidence}
 
 
-def source_shown(prompts: Prompts) -> list[Shown]:
+def source_shown(evaluation: Evaluation) -> list[Shown]:
     """What the source answers from: all that it reads when its states are translated, its own evidence among it."""
     return [
-        Shown(TEXT, with_evidence(prompts.context(index), question), (question.evidence,) * bool(question.evidence))
-        for index, question in enumerate(prompts.questions)
-    ]
+        Shown(TEXT, with_evidence(evaluation.context(question), question),
+              (question.evidence,) * bool(question.evidence))
+        for question in evaluation.questions
+    ]  # fmt: skip
 
 
 def cut_text(model: FrozenModel, text: str, tokens: int, keep: str = "start") -> str:
@@ -102,59 +106,60 @@ def cut_bytes(text: str, size: int) -> str:
     return text.encode("utf-8")[: max(size, 0)].decode("utf-8", errors="ignore")
 
 
-def token_budget(pair: Pair, prompts: Prompts, tokens: int) -> list[Shown]:
+def token_budget(evaluation: Evaluation, tokens: int) -> list[Shown]:
     """The whole prompt cut to its last `tokens` target tokens: where it ends, the answer begins."""
     shown = []
-    for index in range(len(prompts.questions)):
-        piece = cut_text(pair.target, TEXT.visible_text(**prompts.context(index)), tokens, keep="end")
+    for question in evaluation.questions:
+        whole = TEXT.visible_text(**evaluation.context(question))
+        piece = cut_text(evaluation.pair.target, whole, tokens, keep="end")
         shown.append(Shown(CUT, {"instruction": "", "shots": "", "question": piece}, (piece,)))
     return shown
 
 
-def token_budget_question(pair: Pair, prompts: Prompts, tokens: int) -> list[Shown]:
+def token_budget_question(evaluation: Evaluation, tokens: int) -> list[Shown]:
     """The question cut to its first `tokens` target tokens, in the prompt that every text arm has."""
     shown = []
-    for index, question in enumerate(prompts.questions):
-        piece = cut_text(pair.target, question.question, tokens)
-        shown.append(Shown(TEXT, prompts.context(index) | {"question": piece}, (piece,)))
+    for question in evaluation.questions:
+        piece = cut_text(evaluation.pair.target, question.question, tokens)
+        shown.append(Shown(TEXT, evaluation.context(question) | {"question": piece}, (piece,)))
     return shown
 
 
-def cascade(prompts: Prompts, answers: Sequence[Answer], prompt: str) -> list[Shown]:
+def cascade(evaluation: Evaluation, answers: Sequence[Answer]) -> list[Shown]:
     """The source's whole text answer, handed to the target with the question."""
     return [
-        _with_text(prompts.context(index), prompts.context(index)["question"], answer.text.strip(), prompt)
-        for index, answer in enumerate(answers)
+        handing(evaluation.context(question), question.question, answer.text.strip(), evaluation.cascade_prompt)
+        for question, answer in zip(evaluation.questions, answers, strict=True)
     ]
 
 
-def same_bytes(prompts: Prompts, answers: Sequence[Answer], prompt: str, size: int) -> list[Shown]:
+def same_bytes(evaluation: Evaluation, answers: Sequence[Answer], size: int) -> list[Shown]:
     """What `size` bytes buy as text: the question first, then the source's answer with what is left."""
     shown = []
-    for index, answer in enumerate(answers):
-        context = prompts.context(index)
-        question = cut_bytes(context["question"], size)
+    for whole, answer in zip(evaluation.questions, answers, strict=True):
+        question = cut_bytes(whole.question, size)
         text = cut_bytes(answer.text.strip(), size - len(question.encode("utf-8")))
-        item = _with_text(context, question, text, prompt)
-        whole = question == context["question"]
-        shown.append(Shown(item.layout, item.context, (text,) if whole else (question, text)))
+        item = handing(evaluation.context(whole), question, text, evaluation.cascade_prompt)
+        handed = (text,) if question == whole.question else (question, text)
+        shown.append(Shown(item.layout, item.context, handed))
     return shown
 
 
-def _with_text(context: dict[str, str], question: str, text: str, prompt: str) -> Shown:
+def handing(context: dict[str, str], question: str, text: str, prompt: str) -> Shown:
+    """The plain prompt with `text` where the cascade's `prompt` puts it."""
     if prompt not in CASCADE_PROMPTS:
         raise LabError(f"cascade prompt {prompt!r} is not known; choose one of {', '.join(CASCADE_PROMPTS)}.")
     before, after = (part.format(text=text, question=question) for part in CASCADE_PROMPTS[prompt])
     return Shown(TEXT, context | {"shots": context["shots"] + before, "question": question + after}, (text,))
 
 
-def text_hint(task: Task, prompts: Prompts) -> list[Shown]:
+def text_hint(evaluation: Evaluation) -> list[Shown]:
     """An oracle of text transfer: the fact that the source knows, as one line of plain text before the question."""
-    hint = getattr(task, "hint", None)
+    hint = getattr(evaluation.task, "hint", None)
     if hint is None:
-        raise LabError(f"arm 'text_hint': task {task.name!r} has no gold gloss to give; leave the arm out.")
+        raise LabError(f"arm 'text_hint': task {evaluation.task.name!r} has no gold gloss to give; leave the arm out.")
     shown = []
-    for index, question in enumerate(prompts.questions):
-        context, text = prompts.context(index), hint(question)
+    for question in evaluation.questions:
+        context, text = evaluation.context(question), hint(question)
         shown.append(Shown(TEXT, context | {"shots": context["shots"] + text}, (text,)))
     return shown

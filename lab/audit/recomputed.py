@@ -155,7 +155,7 @@ def claims_table() -> list[dict]:
 def write_audit(folder: str | Path, rows: Sequence[Mapping], archive: Archive) -> Path:
     """Write `audit.json`: all verdicts, the paired tests, the claims, and what could not be read; returns its path."""
     path = Path(folder) / "audit.json"
-    audit = {"counts": verdict_counts(rows), "verdicts": list(rows), "paired": paired_table(archive),
-             "claims": claims_table(), "reports": archive.reports}  # fmt: skip
+    audit = {"runs": [run.name for run in archive.runs], "counts": verdict_counts(rows), "verdicts": list(rows),
+             "paired": paired_table(archive), "claims": claims_table(), "reports": archive.reports}  # fmt: skip
     write_text(path, json.dumps(audit, indent=2, ensure_ascii=False) + "\n")
     return path

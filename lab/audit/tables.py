@@ -1,6 +1,6 @@
 """What the reported numbers meant: settings, the text each arm saw, paired results, the texts behind a leak.
 
-Each function gives rows for `lab.pictures.tables.html_table`; without archived runs there are none.
+Each function gives rows for `lab.pictures.tables.table`; without archived runs there are none.
 """
 
 import re
@@ -12,7 +12,7 @@ from scipy.stats import binom
 from lab.audit.archive import Archive
 from lab.errors import LabError
 from lab.evidence import mcnemar, wilson
-from lab.pictures import format_p
+from lab.pictures import WILSON, format_p
 from lab.runs import FINAL, log_text
 from lab.tasks import INVALID, STOP, final_answer, same_answer
 
@@ -195,7 +195,8 @@ def paired_table(archive: Archive) -> list[dict]:
                     "step": file.step,
                     "n": n,
                     "latent": sum(right["latent"]),
-                    "latent %": f"{100 * sum(right['latent']) / n:.1f} [{100 * low:.1f}, {100 * high:.1f}]",
+                    f"latent % [{WILSON}]": f"{100 * sum(right['latent']) / n:.1f} "
+                    f"[{100 * low:.1f}, {100 * high:.1f}]",
                     "target": sum(right["target"]),
                     "only latent right": test["only_a"],
                     "only target right": test["only_b"],

@@ -3,5 +3,7 @@
 Imports config and runs, never torch: the notebook does, in a process of its own.
 """
 
-from lab.batch.jobs import execute, plan
+from lab.batch.execution import execute
+from lab.batch.jobs import plan
+from lab.batch.signals import Interrupted, end_with_parent
 from lab.batch.suite import members, run_suite

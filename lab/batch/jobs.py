@@ -1,4 +1,4 @@
-"""Jobs: a YAML file names a notebook and the parameters that differ; papermill executes it into one run directory.
+"""Jobs: a YAML file names a notebook and the parameters that differ from its own.
 
 Papermill only warns about a parameter that the notebook does not have, and takes a value of any type. Here both are
 refused before anything runs, because a misspelt parameter is an experiment that silently was another one.
@@ -8,27 +8,22 @@ from __future__ import annotations
 
 import ast
 import difflib
-import fcntl
 import json
-import logging
 import os
 import re
-import shutil
-import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from lab.config import load_yaml
 from lab.errors import LabError
 from lab.places import ROOT
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+LONGEST_NAME = 200  # file systems take 255 bytes, and files are named after the run
 TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "dict": dict, "None": type(None)}
-# Files that only a run which got going has: without one of them a run directory holds nothing worth keeping.
-RESULTS = ("metrics.jsonl", "eval_samples_step_*.jsonl", "summary.json", "checkpoints/*/*.safetensors")
 
 
 @dataclass(frozen=True)
@@ -54,7 +49,7 @@ def notebook_parameters(path: Path) -> dict[str, Parameter]:
     allows both types; without an annotation the default's type is the one allowed (any, where that is None)."""
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise LabError(f"{path} is not a notebook (JSON with cells): save it again from JupyterLab") from error
     tagged = [cell for cell in cells if "parameters" in cell.get("metadata", {}).get("tags", [])]
     if len(tagged) != 1:
@@ -114,7 +109,7 @@ def read_job(path: Path, _seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path.resolve() in _seen:
         raise LabError(f"{path} is its own base: remove one of the `base` keys")
     try:
-        job = yaml.safe_load(path.read_text(encoding="utf-8"))
+        job = load_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         near = sorted(file.name for file in path.parent.glob("[!.]*.yaml"))
         raise LabError(f"no job {path}" + (f": {path.parent} has {', '.join(near)}" if near else "")) from error
@@ -137,6 +132,29 @@ def read_job(path: Path, _seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     }
 
 
+def notebook_of(path: Path, root: Path = ROOT) -> Path:
+    """The notebook that a job names."""
+    return _notebook(path, read_job(path), root)
+
+
+def _notebook(path: Path, job: dict[str, Any], root: Path) -> Path:
+    if not isinstance(job["notebook"], str):
+        raise LabError(f"{path} names no notebook: add for example `notebook: 00_start_here`")
+    notebook = root / "notebooks" / f"{job['notebook'].removesuffix('.ipynb')}.ipynb"
+    if not notebook.is_file():
+        have = ", ".join(sorted(file.stem for file in notebook.parent.glob("*.ipynb"))) or "none"
+        raise LabError(f"{path} names the notebook {job['notebook']!r}, the notebooks are: {have}")
+    return notebook
+
+
+def _check_encodable(name: str, value: Any) -> None:
+    """A notebook is UTF-8: bytes of a path or a command line that are no text cannot be written into it."""
+    try:
+        json.dumps(value, ensure_ascii=False, default=str).encode("utf-8")
+    except UnicodeEncodeError:
+        raise LabError(f"{name} is {value!r}, which is not UTF-8: choose another text or path") from None
+
+
 def plan(
     path: Path, overrides: list[tuple[str, str]] | None = None, runs: Path | None = None, root: Path = ROOT
 ) -> Job:
@@ -145,12 +163,7 @@ def plan(
     `overrides` are (name, YAML text) pairs; `runs` is relative to the caller, a `runs` parameter to the repository.
     """
     job = read_job(path)
-    if not isinstance(job["notebook"], str):
-        raise LabError(f"{path} names no notebook: add for example `notebook: 00_start_here`")
-    notebook = root / "notebooks" / f"{job['notebook'].removesuffix('.ipynb')}.ipynb"
-    if not notebook.is_file():
-        have = ", ".join(sorted(file.stem for file in notebook.parent.glob("*.ipynb"))) or "none"
-        raise LabError(f"{path} names the notebook {job['notebook']!r}, the notebooks are: {have}")
+    notebook = _notebook(path, job, root)
     known = notebook_parameters(notebook)
     for needed in ("name", "runs"):
         if needed not in known:
@@ -167,7 +180,7 @@ def plan(
     parameters |= {name: fit(look_up(name), value) for name, value in job["parameters"].items()}
     for name, text in overrides or []:
         try:
-            value = yaml.safe_load(text)
+            value = load_yaml(text)
         except (yaml.YAMLError, ValueError):  # ValueError: a date that does not exist
             value = text
         parameters[name] = fit(look_up(name), value, raw=text)
@@ -177,109 +190,11 @@ def plan(
     name = str(parameters["name"])
     if not RUN_NAME.fullmatch(name):
         raise LabError(f"the run name {name!r} may hold only letters, digits, dot, dash and underscore")
+    if len(name) > LONGEST_NAME:
+        raise LabError(f"the run name {name[:20]}... has {len(name)} characters: choose at most {LONGEST_NAME}")
+    for told, text in {**parameters, "the folder of the repository": str(root)}.items():
+        _check_encodable(told, text)
     run = folder / name
     if os.path.lexists(run) and parameters.get("resume") is not True:
         raise LabError(f"the run {run} exists: remove it, or choose another name with `-p name OTHER`")
     return Job(notebook, parameters, run)
-
-
-def execute(job: Job, root: Path = ROOT) -> Path:
-    """Execute the notebook with its output streamed to the terminal; returns the run directory.
-
-    Raises LabError with the failing cell's last line. A run that got going is kept, marked failed, with its notebook;
-    one that did not leaves no directory (after a crash that is no LabError, its notebook as `<name>.failed.ipynb`).
-    Papermill changes the whole process's folder meanwhile: one job at a time in a process, several in several.
-    """
-    import papermill
-    from nbclient.exceptions import CellTimeoutError, DeadKernelError
-
-    # `plan` has read the parameters cell; papermill warns of every name whose annotation it cannot read.
-    logging.getLogger("papermill").setLevel(logging.ERROR)
-    try:
-        job.run.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LabError(f"cannot make the folder {job.run.parent} for runs: {error.strerror}") from error
-    before = job.run.exists()
-    # Beside the run, as the notebook itself makes the run directory. The file lock on it ends with this process,
-    # in whatever way that dies.
-    working = job.run.parent / f".{job.run.name}.executing.ipynb"
-    try:
-        lock = working.open("a")
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise LabError(f"the run {job.run} is being executed: wait for it, or choose another name") from error
-    except OSError as error:
-        raise LabError(f"cannot write in {job.run.parent}: {error.strerror}") from error
-    kept = None
-    try:
-        with tempfile.TemporaryDirectory(prefix="lab-kernel-") as sockets:
-            papermill.execute_notebook(
-                str(job.notebook),
-                str(working),
-                parameters=job.parameters,
-                cwd=str(root),
-                kernel_name="python3",
-                kernel_manager_class=_kernel_manager(sockets),
-                progress_bar=sys.stderr.isatty(),
-                stdout_file=sys.stdout,
-                stderr_file=sys.stderr,
-            )
-    except papermill.PapermillExecutionError as error:
-        kept = _keep_failure(job, working, before, expected=error.ename == "LabError")
-        last = " ".join(str(error.evalue).split()) or "no message"
-        text = last if error.ename == "LabError" else f"{job.notebook.stem} failed with {error.ename}: {last}"
-        raise LabError(text + (f" (notebook: {kept})" if kept else "")) from None
-    except (DeadKernelError, CellTimeoutError):
-        kept = _keep_failure(job, working, before, expected=False)
-        raise LabError(f"the kernel of {job.notebook.stem} died, most often for lack of memory: see {kept}") from None
-    except BaseException:
-        _keep_failure(job, working, before, expected=False)
-        raise
-    job.run.mkdir(exist_ok=True)
-    os.replace(working, job.run / "notebook.ipynb")
-    lock.close()
-    return job.run
-
-
-def _kernel_manager(sockets: str) -> type:
-    """For a kernel that talks through files in `sockets`, a folder of its own, not through ports.
-
-    Of a dozen kernels started at once two may pick the same port, or the same file in the folder they share; one dies.
-    """
-    from jupyter_client.manager import AsyncKernelManager
-
-    class FileKernel(AsyncKernelManager):
-        def __init__(self, **settings) -> None:
-            super().__init__(**{**settings, "transport": "ipc", "ip": f"{sockets}/kernel"})
-
-    return FileKernel
-
-
-def _keep_failure(job: Job, working: Path, before: bool, expected: bool) -> Path | None:
-    """Tidy after a failure; returns where the executed notebook is kept, None where it is not."""
-    begun = before or any(file.stat().st_size for pattern in RESULTS for file in job.run.glob(pattern))
-    if begun:
-        _mark_failed(job.run)
-        kept = job.run / "notebook.ipynb"
-    else:
-        if job.run.is_dir():
-            shutil.rmtree(job.run)
-        kept = None if expected or not working.stat().st_size else job.run.parent / f"{job.run.name}.failed.ipynb"
-    if kept:
-        os.replace(working, kept)
-    else:
-        working.unlink()
-    return kept
-
-
-def _mark_failed(run: Path) -> None:
-    path = run / "manifest.json"
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        manifest = {}
-    if not isinstance(manifest, dict):
-        manifest = {}
-    beside = path.with_name(".manifest.json.part")
-    beside.write_text(json.dumps({**manifest, "status": "failed"}, indent=2) + "\n", encoding="utf-8")
-    os.replace(beside, path)

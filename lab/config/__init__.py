@@ -5,5 +5,14 @@ Imports tasks alone, to know which there are and what each takes. No torch.
 
 from lab.config.layout import SOFT, TEXT, Layout, Soft
 from lab.config.model_names import LLAMA, MISTRAL, PAIRS, RANDOM, short_name
-from lab.config.run import NOT_SCIENTIFIC, RunConfig
-from lab.config.sections import NAMED_LAYERS, NAMED_LAYERS_TEXT, PairConfig, TaskConfig, TrainConfig, TranslatorConfig
+from lab.config.run import NOT_SCIENTIFIC, RunConfig, set_in
+from lab.config.sections import (
+    NAMED_LAYERS,
+    NAMED_LAYERS_TEXT,
+    EvalConfig,
+    PairConfig,
+    TaskConfig,
+    TrainConfig,
+    TranslatorConfig,
+)
+from lab.config.yaml_files import load_yaml

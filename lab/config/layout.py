@@ -75,6 +75,11 @@ class Layout:
         """Whether the target also reads the question as text. If so, its soft tokens compress nothing."""
         return any(name == "question" for _, name in self._parts())
 
+    def framed(self, before: str, after: str) -> Layout:
+        """The same between two literal texts, such as those of a chat template."""
+        literal = [text.replace("{", "{{").replace("}", "}}") for text in (before, after)]
+        return replace(self, template=self.template.join(literal)) if before or after else self
+
     def segments(self, instruction: str, shots: str, question: str) -> list[str | Soft]:
         """What the target reads, in order: texts and `SOFT`.
 

@@ -12,13 +12,14 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from lab.config.model_names import short_name
 from lab.config.sections import (
     EvalConfig,
     LayoutConfig,
@@ -29,11 +30,12 @@ from lab.config.sections import (
     TrainConfig,
     TranslatorConfig,
 )
+from lab.config.yaml_files import load_yaml
 from lab.errors import LabError
 
 __all__ = [
     "EvalConfig", "LayoutConfig", "LossConfig", "PairConfig", "RunConfig", "TaskConfig", "TrainConfig",
-    "TranslatorConfig",
+    "TranslatorConfig", "set_in",
 ]  # fmt: skip
 
 NOT_SCIENTIFIC = ("name", "device", "eval_batch_size")  # they change where and how fast, not what
@@ -67,6 +69,11 @@ class RunConfig(Section):
             raise LabError(
                 f"geometry_weight={losses.geometry_weight} compares soft tokens with the source tokens they stand for; "
                 f"that needs soft_tokens=0, not {self.translator.soft_tokens}."
+            )
+        if losses.geometry_weight and self.pair.source_chat:
+            raise LabError(
+                f"geometry_weight={losses.geometry_weight} places soft tokens by the question's own text; it needs "
+                "source_chat=false."
             )
         beside_text = self.layout.at().context_aware and self.layout.injection == "prepend"
         if losses.teacher == "prompt" and beside_text and not losses.duplicate_question:
@@ -123,14 +130,7 @@ class RunConfig(Section):
         Raises LabError if such a name holds no literal: a cell has reused a parameter's name, and going on with the
         default instead would run another experiment than the notebook shows.
         """
-        flat = {name: namespace[name] for name in ["name", *SECTION_OF] if name in namespace}
-        for name, value in flat.items():
-            if not isinstance(value, (str, bool, int, float, list, tuple)):
-                raise LabError(
-                    f"parameter {name!r} holds a {type(value).__name__} in this notebook; "
-                    "give that object another name and run the parameters cell again."
-                )
-        return cls.from_parameters(**flat)
+        return cls.from_parameters(**_literals(namespace, ("name", *SECTION_OF)))
 
     def parameters(self) -> dict[str, Any]:
         """All fields as one flat dict of literals, in a fixed order."""
@@ -149,6 +149,11 @@ class RunConfig(Section):
         scientific = {name: value for name, value in self.parameters().items() if name not in NOT_SCIENTIFIC}
         return hashlib.sha256(json.dumps(scientific, sort_keys=True).encode("utf-8")).hexdigest()[:12]
 
+    def about(self, run: str) -> dict[str, Any]:
+        """What a result says of itself: the run that it is of, its task, its models, and the hash of its config."""
+        models = dict(zip(("source", "target"), map(short_name, self.pair.models), strict=True))
+        return {"run": run, "task": self.task.task, "models": models, "config_hash": self.hash()}
+
     def to_yaml(self, path: str | Path) -> None:
         """Write all fields as flat YAML, the hash as a comment on top."""
         path = Path(path)
@@ -161,7 +166,7 @@ class RunConfig(Section):
     def from_yaml(cls, path: str | Path) -> RunConfig:
         """Read flat YAML; fields it leaves out have their defaults. Raises LabError naming the file."""
         try:
-            flat = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+            flat = load_yaml(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise LabError(f"config {path} cannot be read: {error.strerror}.") from None
         except (yaml.YAMLError, ValueError) as error:  # ValueError: broken UTF-8, or a date that does not exist
@@ -172,6 +177,23 @@ class RunConfig(Section):
             return cls.from_parameters(**flat)
         except LabError as error:
             raise LabError(f"config {path}: {error}") from None
+
+
+def set_in(namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """The flat names, all but `name`, that a notebook about a finished run sets itself: in such a notebook None stands
+    for what the run has. Raises LabError as `RunConfig.from_notebook` does."""
+    return _literals({name: value for name, value in namespace.items() if value is not None}, tuple(SECTION_OF))
+
+
+def _literals(namespace: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    flat = {name: namespace[name] for name in names if name in namespace}
+    for name, value in flat.items():
+        if not isinstance(value, (str, bool, int, float, list, tuple)):
+            raise LabError(
+                f"parameter {name!r} holds a {type(value).__name__} in this notebook; "
+                "give that object another name and run the parameters cell again."
+            )
+    return flat
 
 
 SECTIONS: dict[str, type] = {

@@ -74,7 +74,8 @@ class PairConfig(Section):
     "random:<folder>"); "custom" has none of its own.
 
     `source_layers` is "all" (1..number of layers), "last", "middle" (four layers of the middle), or a list of indices
-    into the hidden states (0: embeddings).
+    into the hidden states (0: embeddings). `source_chat`, `target_chat`: whether the model's own chat template stands
+    around all that it reads, in training and in every arm.
     """
 
     pair: str = "mini"
@@ -83,6 +84,8 @@ class PairConfig(Section):
     dtype: str = "float32"
     device: str = "auto"
     source_layers: str | list[int] | tuple[int, ...] = "all"
+    source_chat: bool = False
+    target_chat: bool = False
 
     def check(self) -> None:
         _one_of(self, "pair", tuple(PAIRS))

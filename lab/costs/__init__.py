@@ -1,6 +1,6 @@
 """What an answer costs: tokens, bytes and seconds of each arm.
 
-Imports config, tasks, models, translators, answers, runs and evidence.
+Imports config, tasks, models, answers, runs and evidence.
 """
 
-from lab.costs.inference import aggregate, costs_table, inference_rows, time_by_length, write_inference
+from lab.costs.inference import aggregate, inference_rows, time_by_length, write_inference

@@ -7,28 +7,28 @@ time, with every pass that the arm needs: the latent arm pays for the source's p
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 
 import torch
 
 from lab.answers import (
-    CASCADE_PROMPTS,
     WIRES,
-    AnswerEnd,
-    Bridge,
+    Decoding,
+    Evaluation,
     Generation,
-    answer_end,
     count_tokens,
     cut_generation,
     end_tokens_of,
+    handing,
+    latent_inputs,
     with_evidence,
 )
-from lab.config import TEXT, Layout
+from lab.config import TEXT
 from lab.errors import LabError
-from lab.models import FrozenModel, Pair, TargetInputs, build_inputs
+from lab.models import FrozenModel, TargetInputs, build_inputs
 from lab.tasks import Question
-from lab.translators import TranslatorOutput
 
 __all__ = [
     "TIMED_ARMS", "Cost", "check_kv", "decode", "kv_bytes_computed", "kv_bytes_measured", "question_costs",
@@ -100,18 +100,18 @@ def _synchronize(device: torch.device) -> None:
 
 @torch.no_grad()
 def decode(
-    model: FrozenModel, inputs: TargetInputs, max_new_tokens: int, forced: bool = False, ends: AnswerEnd = answer_end
+    model: FrozenModel, inputs: TargetInputs, decoding: Decoding, forced: bool = False
 ) -> tuple[Generation, list[float], int]:
     """Greedy decoding of one row, token by token: (answer, moment of each token, bytes of the cache at its end).
 
     Moments are `time.perf_counter` values with the device idle. The answer is `generate`'s; `forced` goes on to
-    `max_new_tokens`, for the time as a function of length.
+    the limit, for the time as a function of length.
     """
     end_tokens = end_tokens_of(model)
     embeds = inputs.embeds.to(next(model.model.parameters()).dtype)
     mask, place, cache = inputs.attention_mask, inputs.position_ids, None
     ids, moments = [], []
-    while len(ids) < max_new_tokens:
+    while len(ids) < decoding.max_new_tokens:
         out = model.base(
             inputs_embeds=embeds, attention_mask=mask, position_ids=place, past_key_values=cache, use_cache=True
         )
@@ -121,18 +121,18 @@ def decode(
         cache = out.past_key_values
         done = ids[-1] in end_tokens
         if not done and len(ids) % CHECK_EVERY == 0:
-            done = ends(model.tokenizer.decode(ids, clean_up_tokenization_spaces=False)) is not None
+            done = decoding.ends(model.tokenizer.decode(ids, clean_up_tokenization_spaces=False)) is not None
         if done and not forced:
             break
         embeds, place = model.embed(token), place[:, -1:] + 1
         mask = torch.cat([mask, mask.new_ones(1, 1)], dim=1)
-    return cut_generation(model.tokenizer, ids, end_tokens, ends), moments, cache_bytes(cache)
+    return cut_generation(model.tokenizer, ids, end_tokens, decoding), moments, cache_bytes(cache)
 
 
 def _cost(
-    model: FrozenModel, inputs: TargetInputs, began: float, source_seconds: float, limit: int, ends: AnswerEnd
+    model: FrozenModel, inputs: TargetInputs, began: float, source_seconds: float, decoding: Decoding
 ) -> tuple[Generation, Cost]:
-    generation, moments, kv = decode(model, inputs, limit, ends=ends)
+    generation, moments, kv = decode(model, inputs, decoding)
     # The cache holds the prompt and every token but the last, which was never read again.
     tokens = int(inputs.attention_mask.sum()) + len(moments) - 1
     check_kv(model, kv, tokens)
@@ -143,106 +143,122 @@ def _cost(
     )
 
 
-def question_costs(
-    pair: Pair, bridge: Bridge, layout: Layout, question: Question, max_new_tokens: int, cascade_prompt: str,
-    shared: dict[str, str] | None = None, ends: AnswerEnd = answer_end,
-) -> dict[str, dict]:  # fmt: skip
-    """The costs of each of `TIMED_ARMS` for one question, alone: arm -> fields of `Cost`. `ends`: see `generate`."""
-    context = {"instruction": "", "shots": "", **(shared or {}), "question": question.question}
-    alone, device = with_evidence(context, question), pair.target.device
-    found = {}
-
-    def begin() -> float:
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-        _synchronize(device)
-        return time.perf_counter()
-
-    began = begin()
-    said, found["source"] = _cost(
-        pair.source, build_inputs(pair.source, TEXT, None, [alone]), began, 0.0, max_new_tokens, ends
-    )
-    began = begin()
-    _, found["target"] = _cost(
-        pair.target, build_inputs(pair.target, TEXT, None, [context]), began, 0.0, max_new_tokens, ends
-    )
-    began = begin()
-    output = bridge.write([question])
+def _begin(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     _synchronize(device)
-    source_seconds = time.perf_counter() - began
-    _, found["latent"] = _cost(
-        pair.target,
-        build_inputs(pair.target, layout, output.soft_tokens, [context], None, output.mask),
-        began,
-        source_seconds,
-        max_new_tokens,
-        ends,
-    )
+    return time.perf_counter()
+
+
+def text_inputs(model: FrozenModel, context: dict[str, str]) -> TargetInputs:
+    """The plain prompt."""
+    return build_inputs(model, model.reads(TEXT), None, [context])
+
+
+def bridged_inputs(evaluation: Evaluation, question: Question) -> TargetInputs:
+    """The latent arm's prompt, source pass included."""
+    output, target = evaluation.bridges["latent"].write([question]), evaluation.pair.target
+    return latent_inputs(target, evaluation.layout, output, [evaluation.context(question)])
+
+
+def question_costs(evaluation: Evaluation, question: Question) -> dict[str, dict]:
+    """The costs of each of `TIMED_ARMS` for one question, alone: arm -> fields of `Cost`."""
+    source, target, decoding = evaluation.pair.source, evaluation.pair.target, evaluation.decoding
+    context, device, found = evaluation.context(question), evaluation.pair.target.device, {}
+
+    began = _begin(device)
+    said, found["source"] = _cost(source, text_inputs(source, with_evidence(context, question)), began, 0.0, decoding)
+    began = _begin(device)
+    _, found["target"] = _cost(target, text_inputs(target, context), began, 0.0, decoding)
+    began = _begin(device)
+    with counted_passes(evaluation.bridges["latent"].source) as passes:
+        inputs = bridged_inputs(evaluation, question)
+        _synchronize(device)
+        source_seconds = time.perf_counter() - began
+        _, found["latent"] = _cost(target, inputs, began, source_seconds, decoding)
+    check_source_paid(evaluation, found["latent"], passes)
     # The source's answer was timed above; the cascade pays for it before its own first token.
-    before, after = (
-        part.format(text=said.text.strip(), question=question.question) for part in CASCADE_PROMPTS[cascade_prompt]
-    )
-    handed = context | {"shots": context["shots"] + before, "question": question.question + after}
+    handed = handing(context, question.question, said.text.strip(), evaluation.cascade_prompt).context
     waited = found["source"].seconds
-    began = begin() - waited
-    inputs = build_inputs(pair.target, TEXT, None, [handed])
-    _, cost = _cost(pair.target, inputs, began, waited, max_new_tokens, ends)
+    began = _begin(device) - waited
+    _, cost = _cost(target, text_inputs(target, handed), began, waited, decoding)
     peaks = [peak for peak in (found["source"].peak_bytes, cost.peak_bytes) if peak is not None]
     found["cascade"] = replace(cost, peak_bytes=max(peaks, default=None))  # the source's answer is part of it
     return {arm: asdict(cost) for arm, cost in found.items()}
 
 
+@contextmanager
+def counted_passes(model: FrozenModel) -> Iterator[list[float]]:
+    """The moments at which `model` was run inside."""
+    moments: list[float] = []
+    hook = model.base.register_forward_pre_hook(lambda *_: moments.append(time.perf_counter()))
+    try:
+        yield moments
+    finally:
+        hook.remove()
+
+
+def check_source_paid(evaluation: Evaluation, cost: Cost, passes: Sequence[float]) -> None:
+    """Raise LabError unless the latent arm's time holds the source's pass, where its translator reads the source."""
+    needed = evaluation.bridges["latent"].translator.needs_source
+    if needed and not (passes and 0 < cost.source_seconds < cost.seconds_to_first_token):
+        raise LabError(
+            f"costs: the latent arm took {1000 * cost.seconds_to_first_token:.2f} ms to its first token, of which "
+            f"{1000 * cost.source_seconds:.2f} ms are the source's ({len(passes)} passes); its time has to hold them."
+        )
+
+
 def seconds_by_length(
-    pair: Pair, bridge: Bridge, layout: Layout, questions: Sequence[Question], lengths: Sequence[int]
+    evaluation: Evaluation, questions: Sequence[Question], lengths: Sequence[int]
 ) -> dict[str, dict[int, list[float]]]:
     """End-to-end seconds of answers of forced lengths, source pass included: arm -> length -> one value per question.
 
     What the source pass adds is paid once, so it matters for short answers and fades for long ones.
     """
-    found = {arm: {length: [] for length in lengths} for arm in ("source", "target", "latent")}
+    source, target = evaluation.pair.source, evaluation.pair.target
+    decoding = replace(evaluation.decoding, max_new_tokens=max(lengths))
+    made = {
+        "source": lambda question: text_inputs(source, with_evidence(evaluation.context(question), question)),
+        "target": lambda question: text_inputs(target, evaluation.context(question)),
+        "latent": lambda question: bridged_inputs(evaluation, question),
+    }
+    found = {arm: {length: [] for length in lengths} for arm in made}
     for question in questions:
-        context = {"instruction": "", "shots": "", "question": question.question}
-        for arm, by_length in found.items():
-            model = pair.source if arm == "source" else pair.target
+        for arm, inputs_of in made.items():
+            model = source if arm == "source" else target
             _synchronize(model.device)
             began = time.perf_counter()
-            if arm == "latent":
-                output = bridge.write([question])
-                inputs = build_inputs(model, layout, output.soft_tokens, [context], None, output.mask)
-            else:
-                shown = with_evidence(context, question) if arm == "source" else context
-                inputs = build_inputs(model, TEXT, None, [shown])
-            _, moments, _ = decode(model, inputs, max(lengths), forced=True)
+            _, moments, _ = decode(model, inputs_of(question), decoding, forced=True)
             for length in lengths:
-                by_length[length].append(moments[length - 1] - began)
+                found[arm][length].append(moments[length - 1] - began)
     return found
 
 
-def sizes(pair: Pair, layout: Layout, output: TranslatorOutput, context: dict[str, str]) -> dict:
-    """Sizes for one question and what the translator wrote for it.
+def sizes(evaluation: Evaluation, question: Question) -> dict:
+    """Sizes for one question and what the translator writes for it.
 
     Ratios are None, with the reason, where the target reads the question.
     `question_tokens` is the bare question in target tokens; `prompt_tokens` the whole plain prompt, BOS included;
     `latent_tokens` all that the target reads in the latent arm. KV bytes are for those prompts.
     """
-    (count,), size = output.counts(), output.soft_tokens.shape[2]
+    target, layout, context = evaluation.pair.target, evaluation.layout, evaluation.context(question)
+    (count,), size = evaluation.bridges["latent"].write([question]).counts(), target.hidden_size
     places = 0 if layout.adapter else count
-    question = len(pair.target.tokens([context["question"]])[0])
-    plain, bridged = count_tokens(pair.target, TEXT, context), count_tokens(pair.target, layout, context) + places
-    plain_kv = kv_bytes_measured(pair.target, build_inputs(pair.target, TEXT, None, [context]))
-    inputs = build_inputs(pair.target, layout, output.soft_tokens, [context], None, output.mask)
-    bridged_kv = kv_bytes_measured(pair.target, inputs)
-    ratios = {"compression_of_question": question / count, "compression_of_prompt": plain / bridged}
+    asked = len(target.tokens([question.question])[0])
+    plain, bridged = count_tokens(target, target.reads(TEXT), context), count_tokens(target, layout, context) + places
+    plain_kv = kv_bytes_measured(target, text_inputs(target, context))
+    bridged_kv = kv_bytes_measured(target, bridged_inputs(evaluation, question))
+    ratios = {"compression_of_question": asked / count, "compression_of_prompt": plain / bridged}
     if layout.context_aware:
         ratios = dict.fromkeys(ratios) | {"why_no_compression": "the target reads the question as text as well"}
     return {
-        "question_tokens": question,
+        "question_tokens": asked,
         "prompt_tokens": plain,
         "latent_tokens": bridged,
         "soft_tokens": count,
         "text_bytes": len(context["question"].encode("utf-8")),
         "wire_bytes": {name: wire.bytes(count, size) for name, wire in WIRES.items()},
-        "kv_bytes_text": check_kv(pair.target, plain_kv, plain),
-        "kv_bytes_latent": check_kv(pair.target, bridged_kv, bridged),
+        "kv_bytes_text": check_kv(target, plain_kv, plain),
+        "kv_bytes_latent": check_kv(target, bridged_kv, bridged),
         **ratios,
     }

@@ -6,68 +6,51 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, median, quantiles
-from typing import TYPE_CHECKING
 
-from lab.answers import DEFAULT_CASCADE, WIRES, Bridge, evaluate
-from lab.config import RunConfig
+from lab.answers import WIRES, Evaluation, evaluate
 from lab.costs.benchmark import TIMED_ARMS, question_costs, seconds_by_length, sizes
 from lab.errors import LabError
 from lab.evidence import paired_difference, proportion
-from lab.models import Pair
 from lab.runs import write_jsonl, write_text
-from lab.tasks import Question, Task, surroundings
+from lab.tasks import Question
 
-if TYPE_CHECKING:
-    import pandas
-
-__all__ = ["aggregate", "costs_table", "inference_rows", "time_by_length", "write_inference"]
+__all__ = ["aggregate", "inference_rows", "time_by_length", "write_inference"]
 
 ARMS = ("source", "target", "latent", *(f"latent_{name}" for name in WIRES), "cascade", "token_budget")
 WARM_UP = 3  # questions timed and thrown away: the first passes pay for allocation and compilation
 
 
-def inference_rows(
-    config: RunConfig, pair: Pair, task: Task, bridge: Bridge, questions: Sequence[Question], timed: int,
-    cascade_prompt: str = DEFAULT_CASCADE, progress: bool = True,
-) -> list[dict]:  # fmt: skip
+def inference_rows(evaluation: Evaluation, timed: int) -> list[dict]:
     """One row per question: sizes, and per arm exact match, F1, tokens and costs.
 
     The first `timed` questions are also answered one at a time, with a clock; of the others `cost` is None. Answers
     come from `evaluate`, so the accuracy beside a cost is the one that every table shows.
     """
-    layout = config.layout.at()
-    shared = surroundings(task, config.task.shots)
-    records = evaluate(config, pair, task, questions, bridge.translator, arms=ARMS, progress=progress,
-                       cascade_prompt=cascade_prompt)  # fmt: skip
-    limit = config.evaluation.max_new_tokens
-    for question in questions[: WARM_UP if timed else 0]:
-        question_costs(pair, bridge, layout, question, limit, cascade_prompt, shared, task.answer_end)
+    records = evaluate(evaluation, ARMS)
+    for question in evaluation.questions[: WARM_UP if timed else 0]:
+        question_costs(evaluation, question)
     rows = []
-    for number, (question, record) in enumerate(zip(questions, records, strict=True)):
-        costs = {}
-        if number < timed:
-            costs = question_costs(pair, bridge, layout, question, limit, cascade_prompt, shared, task.answer_end)
-        rows.append(
-            {
-                "id": question.id,
-                "cell": question.cell,
-                "word": question.word,
-                "sizes": sizes(pair, layout, bridge.write([question]), {**shared, "question": question.question}),
-                "arms": {
-                    arm: {
-                        "em": answer["correct"],
-                        "f1": answer.get("f1", float(answer["correct"])),
-                        "context_aware": answer["context_aware"],
-                        "prompt_tokens": answer["prompt_tokens"],
-                        "soft_tokens": answer["soft_tokens"],
-                        "new_tokens": answer["new_tokens"],
-                        "cost": costs.get(arm),
-                    }
-                    for arm, answer in record["arms"].items()
-                },
-            }
-        )
+    for number, (question, record) in enumerate(zip(evaluation.questions, records, strict=True)):
+        costs = question_costs(evaluation, question) if number < timed else {}
+        rows.append({
+            "id": question.id,
+            "cell": question.cell,
+            "word": question.word,
+            "sizes": sizes(evaluation, question),
+            "arms": {arm: _arm_row(answer, costs.get(arm)) for arm, answer in record["arms"].items()},
+        })  # fmt: skip
     return rows
+
+
+def _arm_row(answer: Mapping, cost: Mapping | None) -> dict:
+    """What a row of costs takes over from an arm's part of a record."""
+    kept = ("context_aware", "prompt_tokens", "soft_tokens", "new_tokens")
+    return {
+        "em": answer["correct"],
+        "f1": answer.get("f1", float(answer["correct"])),
+        **{name: answer[name] for name in kept},
+        "cost": cost,
+    }
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:
@@ -127,47 +110,19 @@ def aggregate(rows: Sequence[Mapping], by_length: Mapping | None = None) -> dict
     }
 
 
-def time_by_length(
-    config: RunConfig, pair: Pair, bridge: Bridge, questions: Sequence[Question], lengths: Sequence[int]
-) -> dict:
-    """`seconds_by_length` in the layout of `config`, after a warm-up."""
-    layout = config.layout.at()
+def time_by_length(evaluation: Evaluation, questions: Sequence[Question], lengths: Sequence[int]) -> dict:
+    """`seconds_by_length` of some of the evaluation's questions, after a warm-up."""
     if questions:
-        seconds_by_length(pair, bridge, layout, questions[:1], lengths)
-    return seconds_by_length(pair, bridge, layout, questions, lengths)
+        seconds_by_length(evaluation, questions[:1], lengths)
+    return seconds_by_length(evaluation, questions, lengths)
 
 
-def write_inference(folder: str | Path, rows: Sequence[Mapping], summary: Mapping) -> tuple[Path, Path]:
-    """`inference_per_sample.jsonl` and `inference_aggregate.json` in `folder`; returns both paths."""
+def write_inference(
+    folder: str | Path, rows: Sequence[Mapping], summary: Mapping, about: Mapping
+) -> tuple[Path, Path]:
+    """`inference_per_sample.jsonl` and `inference_aggregate.json` in `folder`; returns both paths. `about` says which
+    run was measured, and on what."""
     samples, totals = Path(folder) / "inference_per_sample.jsonl", Path(folder) / "inference_aggregate.json"
     write_jsonl(samples, rows)
-    write_text(totals, json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(totals, json.dumps({**about, **summary}, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     return samples, totals
-
-
-def costs_table(summary: Mapping) -> pandas.DataFrame:
-    """The aggregate to read: one row per arm. Times are medians of one question at a time."""
-    import pandas
-
-    rows = []
-    for arm, entry in summary["arms"].items():
-        em, cost = entry["em"], entry["cost"] or {}
-        shown = {
-            "arm": arm,
-            "EM, %": f"{100 * em['accuracy']:.1f} [{100 * em['low']:.1f}, {100 * em['high']:.1f}]",
-            "F1, %": round(100 * entry["f1"], 1),
-            "prompt tokens": round(entry["prompt_tokens"], 1),
-            "soft tokens": int(entry["soft_tokens"]),
-            "new tokens": round(entry["new_tokens"], 1),
-        }
-        if cost:
-            shown |= {
-                "first token, ms": round(1000 * cost["seconds_to_first_token"]["median"], 1),
-                "source pass, ms": round(1000 * cost["source_seconds"]["median"], 1),
-                "end to end, ms": round(1000 * cost["seconds"]["median"], 1),
-                "tokens/s": round(cost["tokens_per_second"]["median"], 1),
-                "KV cache at the end, KiB": round(cost["kv_bytes"]["median"] / 1024, 1),
-                "peak, MiB": None if entry["peak_bytes"] is None else round(entry["peak_bytes"] / 2**20, 1),
-            }
-        rows.append(shown)
-    return pandas.DataFrame(rows, dtype=object).set_index("arm").fillna("")

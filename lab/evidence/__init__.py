@@ -9,3 +9,4 @@ from lab.evidence.read import Evidence, paths_of, read_evidence
 from lab.evidence.stats import mcnemar, paired_difference, proportion, wilson
 from lab.evidence.summary import LATENT, ORACLE, ordered_arms, summarise
 from lab.evidence.verdicts import INCONCLUSIVE, NOT_RUN, REFUTED, SUPPORTED, arm_rows, claims_json, judge, judge_runs
+from lab.evidence.verify import verify_run

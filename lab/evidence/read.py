@@ -19,7 +19,7 @@ from lab.config import NOT_SCIENTIFIC, RunConfig
 from lab.errors import LabError
 from lab.evidence.refusals import check_different, check_prompts, check_scorer
 from lab.evidence.summary import ORACLE, check_records, in_group
-from lab.runs import RunDirectory, read_jsonl
+from lab.runs import RunDirectory, broken_seal, read_jsonl, read_seal
 
 FINAL = "eval_samples_step_final.jsonl"
 SCORED_BY_NUMBER = ("minigsm", "gsm8k")  # tasks of lab.tasks.scoring
@@ -33,6 +33,7 @@ class Run:
     path: Path
     settings: Mapping
     records: Sequence[Mapping]
+    seal: Mapping | None = None  # what was stored with the records; None for runs that had none
 
     @property
     def name(self) -> str:
@@ -65,6 +66,11 @@ class Run:
             }
         return {row["id"]: row["arms"][arm]["correct"] for row in self.records}
 
+    def about(self) -> dict:
+        """The run, its task, its models and the hash of its config, as every artefact names them."""
+        known = {name: self.settings[name] for name in RunConfig().parameters()}
+        return RunConfig.from_parameters(**known).about(self.name)
+
     @cached_property
     def texts(self) -> dict[str, dict[str, str | None]]:
         """arm -> id -> what the arm wrote."""
@@ -90,8 +96,9 @@ class Run:
 
     @cached_property
     def weights(self) -> frozenset[str]:
-        """SHA-256 of the translators that the run keeps (best and last); empty where none was kept."""
-        found = set()
+        """Digests of the translators that the run keeps (best and last) or that its seal names; empty for neither."""
+        bridges = (self.seal or {"evaluation": {}})["evaluation"].get("bridges", {})
+        found = {bridges["latent"]["weights"]} if "latent" in bridges else set()
         for path in sorted((self.path / "checkpoints").rglob("model.safetensors")):
             with open(path, "rb") as file:
                 found.add(hashlib.file_digest(file, "sha256").hexdigest())
@@ -120,16 +127,25 @@ def read_settings(path: Path) -> dict:
 def read_run(path: str | Path) -> Run:
     """A run with its checked records. Raises LabError naming the run and what is wrong with its rows."""
     path = Path(path)
-    settings, records = read_settings(path), read_jsonl(path / FINAL)
+    settings, file = read_settings(path), final_records(path)
+    records = read_jsonl(file)
     try:
+        seal = read_seal(file)
+        if seal and (broken := broken_seal(records, seal)):
+            raise LabError(f"{broken[0]}; `python -m lab verify {path}` names everything")
         check_records(records)
         if settings["task"] in SCORED_BY_NUMBER:
             check_scorer(records)
         if settings.get("evidence") != "source" or settings["task"] != "hotpotqa":  # there the source may read more
-            check_prompts(records)
+            check_prompts(records, seal["evaluation"].get("frames", {}) if seal else {})
     except LabError as error:
         raise LabError(f"run {path.name}: {error}") from None
-    return Run(path, settings, records)
+    return Run(path, settings, records, seal)
+
+
+def final_records(path: Path) -> Path | None:
+    """The records of a run's last evaluation, compressed or not; None where it has none yet."""
+    return next((file for file in (path / FINAL, path / f"{FINAL}.gz") if file.is_file()), None)
 
 
 def paths_of(names: Sequence[str], runs: str | Path) -> list[Path]:
@@ -143,15 +159,15 @@ def find_runs(paths: Sequence[str | Path]) -> tuple[list[Path], list[Path]]:
     for given in map(Path, paths):
         if not given.is_dir():
             raise LabError(f"{given} is no folder; give run directories, or a folder that holds some.")
-        if (given / FINAL).is_file() and (given / "config.yaml").is_file():
+        if final_records(given) and (given / "config.yaml").is_file():
             found.append(given)
             continue
         inside = [given] if (given / "config.yaml").is_file() else given.iterdir()
         inner = sorted(child for child in inside if child.is_dir() and (child / "config.yaml").is_file())
         if not inner:
             raise LabError(f"{given} holds no finished run: a run has config.yaml and {FINAL}.")
-        found += [child for child in inner if (child / FINAL).is_file()]
-        unfinished += [child for child in inner if not (child / FINAL).is_file()]
+        found += [child for child in inner if final_records(child)]
+        unfinished += [child for child in inner if not final_records(child)]
     if not found:
         raise LabError(
             f"none of these runs is finished ({', '.join(path.name for path in unfinished)}): {FINAL} comes at the end."

@@ -26,10 +26,13 @@ def check_scorer(records: Sequence[Mapping]) -> None:
                 )
 
 
-def check_prompts(records: Sequence[Mapping]) -> None:
-    """Source and target alone read the same text for the same question."""
+def check_prompts(records: Sequence[Mapping], frames: Mapping[str, Sequence[str]]) -> None:
+    """Source and target alone read the same text for the same question, each inside its chat template (`frames`)."""
     for row in records:
-        seen = [row["arms"][arm].get("saw") for arm in ("source", "target") if arm in row["arms"]]
+        seen = []
+        for arm in {"source", "target"} & row["arms"].keys():
+            before, after = frames.get(arm, ("", ""))
+            seen.append((row["arms"][arm].get("saw") or "").removeprefix(before).removesuffix(after))
         if len(seen) == 2 and seen[0] != seen[1]:
             raise LabError(f"question {row['id']}: source and target read different prompts; evaluate them alike.")
 

@@ -27,8 +27,8 @@ def judge(evidence: Evidence, alpha: float = ALPHA, claims: Sequence[Claim] = CL
 
     Returns {"alpha", "family", "tested", "main" (run names), "seeds", "layout", "n", "scenario", "unfinished", "arms"
     (see `arm_rows`), "claims": [{"key", "sentence", "reported", "needs", "verdict", "refused", "reason", "p",
-    "p_holm", "effect", "low", "high", "unit", "n", "clusters", "seeds", "comparisons": [...]}]}. A claim of several
-    comparisons shows the weakest one's effect.
+    "p_holm", "effect", "low", "high", "unit", "n", "clusters", "seeds", "comparisons": [...]}], "runs" (each with task,
+    models and config hash)}. A claim of several comparisons shows the weakest one's effect.
     """
     found: dict[str, list[Comparison]] = {}
     reasons: dict[str, NotRun] = {}
@@ -70,7 +70,7 @@ def judge(evidence: Evidence, alpha: float = ALPHA, claims: Sequence[Claim] = CL
         "alpha": alpha, "family": len(claims), "tested": len(found), "main": [run.name for run in main],
         "seeds": [run.seed for run in main], "layout": main[0].settings["layout"], "n": len(main[0].records),
         "scenario": scenario(evidence, alpha), "unfinished": [path.name for path in evidence.unfinished],
-        "arms": arm_rows(evidence), "claims": rows,
+        "arms": arm_rows(evidence), "claims": rows, "runs": [run.about() for run in evidence.runs],
     }  # fmt: skip
 
 

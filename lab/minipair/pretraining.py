@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast
 
 from lab.errors import LabError
 from lab.minipair.corpus import documents
 from lab.minipair.tokenizers import train_tokenizer
+from lab.progress import tqdm
 
 CHUNK = 4_000  # documents made by one worker call
 

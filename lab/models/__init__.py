@@ -4,5 +4,14 @@ Imports config.
 """
 
 from lab.models.alignment import pooled, projected
-from lab.models.frozen import FrozenModel, Pair, SourceStates, layer_indices, load_pair, pad_batch, positions
+from lab.models.frozen import (
+    FrozenModel,
+    Pair,
+    SourceStates,
+    layer_indices,
+    load_pair,
+    load_tokenizers,
+    pad_batch,
+    positions,
+)
 from lab.models.inputs import IGNORED, TargetInputs, build_inputs

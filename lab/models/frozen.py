@@ -6,7 +6,7 @@ zero, so a text gives the same states alone and in any batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,13 +16,16 @@ from huggingface_hub.utils import logging as hub_logging
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
 
-from lab.config import NAMED_LAYERS, NAMED_LAYERS_TEXT, RANDOM, PairConfig
+from lab.config import NAMED_LAYERS, NAMED_LAYERS_TEXT, RANDOM, Layout, PairConfig
 from lab.errors import LabError
 
 __all__ = ["FrozenModel", "Pair", "SourceStates", "layer_indices", "load_pair", "pad_batch", "positions"]
 
 KNOWN_TEXTS = 500_000  # texts whose tokens are remembered: some hundred megabytes at most
+MESSAGE = "\u27e6message\u27e7"  # stands for what is read while a chat template is looked at
+CHAT_DATE = "26 Jul 2024"  # for templates that say a date: the same prompt on every day
 HEADROOM = 1.1  # activations and loading buffers, beyond the weights
 
 
@@ -86,6 +89,7 @@ class FrozenModel:
     name: str
     device: torch.device
     dtype: torch.dtype
+    chat: bool = False  # whether its own chat template stands around all that it reads
     _known_tokens: dict[str, list[int]] = field(default_factory=dict, repr=False)  # a text of a second epoch is free
 
     def __post_init__(self) -> None:
@@ -131,6 +135,31 @@ class FrozenModel:
         return rms.median().item()
 
     @cached_property
+    def frame(self) -> tuple[str, str]:
+        """The texts before and after all that the model reads: its chat template's around one message of a user, up to
+        where the answer begins. Empty without `chat`. Raises LabError for a tokenizer that has no such template."""
+        if not self.chat:
+            return "", ""
+        message = [{"role": "user", "content": MESSAGE}]
+        try:
+            text = self.tokenizer.apply_chat_template(
+                message, tokenize=False, add_generation_prompt=True, date_string=CHAT_DATE
+            )
+        except Exception as error:  # a template is a program of the model's: it may raise anything
+            reason = str(error).split("\n")[0]
+            raise LabError(
+                f"{self.name}: its chat template cannot be used ({reason}); set source_chat or target_chat to false."
+            ) from None
+        before, found, after = text.partition(MESSAGE)
+        if not found or MESSAGE in after:
+            raise LabError(f"{self.name}: its chat template does not hold the message once; leave its chat out.")
+        return before.removeprefix(self.tokenizer.bos_token or ""), after  # BOS comes with every prompt already
+
+    def reads(self, layout: Layout) -> Layout:
+        """`layout` as this model reads it: inside its chat template, where it has `chat`."""
+        return layout.framed(*self.frame)
+
+    @cached_property
     def _marks_starts(self) -> bool:
         """Whether the tokenizer puts a mark of its own before a text (SentencePiece does), as if a word began there."""
         return self.tokenizer.convert_ids_to_tokens(self._plain(["a"])[0])[0].startswith("▁")
@@ -169,9 +198,11 @@ class FrozenModel:
 
     @torch.no_grad()
     def source_states(self, texts: list[str], layers: str | Sequence[int] = "all") -> SourceStates:
-        """The hidden states of `texts` at `layers` (see `layer_indices`), in that order, without running the head."""
+        """The hidden states of `texts`, inside the chat template where there is `chat`, at `layers` (see
+        `layer_indices`), in that order, without running the head."""
         picked = layer_indices(layers, self.num_layers)
-        ids, mask = self.encode(texts)
+        before, after = self.frame
+        ids, mask = self.encode([before + text + after for text in texts])
         hidden = self.base(
             input_ids=ids, attention_mask=mask, position_ids=positions(mask), output_hidden_states=True, use_cache=False
         ).hidden_states
@@ -198,8 +229,32 @@ def load_pair(config: PairConfig) -> Pair:
     dtype = getattr(torch, config.dtype)
     configs = [_find(AutoConfig, name) for name in config.models]
     _check_memory(config.pair, configs, dtype, device)
-    source, target = (_load(name, model, dtype, device) for name, model in zip(config.models, configs, strict=True))
+    chats = (config.source_chat, config.target_chat)
+    source, target = (
+        _load(name, model, dtype, device, chat) for name, model, chat in zip(config.models, configs, chats, strict=True)
+    )
     return Pair(source, target)
+
+
+def load_tokenizers(config: PairConfig) -> Callable[[str, Sequence[int]], str | None]:
+    """How the pair's models read tokens back: ("source" or "target", ids) -> text, or None where there is no tokenizer.
+
+    Only the tokenizers are loaded, no weights.
+    """
+    found: dict[str, PreTrainedTokenizerBase | None] = {}
+    for side, name in zip(("source", "target"), config.models, strict=True):
+        try:
+            found[side] = _find(AutoTokenizer, name)
+        except LabError:
+            found[side] = None
+
+    def decode(side: str, ids: Sequence[int]) -> str | None:
+        tokenizer = found[side]
+        if tokenizer is None:
+            return None
+        return tokenizer.batch_decode([list(ids)], skip_special_tokens=True, clean_up_tokenization_spaces=False)[0]
+
+    return decode
 
 
 def _device(name: str) -> torch.device:
@@ -230,7 +285,8 @@ def _find(kind: type, name: str, **options: object):
     raise LabError(f"model {name!r} cannot be {where} ({reason}); give a local folder with all its files.")
 
 
-def _load(name: str, config, dtype: torch.dtype, device: torch.device) -> FrozenModel:
+def _load(name: str, config, dtype: torch.dtype, device: torch.device, chat: bool = False) -> FrozenModel:
+    transformers_logging.disable_progress_bar()  # a widget, which an executed notebook shows at 0 % for ever
     tokenizer = _find(AutoTokenizer, name)
     if name.startswith(RANDOM):
         model = _random_model(config, dtype, device)
@@ -241,7 +297,9 @@ def _load(name: str, config, dtype: torch.dtype, device: torch.device) -> Frozen
         )  # fmt: skip
         if info["missing_keys"]:  # they would be random, and nobody would know
             raise LabError(f"model {name!r} lacks the weights of {sorted(info['missing_keys'])[0]}; get all its files.")
-    return FrozenModel(model.to(device=device, dtype=dtype), tokenizer, name, device, dtype)
+    frozen = FrozenModel(model.to(device=device, dtype=dtype), tokenizer, name, device, dtype, chat)
+    frozen.frame  # noqa: B018 - a template that cannot be used is refused here, not in mid-run
+    return frozen
 
 
 def _random_model(config, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:

@@ -3,15 +3,29 @@
 Imports tasks, runs and evidence, never torch: it draws what records and summaries hold.
 """
 
-from lab.pictures.arm_tables import rivals_lines, rivals_table, text_transfer_sentence
-from lab.pictures.bridge_figures import attention_figure, collapse_figure, first_token_figure, nearest_table
+from lab.pictures.arm_tables import (
+    arms_table,
+    cascade_table,
+    cells_table,
+    rivals_table,
+    rules_table,
+    text_transfer_sentence,
+)
+from lab.pictures.bridge_figures import (
+    attention_figure,
+    collapse_figure,
+    first_token_figure,
+    gates_table,
+    nearest_table,
+)
+from lab.pictures.cards import sample_cards, three_cards
 from lab.pictures.cost_figures import memory_figure, time_figure, wire_figure
+from lab.pictures.cost_tables import costs_table, times_table
 from lab.pictures.evidence_figures import arms_figure, follow_figure, probe_figure
 from lab.pictures.figures import (
     COLOURS,
     FONT,
-    GRID,
-    INK,
+    HOVER,
     LATENT_COLOUR,
     MUTED,
     accuracy_figure,
@@ -19,6 +33,10 @@ from lab.pictures.figures import (
     training_curve,
     write_figure,
 )
+from lab.pictures.intervals import CLUSTERED, INTERVALS, PAIRED, WILSON
+from lab.pictures.numbers import format_p
+from lab.pictures.showing import show
 from lab.pictures.summaries import COLUMNS, summaries_text, summarize
-from lab.pictures.tables import arms_table, arms_text, cells_table, format_p, frame_html, html_table, sample_cards
+from lab.pictures.tables import Table, frame_table, table
+from lab.pictures.theme import CLEAR, GRID, INK, on_paper
 from lab.pictures.verdicts import claims_figure, claims_table, claims_text, seeds_table

@@ -1,74 +1,86 @@
-"""Tables of `lab.evidence.claims.arm_rows`: every arm with its interval and its seeds, and latent minus the arm.
-
-For a page (pandas), for a terminal, and in a sentence that says who wins, soft tokens or text.
-"""
+"""Tables of arms: accuracies with intervals, latent against each of the others, what each was right about."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from lab.pictures.tables import format_p
+from lab.errors import LabError
+from lab.evidence import LATENT, ordered_arms
+from lab.pictures.intervals import CLUSTERED, WILSON
+from lab.pictures.numbers import format_p, interval, percent, points
+from lab.pictures.tables import Table
 
 if TYPE_CHECKING:
     import pandas
 
+GROUPS = {
+    "plain": "plain",
+    "lore/short": "lore short",
+    "lore/long/seen": "both seen",
+    "lore/long/held_out": "both held out",
+}
 PLACES = {"all": "latent - arm", "both_held_out": "both skills, held out"}
 TEXT_TRANSFER = ("cascade", "same_bytes", "text_hint")
 
 
-def printable(text: str) -> str:
-    """A name out of a file must not steer the terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
+def _groups(summary: Mapping) -> dict[str, str]:
+    """Group -> title: the world's groups, or else the task's own cells."""
+    groups = sorted(next(iter(summary["arms"].values()))["cells"])
+    known = {group: name for group, name in GROUPS.items() if group in groups}
+    own = {group: group for group in groups if "/" not in group}
+    return known or (own if len(own) > 1 else {})
+
+
+def arms_table(summary: Mapping) -> Table:
+    """In per cent: arm, accuracy, 95 % Wilson interval, word F1 where the task has it, groups, p against the latent arm
+    (exact McNemar, not corrected); below them n."""
+    if not summary.get("arms"):
+        raise LabError("tables: the summary holds no arm; give what `summarise` returns.")
+    arms, groups = ordered_arms(summary["arms"]), _groups(summary)
+    f1 = ["F1"] if any("f1" in entry for entry in summary["arms"].values()) else []
+    rows = []
+    for arm in arms:
+        entry, test = summary["arms"][arm], summary["tests"].get(f"{LATENT}_vs_{arm}", {})
+        own_f1 = [percent(entry["f1"]) if "f1" in entry else "" for _ in f1]
+        cells = [percent(entry["cells"][group]["accuracy"]) for group in groups]
+        accuracy = [percent(entry["accuracy"]), interval(*entry["ci95"])]
+        rows.append([arm, *accuracy, *own_f1, *cells, format_p(test.get("p"))])
+    counts = [str(summary["arms"][arms[0]]["cells"][group]["n"]) for group in groups]
+    return Table(
+        ["arm", "accuracy", WILSON, *f1, *groups.values(), "p vs latent"],
+        rows,
+        ["n", str(summary["n"]), "", *("" for _ in f1), *counts, ""],
+    )
 
 
 def arm_name(row: Mapping) -> str:
     """The arm, and the one before it whose every answer it repeats: two names for one result are no two rivals."""
-    return printable(row["arm"]) + (f" (= {row['same_as']})" if row.get("same_as") else "")
+    return row["arm"] + (f" (= {row['same_as']})" if row.get("same_as") else "")
 
 
-def rivals_table(rows: Sequence[Mapping]) -> pandas.DataFrame:
-    """For a page: accuracy with interval, whether the target read the question, every seed, and latent minus the arm
-    with its interval and its p after Holm; in per cent and points."""
-    import pandas
-
-    table = []
-    for row in rows:
-        shown = {
-            "arm": arm_name(row),
-            "reads the question": "" if row["context_aware"] is None else "yes" if row["context_aware"] else "no",
-            "right, %": f"{100 * row['accuracy']:.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]",
-            "seeds": " ".join(f"{100 * value:.1f}" for value in row["per_seed"]),
-        }
-        for place, found in row["versus"].items():
-            effect = f"{100 * found['effect']:+.1f} [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
-            shown |= {PLACES[place]: effect, f"p (Holm), {PLACES[place]}": format_p(found["p_holm"])}
-        table.append(shown)
-    return pandas.DataFrame(table, dtype=object).fillna("").set_index("arm")
-
-
-def rivals_lines(rows: Sequence[Mapping]) -> list[str]:
-    """The same for a terminal."""
+def rivals_table(rows: Sequence[Mapping]) -> Table:
+    """Rows of `arm_rows`, in per cent and points: accuracy with interval, whether the target read the question, latent
+    minus the arm with its interval and its p after Holm, and every seed where there are several."""
     places = list(dict.fromkeys(place for row in rows for place in row["versus"]))
     several = any(len(row["per_seed"]) > 1 for row in rows)
-    head = ["arm", "right, %", "95 % interval"]
+    columns = ["arm", "reads the question", "right, %", CLUSTERED]
     for place in places:
-        head += [PLACES[place], "95 % interval", "p Holm"]
-    table = [head + ["seeds"] * several]
+        columns += [PLACES[place], CLUSTERED, "p Holm"]
+    table = []
     for row in rows:
-        line = [arm_name(row), f"{100 * row['accuracy']:.1f}", f"{100 * row['low']:.1f} - {100 * row['high']:.1f}"]
+        reads = "" if row["context_aware"] is None else "yes" if row["context_aware"] else "no"
+        line = [arm_name(row), reads, percent(row["accuracy"]), interval(row["low"], row["high"])]
         for place in places:
             line += _versus(row["versus"].get(place))
-        table.append(line + [" ".join(f"{100 * value:.1f}" for value in row["per_seed"])] * several)
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in table]
+        table.append(line + [" ".join(map(percent, row["per_seed"]))] * several)
+    return Table(columns + ["seeds"] * several, table)
 
 
 def _versus(found: Mapping | None) -> list[str]:
     if not found:
         return ["", "", ""]
-    interval = f"{100 * found['low']:.1f} - {100 * found['high']:.1f}"
-    return [f"{100 * found['effect']:+.1f}", interval, format_p(found["p_holm"])]
+    return [points(found["effect"]), interval(found["low"], found["high"]), format_p(found["p_holm"])]
 
 
 def text_transfer_sentence(rows: Sequence[Mapping]) -> str:
@@ -86,3 +98,27 @@ def text_transfer_sentence(rows: Sequence[Mapping]) -> str:
         chance = f" (p {format_p(found['p_holm'])} after Holm)." if found["p_holm"] < 0.05 else ", within chance."
         said.append(f"Latent {verb} {arm} by {abs(100 * found['effect']):.1f} points{chance}")
     return " ".join(said)
+
+
+def cascade_table(cascade: tuple[str, Mapping[str, float]]) -> Table:
+    """What `choose_cascade_prompt` found: each place for the source's answer, its accuracy on dev, the chosen one."""
+    chosen, accuracies = cascade
+    rows = [[name, percent(right), "chosen" if name == chosen else ""] for name, right in accuracies.items()]
+    return Table(["cascade prompt", "right on dev, %", ""], rows)
+
+
+def cells_table(accuracies: Mapping[str, Mapping[str, float]]) -> Table:
+    """Accuracies by name and cell (fractions), in per cent: one row per name."""
+    cells = list(dict.fromkeys(cell for by_cell in accuracies.values() for cell in by_cell))
+    rows = [[name, *(percent(own[cell]) if cell in own else "" for cell in cells)] for name, own in accuracies.items()]
+    return Table(["", *cells], rows)
+
+
+def rules_table(frame: pandas.DataFrame) -> Table:
+    """The frame of `extraction_table`, in per cent."""
+    rows = [
+        [arm, rule, percent(row.accuracy), interval(row.low, row.high),
+         *(str(int(count)) for count in (row.n, row.invalid, row.gained, row.lost))]
+        for (arm, rule), row in frame.iterrows()
+    ]  # fmt: skip
+    return Table(["arm", "rule", "right, %", WILSON, "n", "unreadable", "gained", "lost"], rows)

@@ -10,7 +10,10 @@ from plotly.subplots import make_subplots
 
 from lab.errors import LabError
 from lab.pictures.cost_figures import styled
-from lab.pictures.figures import COLOURS, INK, MUTED
+from lab.pictures.figures import COLOURS, MUTED
+from lab.pictures.numbers import number
+from lab.pictures.tables import Table
+from lab.pictures.theme import INK
 
 
 def collapse_figure(found: Mapping) -> go.Figure:
@@ -63,13 +66,21 @@ def attention_figure(found: Mapping) -> go.Figure:
     return styled(figure, "Attention of soft tokens over source tokens", 1100, 520)
 
 
-def nearest_table(found: Mapping) -> str:
-    """Escaped HTML: the vocabulary entries nearest to each soft token of the example, with their cosines."""
+def gates_table(found: Mapping) -> Table:
+    """Every gate as tanh (0: shut), and every loss term with the norm of its gradient (0: it trains nothing)."""
+    gates = [["gate", name, number(value, 3), ""] for name, value in found["gates"].items()]
+    terms = [
+        ["loss term", name, number(value, 3), number(found["gradient_norms"][name], 3)]
+        for name, value in found["loss_terms"].items()
+    ]
+    return Table(["", "name", "value", "gradient norm"], [*gates, *terms])
+
+
+def nearest_table(found: Mapping) -> Table:
+    """The vocabulary entries nearest to each soft token of the example, with their cosines."""
     rows = [
-        f"<tr><td>{slot}</td>"
-        + "".join(f"<td>{html.escape(repr(token))} <small>{cosine:.2f}</small></td>" for token, cosine in nearest)
-        + "</tr>"
+        [str(slot), *(f"{token!r} {cosine:.2f}" for token, cosine in nearest)]
         for slot, nearest in enumerate(found["example"]["nearest_tokens"], start=1)
     ]
-    question = html.escape(found["example"]["question"])
-    return f"<p>{question}</p><table><tr><th>soft token</th><th colspan=5>nearest</th></tr>{''.join(rows)}</table>"
+    most = max(map(len, rows), default=1)
+    return Table(["soft token", *["nearest", *["next"] * (most - 2)][: most - 1]], rows)

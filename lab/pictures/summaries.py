@@ -5,8 +5,9 @@ from pathlib import Path
 
 from lab.errors import LabError
 from lab.evidence import mcnemar
-from lab.pictures.arm_tables import printable
-from lab.pictures.tables import format_p
+from lab.pictures.foreign_tables import arms_of, arms_side_by_side
+from lab.pictures.numbers import format_p
+from lab.pictures.tables import printable
 from lab.runs import FINAL, RunFiles, StepRows, find_runs, read_step
 from lab.tasks import INVALID
 
@@ -14,22 +15,23 @@ COLUMNS = {"source": "source_acc", "target": "target_acc", "latent": "bridged_ac
 LOG_DIGITS = 0.0006  # a log gives three digits: what differs by less is the same number
 
 
-def summarize(path: str | Path, reports: list[str] | None = None) -> list[dict]:
+def summarize(path: str | Path | Sequence[str | Path], reports: list[str] | None = None) -> list[dict]:
     """One object per run and step at `path` (see `find_runs`), from the rows and from the log.
 
     ``{"run", "step", "n", "source_acc", "target_acc", "bridged_acc", "bridged_invalid", "mcnemar_p_vs_target",
-    "discordant", "log", "differs", "unread", "repeated", "status"}``: accuracies are fractions; `bridged` is the
-    latent arm; `discordant` is [only bridged right, only target right]; `log` holds the accuracies that the log gives
-    for the step, or null; `differs` names those that rows and log give differently; `unread` counts lines that are no
-    record, `repeated` rows of a question that came before (left out). Where only a log is there, the fields of
-    the rows are null. `reports` takes a `file:line: reason` for what could not be read. Raises LabError where there
-    is nothing to open.
+    "discordant", "log", "differs", "unread", "repeated", "status", "failed"}``: accuracies are fractions; `bridged` is
+    the latent arm; `discordant` is [only bridged right, only target right]; `log` holds the accuracies that the log
+    gives for the step, or null; `differs` names those that rows and log give differently; `unread` counts lines that
+    are no record, `repeated` rows of a question that came before (left out); `failed` says of which files nothing
+    could be read. Where only a log is there, the fields of the rows are null. Samples of other tools also have `tools`
+    and `arms` (see `arms_of`). `reports` takes a `file:line: reason` for what could not be read. Raises LabError where
+    there is nothing to open.
     """
     return list(_objects(path, [] if reports is None else reports))
 
 
-def _objects(path: str | Path, reports: list[str]) -> Iterator[dict]:
-    single = Path(path).is_file()
+def _objects(path: str | Path | Sequence[str | Path], reports: list[str]) -> Iterator[dict]:
+    single = isinstance(path, str | Path) and Path(path).is_file()
     for run in find_runs(path):
         reports += [f"{run.path}: {reason}" for reason in run.ignored]
         if run.log.damage:
@@ -37,18 +39,27 @@ def _objects(path: str | Path, reports: list[str]) -> Iterator[dict]:
         files = {file.step: file for file in run.steps}
         logged = {} if single and files else run.log.evaluations
         for step in sorted(files.keys() | logged.keys(), key=_order):
-            rows = None
+            rows, failed = None, []
             if step in files:
                 try:
-                    rows = read_step(files[step].path)
+                    rows = read_step(files[step])
                 except LabError as error:  # one file that cannot be opened is no reason to lose the others
                     reports.append(str(error))
+                    failed = [str(error)]
                 else:
                     reports += rows.report()
-            yield _object(run, step, rows, run.log.evaluations.get(step))
+                    failed = rows.failed + _empty(files[step].path, rows)
+            yield _object(run, step, rows, run.log.evaluations.get(step)) | {"failed": failed}
         if not single or not files:
             for name, arms in run.log.experiments.items():
-                yield _object(run, FINAL, None, arms) | {"run": f"{run.name}/{name}", "status": "finished"}
+                found = {"run": f"{run.name}/{name}", "status": "finished", "failed": []}
+                yield _object(run, FINAL, None, arms) | found
+
+
+def _empty(path: Path, rows: StepRows) -> list[str]:
+    """The files of which not one sample could be read."""
+    files = [(part.path, part) for part in rows.parts] or [(path, rows)]
+    return [f"{path}: no sample in it could be read" for path, part in files if not part.records]
 
 
 def _order(step: int | str) -> tuple:
@@ -69,7 +80,16 @@ def _object(run: RunFiles, step: int | str, rows: StepRows | None, logged: Mappi
         "unread": len(rows.problems) if rows else None,
         "repeated": found.get("repeated"),
         "status": run.status,
+        **_of_other_tools(run, rows),
     }
+
+
+def _of_other_tools(run: RunFiles, rows: StepRows | None) -> dict:
+    """The arms of files that other tools wrote, whatever they are called; empty for a run of this workbench."""
+    parts = rows.parts if rows else []
+    if not run.tools and not parts:
+        return {}
+    return {"tools": list(dict.fromkeys(part.tool for part in parts)) or list(run.tools), "arms": arms_of(rows)}
 
 
 def _of_rows(rows: StepRows) -> dict:
@@ -101,6 +121,10 @@ def summaries_text(objects: Sequence[Mapping]) -> str:
         runs.setdefault((entry["run"], entry["status"]), []).append(entry)
     head = ["step", "n", "source", "target", "bridged", "invalid", "p vs target", "discordant", "unread"]
     for (run, status), entries in runs.items():
+        blocks += [arms_side_by_side(entry) for entry in entries if "arms" in entry]
+        entries = [entry for entry in entries if "arms" not in entry]
+        if not entries:
+            continue
         lines = [head, *map(_line, entries)]
         widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
         table = ["  ".join(word.rjust(width) for word, width in zip(line, widths, strict=True)) for line in lines]

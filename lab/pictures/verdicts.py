@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from lab.errors import LabError
 from lab.evidence import INCONCLUSIVE, NOT_RUN, REFUTED, SUPPORTED, ordered_arms
-from lab.pictures.arm_tables import printable, rivals_lines
-from lab.pictures.tables import format_p
+from lab.pictures.arm_tables import rivals_table
+from lab.pictures.intervals import CLUSTERED
+from lab.pictures.numbers import format_p, percent
+from lab.pictures.tables import Table, printable
 
 if TYPE_CHECKING:
-    import pandas
     import plotly.graph_objects as go
 
     from lab.evidence import Evidence
@@ -37,40 +39,29 @@ def effect_text(row: Mapping) -> str:
     return f"{factor * row['effect']:+.1f} [{factor * row['low']:.1f}, {factor * row['high']:.1f}]{unit}"
 
 
-def claims_table(judged: Mapping) -> pandas.DataFrame:
+def claims_table(judged: Mapping) -> Table:
     """One row per claim: verdict, effect with interval (points), p after Holm, n, clusters, seeds, why."""
-    import pandas
-
-    columns = {"sentence": "claim", "reported": "documents", "verdict": "verdict"}
-    rows = []
-    for row in _rows(judged):
-        shown = {title: row[name] for name, title in columns.items()}
-        shown["effect [95 %]"] = effect_text(row)
-        shown["p (Holm)"] = format_p(row["p_holm"])
-        shown |= {
-            name: row.get(name, "") if row.get("effect") is not None else "" for name in ("n", "clusters", "seeds")
-        }
-        rows.append(shown | {"why": row["reason"]})
-    return pandas.DataFrame(rows).set_index("claim")
+    counts = ("n", "clusters", "seeds")
+    columns = ["claim", "documents", "verdict", f"effect [{CLUSTERED}]", "p (Holm)", *counts, "why"]
+    rows = [
+        [row["sentence"], row["reported"], row["verdict"], effect_text(row), format_p(row["p_holm"]),
+         *(str(row.get(name, "")) if row.get("effect") is not None else "" for name in counts), row["reason"]]
+        for row in _rows(judged)
+    ]  # fmt: skip
+    return Table(columns, rows)
 
 
-def seeds_table(evidence: Evidence) -> pandas.DataFrame:
+def seeds_table(evidence: Evidence) -> Table:
     """Accuracy of every arm in every run, in per cent: one row per run, replicates beside each other."""
-    import pandas
-
+    arms = ordered_arms(set().union(*(run.arms for run in evidence.runs)))
     rows = []
     for number, recipe in enumerate(evidence.recipes(), start=1):
         for run in recipe:
-            right = {arm: list(run.right(arm).values()) for arm in ordered_arms(run.arms)}
-            accuracies = {arm: round(100 * sum(flags) / len(flags), 1) for arm, flags in right.items()}
-            about = {
-                "recipe": "main" if number == 1 else number,
-                "run": run.name,
-                "seed": run.seed,
-                "n": len(run.records),
-            }
-            rows.append(about | {"layout": run.settings["layout"], "K": run.settings["soft_tokens"]} | accuracies)
-    return pandas.DataFrame(rows).set_index(["recipe", "run"])
+            about = ["main" if number == 1 else str(number), run.name, run.seed, len(run.records),
+                     run.settings["layout"], run.settings["soft_tokens"]]  # fmt: skip
+            right = {arm: list(run.right(arm).values()) for arm in run.arms}
+            rows.append([*map(str, about), *(percent(fmean(right[arm])) if arm in right else "" for arm in arms)])
+    return Table(["recipe", "run", "seed", "n", "layout", "K", *arms], rows)
 
 
 def claims_text(judged: Mapping, width: int = 118) -> str:
@@ -82,10 +73,11 @@ def claims_text(judged: Mapping, width: int = 118) -> str:
         f"layout {printable(judged['layout'])})",
         f"scenario: {story['name']} ({printable(story['sentence'])})",
         f"family: {judged['family']} claims declared, {judged['tested']} tested; p after Holm over all of them",
+        f"intervals: {CLUSTERED}; questions that share a word, and seeds, are not taken as independent",
     ]
     if judged["unfinished"]:
         lines.append("left out, not finished: " + ", ".join(map(printable, judged["unfinished"])))
-    lines += ["", *rivals_lines(judged["arms"])]
+    lines += ["", str(rivals_table(judged["arms"]))]
     for row in _rows(judged):
         lines.append("")
         lines.append(f"{MARKS[row['verdict']]} {row['verdict'].upper():<13}{row['sentence']}")
@@ -104,7 +96,8 @@ def claims_figure(judged: Mapping, title: str = "What the records say of each cl
     """Effects in points with their 95 % intervals, one row per tested claim; every seed's own value as a small dot."""
     import plotly.graph_objects as go
 
-    from lab.pictures.figures import FONT, GRID, INK
+    from lab.pictures.figures import FONT, HOVER
+    from lab.pictures.theme import CLEAR, GRID, INK
 
     rows = [row for row in _rows(judged) if row.get("effect") is not None and row["unit"] == "accuracy"]
     figure = go.Figure()
@@ -132,9 +125,10 @@ def claims_figure(judged: Mapping, title: str = "What the records say of each cl
     figure.add_vline(x=0, line={"color": INK, "width": 1})
     names = [textwrap.fill(row["sentence"], 52).replace("\n", "<br>") for row in rows]
     figure.update_layout(
-        title={"text": f"{title}<br><sub>weakest comparison of each claim; bars are 95 % intervals, small dots single "
+        title={"text": f"{title}<br><sub>weakest comparison of each claim; bars are {CLUSTERED}, small dots single "
                        f"seeds; n = {judged['n']:,}</sub>"},
-        width=1040, height=150 + 52 * max(len(rows), 1), paper_bgcolor="white", plot_bgcolor="white", showlegend=False,
+        width=1040, height=150 + 52 * max(len(rows), 1), paper_bgcolor=CLEAR, plot_bgcolor=CLEAR, showlegend=False,
+        hoverlabel=HOVER,
         font={"family": FONT, "size": 13, "color": INK}, margin={"l": 380, "r": 160, "t": 90, "b": 60},
         xaxis={"title": "effect, points of accuracy", "gridcolor": GRID, "zeroline": False},
         yaxis={"tickvals": [height[row["key"]] for row in rows], "ticktext": names, "gridcolor": GRID,

@@ -1,8 +1,16 @@
-"""What a run leaves, of any age: records, logs, the run directory, and files of earlier scripts.
+"""What a run leaves, of any age: records, logs, the run directory, files of earlier scripts and of other tools.
 
 The bridge from the models to the analysis: imports tasks alone (what a question and an answer are), never torch.
 """
 
-from lab.runs.legacy import RunFiles, StepFile, StepRows, find_runs, read_step
+from lab.runs.folders import FOLDER_MANIFEST, check_folder, remove_folder, whole_folder
+from lab.runs.foreign import FORMATS
+from lab.runs.locks import Lock, Taken, is_held, is_written
 from lab.runs.logs import FINAL, log_text
+from lab.runs.naming import new_folder
+from lab.runs.reading import read_step
+from lab.runs.preserved import check_sums, preserve
 from lab.runs.records import RunDirectory, read_jsonl, write_jsonl, write_text
+from lab.runs.rows import StepRows
+from lab.runs.runfiles import RunFiles, StepFile, find_runs
+from lab.runs.seals import broken_seal, pack_tokens, questions_hash, read_seal, unpack_tokens, write_seal, write_sealed

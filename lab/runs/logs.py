@@ -18,8 +18,9 @@ _STEP = re.compile(
     r"^Step (\d{1,9})/(\d{1,9}) \| Loss(?: \(avg over last \d+\):)? (\d+\.?\d*(?:e[+-]?\d+)?|nan|inf)", re.M
 )
 _STOPPED = re.compile(r"\[Early Stop\] Stopping early at step (\d{1,9})|^Stopped early at step (\d{1,9})", re.M)
-_CAPPED = re.compile(r"capp(?:ed|ing)\b[^\n]*?\bto (\d[\d,]{0,9})", re.I)
-_EXPERIMENT = re.compile(r"^Experiment: *(.+?) *$", re.M)
+_CAPPED = re.compile(r"capp(?:ed|ing)\b([^\n]*)", re.I)  # with the rest of its line: no line is searched twice
+_TO = re.compile(r"\bto (\d[\d,]{0,9})", re.I)
+_EXPERIMENT = re.compile(r"^Experiment:(.*)$", re.M)
 _ARM_OF = {"Source": "source", "Target": "target", "Bridged": "latent"}
 
 
@@ -135,8 +136,8 @@ def _soft_tokens(config: dict, text: str) -> int | None:
     count = config.get("soft_tokens")
     if isinstance(count, int) and count >= 0:
         return count
-    capped = _CAPPED.search(text)
-    return int(capped[1].replace(",", "")) if capped else None
+    found = next((to for line in _CAPPED.findall(text) if (to := _TO.search(line))), None)
+    return int(found[1].replace(",", "")) if found else None
 
 
 def _experiments(text: str) -> dict:
@@ -146,5 +147,5 @@ def _experiments(text: str) -> dict:
         section = text[match.end() : after.start() if after else len(text)]
         arms = {_ARM_OF[name]: float(value) for name, value in _ACCURACY.findall(section)}
         if arms:
-            found[match[1]] = arms
+            found[match[1].strip()] = arms
     return found

@@ -5,6 +5,8 @@ A record is one question with every arm's answer, one JSON object per line:
 It is the only bridge from the models to the analysis, so reading is strict: a broken line is never skipped.
 """
 
+import hashlib
+import gzip
 import importlib.metadata
 import json
 import math
@@ -12,12 +14,15 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Iterable
+import zlib
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from lab.errors import LabError
 from lab.places import PACKAGE
+from lab.runs.folders import fingerprint, flush
+from lab.runs.locks import RUN_LOCK, Lock, Taken, is_written, lock_for_process
 
 PACKAGES = (
     "torch",
@@ -35,18 +40,26 @@ PACKAGES = (
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write beside, then rename: a reader sees the old file or the new one, never half of one."""
+    """Write beside, then rename: a reader sees the old file or the new one, never half of one.
+
+    Raises LabError, in one sentence, where that cannot be: no room, no permission, a name too long.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(beside, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(beside, "w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except UnicodeEncodeError:
+        raise LabError(f"{path} cannot be written: its text holds half a surrogate pair, which is no UTF-8.") from None
+    except OSError as error:
+        raise LabError(f"{path} cannot be written ({error.strerror}); what stood there before is whole.") from None
 
 
 def _line(row: dict) -> str:
@@ -63,24 +76,51 @@ def write_jsonl(path: str | Path, rows: Iterable[dict]) -> None:
 
 
 def read_jsonl(path: str | Path) -> list[dict]:
-    """All rows of a JSONL file. Raises LabError naming file and line at the first line that is not a JSON object."""
+    """All rows of a JSONL file. Raises LabError naming file and line at the first line that is not a JSON object.
+
+    What could not be written again is not read: NaN and numbers without end, half a surrogate pair.
+    """
     rows = []
     try:
         # bytes split at \n only: texts may hold U+2028, where str.splitlines would cut a row in two
-        lines = Path(path).read_bytes().split(b"\n")
-    except OSError as error:
-        raise LabError(f"{path}: cannot be read ({error.strerror}); give the path of a JSONL file.") from error
+        lines = _content(Path(path)).split(b"\n")
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise LabError(f"{path}: cannot be read ({reason}); give the path of a JSONL file.") from error
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            row = json.loads(line.decode("utf-8"))
-        except ValueError as error:
-            raise LabError(f"{path}:{number}: not valid JSON ({error}); remove the line or write it again.") from error
+            row = json.loads(line.decode("utf-8"), parse_constant=_no_number, parse_float=_finite_number)
+            if b"\\u" in line:
+                json.dumps(row, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError:
+            raise LabError(f"{path}:{number}: half a surrogate pair in a text; write U+FFFD for it.") from None
+        except (ValueError, RecursionError) as error:
+            reason = "nested too deeply" if isinstance(error, RecursionError) else error
+            raise LabError(f"{path}:{number}: not valid JSON ({reason}); remove the line or write it again.") from error
         if not isinstance(row, dict):
             raise LabError(f"{path}:{number}: a {type(row).__name__} where a JSON object belongs; one object per line.")
         rows.append(row)
     return rows
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a file, decompressed, without a byte-order mark."""
+    data = path.read_bytes()
+    data = gzip.decompress(data) if path.suffix == ".gz" else data
+    return data.removeprefix(b"\xef\xbb\xbf")
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is not a number of JSON")
+
+
+def _finite_number(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text} is more than a float can hold")
+    return number
 
 
 def _finite(value):
@@ -121,35 +161,40 @@ def _git_commit() -> str | None:
 
 
 class RunDirectory:
-    """One run, one folder. `create` starts or resumes it; the constructor alone opens it for reading."""
+    """One run, one folder. `create` starts or resumes it, for one process at a time; the constructor alone opens it for
+    reading."""
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self._began = time.monotonic()
+        self._lock: Lock | None = None
 
     @classmethod
-    def create(cls, path: str | Path, config, resume: bool = False) -> "RunDirectory":
-        """Start a run at `path`. `config` is a RunConfig.
+    def create(
+        cls, path: str | Path, config, resume: bool = False, check: Callable[["RunDirectory"], object] = lambda run: None
+    ) -> "RunDirectory":
+        """Start a run at `path`, and hold it for this process until `finish`. `config` is a RunConfig.
 
-        An existing run is refused, unless `resume`; then its scientific config (the hash) has to be the same.
-        A folder that holds nothing but the executed notebook is not yet a run.
+        An existing run is refused, unless `resume`; then its scientific config (the hash) has to be the same, `check`
+        may refuse it (by a LabError), and nobody else may be writing it. What is refused is left as it was. A folder
+        that holds nothing but the executed notebook is not yet a run.
         """
         run = cls(path)
-        if run.path.exists() and not run.path.is_dir():
-            raise LabError(f"{run.path} is a file, not a folder; choose another run name.")
-        files = run.path.iterdir() if run.path.is_dir() else ()
-        used = any(not file.name.startswith(".") and file.suffix != ".ipynb" for file in files)
-        if used and not resume:
-            raise LabError(f"{run.path} already holds a run; choose another name, resume it, or move it away.")
-        manifest = run.manifest() if used else {}
-        if manifest and manifest.get("config_hash") != config.hash():
-            raise LabError(
-                f"{run.path} was run with config {manifest.get('config_hash')}, this one is "
-                f"{config.hash()}; resume with the same settings, or choose another name."
-            )
-        run.path.mkdir(parents=True, exist_ok=True)
+        run._refuse(config, resume)
+        locked_before = (run.path / RUN_LOCK).exists()
+        lock = run._take()
+        try:
+            manifest = run._refuse(config, resume)  # again: now nobody else can change it
+            check(run)
+        except LabError:
+            if not locked_before:
+                lock.release(delete=True)
+            del lock  # the error outlives this call, and would hold what stands in it
+            raise
+        lock.sign()
+        run._lock = lock
+        run._sweep()
         run._drop_torn_line()
-        config.to_yaml(run.path / "config.yaml")
         again = {"resumed": [*manifest.get("resumed", []), _now()]} if manifest else {"started": _now(), "resumed": []}
         run.note(
             **again,
@@ -162,7 +207,54 @@ class RunDirectory:
             seeds={"training": config.training.seed},
             gpu_hours=manifest.get("gpu_hours", 0.0),
         )
+        try:
+            config.to_yaml(run.path / "config.yaml")  # after the manifest: without that it would be a run of anything
+        except OSError as error:
+            raise LabError(f"{run.path / 'config.yaml'} cannot be written ({error.strerror}).") from None
         return run
+
+    def _refuse(self, config, resume: bool) -> dict:
+        """The manifest of a run that may be gone on with, {} where there is none yet. Reads only."""
+        try:
+            if self.path.exists() and not self.path.is_dir():
+                raise LabError(f"{self.path} is a file, not a folder; choose another run name.")
+            files = list(self.path.iterdir()) if self.path.is_dir() else []
+        except OSError as error:
+            raise LabError(f"{self.path} cannot be read ({error.strerror}); choose another name or folder.") from None
+        used = {file.name for file in files if not file.name.startswith(".") and file.suffix != ".ipynb"}
+        if not used:
+            return {}
+        if not resume:
+            raise LabError(f"{self.path} already holds a run; choose another name, resume it, or move it away.")
+        manifest = self.manifest()
+        if not manifest and used - {"config.yaml"}:
+            raise LabError(
+                f"{self.path} has no manifest.json, which would say with what it was run; put it back, or choose "
+                "another name."
+            )
+        if manifest and manifest.get("config_hash") != config.hash():
+            raise LabError(
+                f"{self.path} was run with config {manifest.get('config_hash')}, this one is "
+                f"{config.hash()}; resume with the same settings, or choose another name."
+            )
+        return manifest
+
+    def _take(self) -> Lock:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            return lock_for_process(self.path / RUN_LOCK)
+        except Taken as holder:
+            raise LabError(
+                f"{self.path} is being written by {holder}; wait until it has ended, or choose another name."
+            ) from None
+        except OSError as error:
+            raise LabError(f"{self.path} cannot be written ({error.strerror}); choose another folder.") from None
+
+    @property
+    def status(self) -> str:
+        """What the manifest says; "dead" for a run that it says is running, but that no process writes any more."""
+        said = self.manifest().get("status", "")
+        return "dead" if said == "running" and not is_written(self.path) else said
 
     @property
     def checkpoints(self) -> Path:
@@ -174,9 +266,14 @@ class RunDirectory:
         if not path.exists():
             return {}
         try:
-            return json.loads(path.read_text("utf-8"))
-        except ValueError as error:
-            raise LabError(f"{path}: not valid JSON ({error}); move the run away and start it again.") from error
+            found = json.loads(path.read_text("utf-8"))
+        except OSError as error:
+            raise LabError(f"{path}: cannot be read ({error.strerror}).") from None
+        except (ValueError, RecursionError) as error:
+            raise LabError(f"{path}: not valid JSON ({error}); put back what was there, or choose another name.") from None
+        if not isinstance(found, dict):
+            raise LabError(f"{path}: a {type(found).__name__} where a JSON object belongs; put back what was there.")
+        return found
 
     def note(self, **facts) -> None:
         """Add facts to the manifest, for example ``note(device="NVIDIA H200", gpus=1)`` once it is known."""
@@ -198,6 +295,34 @@ class RunDirectory:
         path = self.path / "metrics.jsonl"
         return read_jsonl(path) if path.exists() else []
 
+    def metrics_so_far(self) -> dict:
+        """Length and hash of metrics.jsonl, flushed to the disk: what a checkpoint rests on."""
+        path = self.path / "metrics.jsonl"
+        if not path.exists():
+            return {"bytes": 0, "sha256": hashlib.sha256().hexdigest()}
+        flush(path)
+        return fingerprint(path)
+
+    def check_metrics(self, bytes: int, sha256: str) -> None:
+        """Raise LabError unless metrics.jsonl begins with what `metrics_so_far` once described."""
+        path = self.path / "metrics.jsonl"
+        try:
+            begin = path.read_bytes()[:bytes] if path.exists() else b""
+        except OSError as error:
+            raise LabError(f"metrics.jsonl cannot be read: {error.strerror}") from None
+        if len(begin) < bytes:
+            raise LabError("metrics.jsonl has lost rows")
+        if hashlib.sha256(begin).hexdigest() != sha256:
+            raise LabError("metrics.jsonl is not what was logged")
+
+    def cut_metrics(self, length: int) -> bool:
+        """Keep the first `length` bytes of metrics.jsonl: later steps are done again. Whether anything was dropped."""
+        path = self.path / "metrics.jsonl"
+        longer = path.exists() and path.stat().st_size > length
+        if longer:
+            os.truncate(path, length)
+        return longer
+
     def write_records(self, step: int, rows: Iterable[dict]) -> Path:
         path = self.path / f"eval_samples_step_{step}.jsonl"
         write_jsonl(path, rows)
@@ -207,15 +332,28 @@ class RunDirectory:
         write_text(self.path / "summary.json", json.dumps(_finite(summary), indent=2, ensure_ascii=False) + "\n")
 
     def finish(self, status: str = "finished") -> None:
-        """Close the manifest. GPU hours are wall time of this session times the noted `gpus` (0 if none was noted)."""
+        """Close the manifest and give the run free. GPU hours are wall time of this session times the noted `gpus` (0 if none was noted)."""
         before = self.manifest()
         hours = (time.monotonic() - self._began) / 3600 * before.get("gpus", 0)
         self._began = time.monotonic()  # a second finish adds only what came after the first
         self.note(ended=_now(), status=status, gpu_hours=before.get("gpu_hours", 0.0) + hours)
+        if self._lock:
+            self._lock.release()
 
     def _append(self, name: str, text: str) -> None:
-        with open(self.path / name, "a", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        try:
+            # half a surrogate pair, which is no UTF-8, becomes its escape
+            with open(self.path / name, "a", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+                file.write(text)
+        except OSError as error:
+            raise LabError(
+                f"{self.path / name} cannot be written ({error.strerror}); mend that, then resume the run."
+            ) from None
+
+    def _sweep(self) -> None:
+        """Delete what a killed job left beside the files that it was about to replace."""
+        for leftover in self.path.glob("*.tmp"):
+            leftover.unlink(missing_ok=True)
 
     def _drop_torn_line(self) -> None:
         """A killed job may leave half a row; the next one must not be glued to it."""

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -10,25 +11,31 @@ from pathlib import Path
 import yaml
 
 from lab.errors import LabError
+from lab.runs.foreign import FORMATS, origin_of
+from lab.runs.locks import is_written
 from lab.runs.logs import FINAL, LogFacts, read_log
 
 STEP_FILE = re.compile(r"eval_samples_step_(.+?)\.jsonl(?:\.gz)?")
 LOG_FILE = re.compile(r"train[^/]*\.log(?:\.gz)?")
 SUMMARY_FILE = re.compile(r"summary\.log(?:\.gz)?")
 FINISHED, EARLY_STOPPED, UNFINISHED = "finished", "early_stopped", "unfinished"
+RUNNING, DEAD = "running", "dead"
 
 
 @dataclass(frozen=True)
 class StepFile:
-    """The rows of one evaluation: a step (int), "final", or whatever else stands in the file's name."""
+    """The rows of one evaluation: a step (int), "final", or whatever else stands in the file's name. `beside`: other
+    files with answers to the same questions, of other tools."""
 
     step: int | str
     path: Path
+    beside: tuple[Path, ...] = ()
 
 
 @dataclass
 class RunFiles:
-    """One run's files. Nothing is read before it is asked for."""
+    """One run's files. Nothing is read before it is asked for. `tools`: what else wrote them, if not this workbench or
+    a script before it; the "run" is then a task."""
 
     name: str
     path: Path
@@ -36,6 +43,7 @@ class RunFiles:
     log_path: Path | None = None
     summary_path: Path | None = None
     ignored: list[str] = field(default_factory=list)  # files left out, each with the reason
+    tools: tuple[str, ...] = ()
 
     @cached_property
     def log(self) -> LogFacts:
@@ -49,7 +57,7 @@ class RunFiles:
         """The manifest of a run of this workbench; empty for older ones."""
         try:
             found = json.loads((self.path / "manifest.json").read_text("utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
 
@@ -58,17 +66,21 @@ class RunFiles:
         """The settings: `config.yaml` of a run of this workbench, else what the log printed; empty if neither."""
         try:
             found = yaml.safe_load((self.path / "config.yaml").read_text("utf-8"))
-        except (OSError, ValueError, yaml.YAMLError):
+        except (OSError, ValueError, RecursionError, yaml.YAMLError):
             found = None
         return found if isinstance(found, dict) else self.log.config
 
     @cached_property
     def status(self) -> str:
-        """ "finished", "early_stopped" or "unfinished".
+        """ "finished", "early_stopped", "unfinished", "running", or "dead" where a run was killed.
 
         A run whose patience ran out at its very last step has done all its steps: it is finished. One that has
         neither a final evaluation nor said that it stops early is unfinished.
         """
+        if self.tools:
+            return FINISHED
+        if self.manifest.get("status") == "running":
+            return RUNNING if is_written(self.path) else DEAD
         stopped, planned = self.log.stopped_at, self.log.steps_planned
         if stopped is not None and (planned is None or stopped < planned):
             return EARLY_STOPPED
@@ -108,25 +120,51 @@ def _order(file: StepFile) -> tuple:
     return (isinstance(file.step, str), file.step == FINAL, file.step if isinstance(file.step, int) else 0, file.path)
 
 
-def find_runs(path: str | Path) -> list[RunFiles]:
-    """All runs at `path`: one run's folder, a folder of them (nested or not), or a single JSONL or log file.
+def find_runs(path: str | Path | Sequence[str | Path]) -> list[RunFiles]:
+    """All runs at `path`: one run's folder, a folder of them (nested or not), a single JSONL or log file; or several.
 
     A run is a folder with `eval_samples_step_*.jsonl` files or a `train*.log`, gzipped or not; a folder with nothing
-    but a sweep's `summary.log` counts, too. Names are folders relative to `path`. Only file names are looked at, so
-    thousands of files cost nothing. Raises LabError where there is no such path, or nothing of the kind in it.
+    but a sweep's `summary.log` counts, too. Names are folders relative to `path`. Samples of other tools become one
+    run per task, their models side by side; files of theirs that are named one by one become one run whatever their
+    tasks. Only file names are looked at, so thousands of files cost nothing. Raises LabError where there is no such
+    path, or nothing of the kind in it.
     """
-    path = Path(path)
-    if path.is_file():
-        return [_single(path)]
-    if not path.is_dir():
-        raise LabError(f"{path} does not exist; give a run, a folder of runs, or one eval_samples file.")
-    runs = []
-    for folder, inner, names in os.walk(path):
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
-        runs += _runs_of(Path(folder), sorted(names), path)
-    if not runs:
-        raise LabError(f"{path} holds no run: no eval_samples_step_*.jsonl and no train.log in it or below it.")
+    paths = [Path(path)] if isinstance(path, str | Path) else [Path(one) for one in path]
+    named = [one for one in paths if one.is_file() and origin_of(one)]
+    runs = [_of_other_tools(named)] if named else []
+    for one in paths:
+        if one in named:
+            continue
+        if one.is_file():
+            runs.append(_single(one))
+        else:
+            runs += _below(one)
     return runs
+
+
+def _below(root: Path) -> list[RunFiles]:
+    if not root.is_dir():
+        raise LabError(f"{root} does not exist; give a run, a folder of runs, or one file: {FORMATS}.")
+    runs, tasks = [], {}
+    for folder, inner, names in os.walk(root):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        runs += _runs_of(Path(folder), sorted(names), root)
+        for file in (Path(folder, name) for name in sorted(names)):
+            if origin := origin_of(file):
+                # Inspect writes a hyphen where a task has an underscore
+                tasks.setdefault(origin.task.replace("_", "-") or file.stem, []).append(file)
+    runs += [_of_other_tools(tasks[task]) for task in sorted(tasks)]
+    if not runs:
+        raise LabError(f"{root} holds no run, in it or below it; what can be read: {FORMATS}.")
+    return runs
+
+
+def _of_other_tools(files: Sequence[Path]) -> RunFiles:
+    """Files of other tools as a run with one step; its name is their task's, or those of their tasks."""
+    origins = [origin_of(file) for file in files]
+    name = ", ".join(dict.fromkeys(origin.task or file.stem for origin, file in zip(origins, files, strict=True)))
+    tools = tuple(dict.fromkeys(origin.tool for origin in origins))
+    return RunFiles(name, files[0].parent, [StepFile(FINAL, files[0], tuple(files[1:]))], tools=tools)
 
 
 def _single(path: Path) -> RunFiles:

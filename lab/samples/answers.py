@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from decimal import Decimal, InvalidOperation
 
-from lab.tasks import INVALID, STOP, cut_at_stop, final_answer, find_answer, same_answer
+from lab.tasks import INVALID, cut_at_stop, final_answer, find_answer, new_question, same_answer
 
 SHOWN = 20_000  # characters of one text that are shown; a broken generation can be a megabyte
 LOOP_WORDS, LOOP_TIMES = 8, 4
@@ -18,7 +18,7 @@ _WORD = re.compile(r"\w+|[^\w\s]")
 _NUMBER = re.compile(r"-?\$?\d[\d,]*(?:\.\d+)?|-?\.\d+")
 # A calculation's result: the number after the last "=" of a step; GSM8K's <<3*4=12>> repeats it and is left out.
 _CALCULATOR = re.compile(r"<<[^<>]*>>")
-_RESULT = re.compile(r"=\s*(-?\s*\$?\s*\d[\d,]*(?:\.\d+)?)")
+_RESULT = re.compile(r"=\s*+(-?\s*+\$?\s*+\d[\d,]*(?:\.\d+)?)")
 _STEP_END = re.compile(r"\n+|(?<=[.!?])\s+(?=[A-Z0-9])")
 
 
@@ -57,13 +57,14 @@ def copies_question(text: str, question: str) -> bool:
 
 
 def last_number(text: str) -> str:
-    """The flexible scorer: the last number before the next ``Q:``, or ``[invalid]``."""
+    """The flexible scorer: the last number before the next question, or ``[invalid]``."""
     found = _NUMBER.findall(cut_at_stop(text))
     return found[-1].replace(",", "").replace("$", "") if found else INVALID
 
 
 def verdicts(text: str, gold: str, recorded: bool | None) -> dict[str, bool | None]:
-    """Right or wrong by three scorers: the record's own, ``#### number``, and the last number (both cut at ``Q:``)."""
+    """Right or wrong by three scorers: the record's own, ``#### number``, and the last number (both before the next
+    question)."""
     return {
         "record": recorded,
         "strict": same_answer(final_answer(text), gold),
@@ -81,10 +82,9 @@ def scorers_disagree(text: str, gold: str, recorded: bool | None) -> bool:
 
 
 def run_on(text: str) -> int:
-    """Where the text runs on into a new ``Q:``. One at its very beginning is a repeated question, no run-on."""
-    lead = len(text) - len(text.lstrip())
-    place = text.find(STOP, lead + len(STOP))
-    return len(text) if place < 0 else place
+    """Where the text runs on into a new question. One at its very beginning is a repeated question, no run-on."""
+    place = new_question(text, len(text) - len(text.lstrip()) + 1)
+    return len(text) if place is None else place
 
 
 def steps(text: str) -> list[tuple[int, int]]:
@@ -100,7 +100,7 @@ def steps(text: str) -> list[tuple[int, int]]:
 
 def _result(step: str) -> str | None:
     if answer := find_answer(step):
-        return "#" + re.sub(r"[^\d.-]", "", answer.group().partition("####")[2]).rstrip(".")
+        return "#" + answer.number
     found = _RESULT.findall(_CALCULATOR.sub("", step))
     return re.sub(r"[^\d.-]", "", found[-1]) if found else None
 
@@ -130,8 +130,8 @@ def divergence(text: str, reference: str) -> tuple[int, int] | None:
 
 def _answer_span(text: str, extracted: str) -> tuple[int, int] | None:
     credited = cut_at_stop(text)
-    if (match := find_answer(credited)) and same_answer(final_answer(credited), extracted):
-        return match.start(), match.end()
+    if (found := find_answer(credited)) and same_answer(found.number, extracted):
+        return found.start, found.end
     if not extracted or extracted == INVALID:
         return None
     # another rule found it: the last number of the text that equals it

@@ -13,8 +13,9 @@ import traitlets
 from lab.errors import LabError
 from lab.samples import screen
 from lab.samples.answers import clean
-from lab.samples.desk import EXPORTED, Desk
-from lab.samples.sheets import Library
+from lab.samples.chosen import EXPORTED, export
+from lab.samples.desk import Desk
+from lab.samples.sheets import Library, Place
 from lab.samples.tags import Tags
 
 SENT = 16  # questions that one message may ask for
@@ -46,11 +47,12 @@ class Browser(anywidget.AnyWidget):
     status = traitlets.Unicode().tag(sync=True)
     done = traitlets.Int().tag(sync=True)  # the number of the last message that was answered
 
-    def __init__(self, desk: Desk):
+    def __init__(self, desk: Desk, exports: str | Path | None = None, samples: int = EXPORTED):
         super().__init__()
-        self.desk, self._order, self._version = desk, 0, 0
+        self.desk, self._exports, self._samples = desk, exports, samples
+        self._order = self._version = 0
         self._show_shell()
-        self._show_questions([desk.place])
+        self._show_questions([desk.selection.place])
         self.on_msg(self._heard)
 
     @property
@@ -62,7 +64,7 @@ class Browser(anywidget.AnyWidget):
         """Everything but the questions; what is as before is not sent again."""
         desk = self.desk
         self.choices, self.header, self.controls = screen.choices(desk), screen.header(desk), screen.controls(desk)
-        self.listing, self.across, self.place = screen.listing(desk), screen.across(desk), desk.place
+        self.listing, self.across, self.place = screen.listing(desk), screen.across(desk), desk.selection.place
 
     def _show_questions(self, places: list[int]) -> None:
         found = {str(place): screen.sample(self.desk, place) for place in places[:SENT]}
@@ -98,7 +100,7 @@ class Browser(anywidget.AnyWidget):
     def _answer(self, name: str, lacks: list[int] | None) -> None:
         """What changed by an action: after a move the list at most, after a tag the question, else all."""
         if name in MOVES:
-            self.listing, self.place = screen.listing(self.desk), self.desk.place
+            self.listing, self.place = screen.listing(self.desk), self.desk.selection.place
         else:
             self._version += name not in TAGS
             self._order += name not in (*TAGS, "more")
@@ -109,25 +111,31 @@ class Browser(anywidget.AnyWidget):
             self._show_questions(lacks)
 
     def _actions(self) -> dict[str, Callable]:
-        desk = self.desk
+        desk, selection = self.desk, self.desk.selection
         return {
-            "move": desk.move, "go": desk.go, "near": lambda: None, "prefix": self._unfold,
-            "side": desk.side, "filter": desk.toggle_filter, "choose": desk.choose, "find": desk.find,
-            "clear": desk.clear, "blind": desk.toggle_blind, "tag": desk.toggle_tag, "note": desk.note,
-            "flip": desk.click_flip, "table": desk.tabulate, "more": desk.read_more, "export": self._export,
+            "move": selection.move, "go": selection.go, "find": selection.find, "near": lambda: None,
+            "filter": selection.toggle_filter, "choose": selection.choose, "clear": selection.clear,
+            "blind": selection.toggle_blind, "side": desk.side, "flip": desk.click_flip,
+            "table": desk.across.tabulate, "more": lambda: desk.across.read_more(desk.a), "tag": desk.toggle_tag,
+            "note": desk.note, "prefix": self._unfold, "export": self._export,
         }  # fmt: skip
 
     def _unfold(self, answer: int) -> None:
         self.prefix = screen.prefix(self.desk, answer)
 
+    def export(self) -> list[Path]:
+        """Write the chosen samples (`lab.samples.chosen`) into the folder for exports; the paths."""
+        return export(self.desk, self._exports, self._samples)
+
     def _export(self) -> None:
-        paths = self.desk.export()
+        paths = self.export()
         self.desk.status = "written: " + ", ".join(clean(str(path)) for path in paths)
 
 
 def browse(
-    folder: str | Path, tags: str | Path | None = None, exports: str | Path | None = None, samples: int = EXPORTED
+    place: Place, tags: str | Path | None = None, exports: str | Path | None = None, samples: int = EXPORTED
 ) -> Browser:
-    """Open every run below `folder`. `tags`: the side file of tags and notes (None: they are not kept). `exports`: the
-    folder into which at most `samples` questions are exported. Raises LabError where there is nothing to open."""
-    return Browser(Desk(Library(folder), Tags(tags), exports, samples))
+    """Open every run at `place`: a folder, a file, or a list of them, of this workbench or of other tools. `tags`: the
+    side file of tags and notes (None: they are not kept). `exports`: the folder into which at most `samples` questions
+    are exported. Raises LabError where there is nothing to open."""
+    return Browser(Desk(Library(place), Tags(tags)), exports, samples)

@@ -164,3 +164,7 @@ def usual_sides(arms: list[str]) -> tuple[str, str]:
     first = LATENT if LATENT in arms else arms[-1]
     others = [arm for arm in arms if arm != first] or [first]
     return first, "target" if "target" in others else others[0]
+
+
+def percent(fraction: float) -> str:
+    return f"{100 * fraction:.1f}"

@@ -3,10 +3,10 @@
 In blind mode they hold no arm's name, no verdict, nothing that would tell the arms apart but their texts.
 """
 
-from lab.pictures import format_p
+from lab.pictures import INTERVALS, PAIRED, WILSON, format_p
 from lab.samples.answers import clean, fold_saw, pieces, scorers_disagree, verdicts
-from lab.samples.comparison import FILTERS, SHUFFLED, Side
-from lab.samples.desk import Desk, percent
+from lab.samples.comparison import FILTERS, SHUFFLED, Side, percent
+from lab.samples.desk import Desk
 from lab.samples.sheets import RIGHT, UNKNOWN, WRONG
 from lab.samples.tags import CHOICES
 from lab.tasks import groups_of
@@ -19,11 +19,12 @@ MARKS = {RIGHT: "right", WRONG: "wrong", UNKNOWN: "unknown"}
 
 def header(desk: Desk) -> dict:
     """The paired result of the selection, always there; without names and verdicts in blind mode."""
-    if desk.blind:
-        return {"blind": True, "n": len(desk.order)}
-    result = desk.comparison.result(desk.mask)
+    selection = desk.selection
+    if selection.blind:
+        return {"blind": True, "n": len(selection)}
+    result = desk.comparison.result(selection.mask)
     label_a, label_b = desk.labels
-    found = {"blind": False, "n": len(desk.order), "of": len(desk.comparison), "exploratory": desk.exploratory,
+    found = {"blind": False, "n": len(selection), "of": len(desk.comparison), "exploratory": selection.exploratory,
              "a": label_a, "b": label_b, "run": clean(desk.library.runs[desk.a.run].name)}  # fmt: skip
     if result is None:
         return found
@@ -34,20 +35,21 @@ def header(desk: Desk) -> dict:
              "ci95": f"{percent(result[side]['ci95'][0])} to {percent(result[side]['ci95'][1])}"}
             for side, name in (("a", label_a), ("b", label_b))
         ],
+        "kinds": {"arm": WILSON, "pair": PAIRED, "about": INTERVALS},
         "only_a": result["only_a"], "only_b": result["only_b"],
         "difference": f"{100 * result['difference']:+.1f}".replace("-", "−"),
         "difference_ci95": f"{100 * low:+.1f} to {100 * high:+.1f}".replace("-", "−"),
         "p": format_p(result["p"]),
         "arms": [
             {"name": arm, "right": right, "scored": scored}
-            for arm, (right, scored) in desk.comparison.accuracies(desk.mask).items()
+            for arm, (right, scored) in desk.comparison.accuracies(selection.mask).items()
         ],
     }  # fmt: skip
 
 
 def choices(desk: Desk) -> dict:
     """What the menus of both sides offer. Apart from `controls`, because it may be long and seldom changes."""
-    sides = {} if desk.blind else {"a": desk.a, "b": desk.b}
+    sides = {} if desk.selection.blind else {"a": desk.a, "b": desk.b}
     return {
         "runs": [clean(run.name) for run in desk.library.runs] if sides else [],
         "steps": {name: [str(step) for step in desk.library.steps(side.run)] for name, side in sides.items()},
@@ -58,25 +60,25 @@ def choices(desk: Desk) -> dict:
 def controls(desk: Desk) -> dict:
     """The sides, filters and flip matrix as they are set."""
     label_a, label_b = desk.labels
-    comparison = desk.comparison
+    comparison, selection = desk.comparison, desk.selection
     cells = sorted({group for cell in set(comparison.cells) for group in groups_of(cell)})
-    counts = comparison.matrix(desk.unflipped)
+    counts = comparison.matrix(selection.unflipped)
     found = {
-        "blind": desk.blind,
-        "cells": cells, "cell": desk.cell, "words": desk.words, "tag": desk.tag,
+        "blind": selection.blind,
+        "cells": cells, "cell": selection.cell, "words": selection.words, "tag": selection.tag,
         "tags": sorted({*CHOICES, *(tag for tags in desk.tags.tagged().values() for tag in tags)}),
-        "exploratory": desk.exploratory,
+        "exploratory": selection.exploratory,
     }  # fmt: skip
-    if desk.blind:
+    if selection.blind:
         return found
     return found | {
         "sides": {
             name: {"run": str(side.run), "step": str(side.step), "arm": side.arm}
             for name, side in (("a", desk.a), ("b", desk.b))
         },
-        "matrix": {"a": label_a, "b": label_b, "counts": counts, "chosen": desk.flip},
+        "matrix": {"a": label_a, "b": label_b, "counts": counts, "chosen": selection.flip},
         "filters": [
-            {"name": name, "label": text.format(a=label_a), "on": name in desk.filters,
+            {"name": name, "label": text.format(a=label_a), "on": name in selection.filters,
              "about": _about(name, desk), "count": int(comparison.filtered(name).sum())}
             for name, text in FILTERS.items()
         ],
@@ -119,30 +121,30 @@ def _question_name(desk: Desk, key: str) -> str:
 
 def listing(desk: Desk) -> dict:
     """The questions around the one on the screen. It moves on in leaps, so that most moves leave it as it is."""
-    start = max(0, min(desk.place // LEAP * LEAP - LEAP, len(desk.order) - LISTED))
-    comparison, rows = desk.comparison, []
-    for place in range(start, min(start + LISTED, len(desk.order))):
-        at, record = desk.order[place], desk.record(place)
+    selection, comparison, rows = desk.selection, desk.comparison, []
+    start = max(0, min(selection.place // LEAP * LEAP - LEAP, len(selection) - LISTED))
+    for place in range(start, min(start + LISTED, len(selection))):
+        at, record = selection.order[place], selection.record(place)
         rows.append({
             "place": place, "question": clean(record.get("question"))[:90], "tags": desk.tags.of(record["id"]),
-            **({} if desk.blind else {"a": bool(comparison.right_a[at]), "b": bool(comparison.right_b[at])}),
+            **({} if selection.blind else {"a": bool(comparison.right_a[at]), "b": bool(comparison.right_b[at])}),
         })  # fmt: skip
-    return {"total": len(desk.order), "rows": rows}
+    return {"total": len(selection), "rows": rows}
 
 
 def sample(desk: Desk, place: int | None = None) -> dict:
     """The question at a place of the selection (None: the one looked at) with every answer, side b and a first."""
-    place = desk.place if place is None else place
-    if not 0 <= place < len(desk.order):
+    place = desk.selection.place if place is None else place
+    if not 0 <= place < len(desk.selection):
         return {"id": None}
-    record = desk.record(place)
+    record = desk.selection.record(place)
     key, question = record["id"], clean(record.get("question"))
     shown = {
         "id": key, "question": question[:LONGEST], "gold": clean(record.get("gold")),
         "cell": clean(record.get("cell")), "word": clean(record.get("word")),
-        "tags": desk.tags.of(key), "note": desk.tags.note_of(key), "blind": desk.blind,
+        "tags": desk.tags.of(key), "note": desk.tags.note_of(key), "blind": desk.selection.blind,
     }  # fmt: skip
-    if desk.blind:
+    if desk.selection.blind:
         answers = [_unnamed(desk, side, number, key) for number, side in enumerate(desk.columns(key), start=1)]
         return shown | {"answers": answers}
     reference = desk.reference(key)
@@ -186,7 +188,7 @@ def _scorers(text: str, gold: str, correct: bool | None) -> list[str]:
 def _at_steps(desk: Desk, key: str) -> list[dict]:
     """For each step of `across` the question's (mark, extracted answer) by arm; empty where there is none yet."""
     found = []
-    for step in desk.steps_around():
+    for step in desk.across.steps(desk.a):
         known = desk.library.verdicts(desk.a.run, step)
         row = None if known is None else known.place.get(key)
         arms = {} if row is None else known.correct
@@ -196,21 +198,23 @@ def _at_steps(desk: Desk, key: str) -> list[dict]:
 
 def prefix(desk: Desk, answer: int) -> dict:
     """The few-shot prefix of one answer on the screen, the same for most questions: sent when somebody unfolds it."""
-    if desk.blind or desk.key is None or not 0 <= int(answer) < len(desk.columns()):
+    selection = desk.selection
+    if selection.blind or desk.key is None or not 0 <= int(answer) < len(desk.columns()):
         return {}
-    said, question = desk.answer(desk.columns()[int(answer)], desk.key), clean(desk.record(desk.place).get("question"))
+    said = desk.answer(desk.columns()[int(answer)], desk.key)
+    question = clean(selection.record(selection.place).get("question"))
     text = fold_saw(clean(said.get("saw")), question)[0]
     return {"id": desk.key, "answer": int(answer), "text": text[:LONGEST]}
 
 
 def across(desk: Desk) -> dict:
     """The steps at which each question is shown, and the table of flips between arms, steps or runs."""
-    if desk.blind:
+    if desk.selection.blind:
         return {"blind": True}
-    run, steps = desk.a.run, desk.steps_around()
+    run, steps = desk.a.run, desk.across.steps(desk.a)
     return {
         "blind": False, "step": str(desk.a.step), "arm": desk.a.arm, "arms": desk.sheet_of(desk.a).arms,
         "steps": [{"step": str(step), "read": desk.library.verdicts(run, step) is not None} for step in steps],
         "steps_left_out": len(desk.library.steps(run)) - len(steps),
-        "unread": len(desk.unread()), "flips": desk.flips_table(),
+        "unread": len(desk.across.unread(desk.a)), "flips": desk.flips_table(),
     }  # fmt: skip

@@ -14,7 +14,7 @@ import numpy as np
 
 from lab.errors import LabError
 from lab.evidence import ordered_arms
-from lab.runs import RunFiles, find_runs, read_step
+from lab.runs import FORMATS, RunFiles, find_runs, read_step
 from lab.samples.answers import clean, copies_question, repeats_itself, scorers_disagree
 from lab.tasks import INVALID, question_id
 
@@ -126,26 +126,32 @@ def _characters(value: object) -> int:
     return sum(map(_characters, value)) if isinstance(value, list) else 0
 
 
-def open_runs(folder: str | Path) -> list[RunFiles]:
-    """The runs with step files in `folder`. A relative path is looked for here and then in the folder above, so that a
-    notebook finds the repository's runs from its own folder too. Raises LabError where there are none."""
-    folder, reason = Path(folder).expanduser(), None
-    for place in (folder,) if folder.is_absolute() else (folder, Path("..") / folder):
+Place = str | Path | Sequence[str | Path]  # a folder, a file, or several
+
+
+def open_runs(place: Place) -> list[RunFiles]:
+    """The runs with samples at `place` (see `lab.runs.find_runs`). A relative path is looked for here and then in the
+    folder above, so that a notebook finds the repository's runs from its own folder too. Raises LabError where there
+    are none."""
+    reason = None
+    paths = [Path(path).expanduser() for path in ([place] if isinstance(place, str | Path) else place)]
+    for root in (Path(), Path("..")):
         try:
-            if runs := [run for run in find_runs(place) if run.steps]:
+            if runs := [run for run in find_runs([root / path for path in paths]) if run.steps]:
                 return runs
         except LabError as error:
             reason = reason or error
     raise LabError(
-        f"{folder} holds no eval_samples_step_*.jsonl file; train a run first (`make demo`), or give its folder."
+        f"{', '.join(map(str, paths))}: nothing to browse; train a run first (`make demo`), or give its folder, or a "
+        f"folder or file of samples. What can be read: {FORMATS}."
     ) from reason
 
 
 class Library:
-    """The runs of a folder. `runs` in the order of their names; sheets are read on demand."""
+    """The runs at a place. `runs` in the order of their names; sheets are read on demand."""
 
-    def __init__(self, folder: str | Path, kept: int = KEPT):
-        self.runs = open_runs(folder)
+    def __init__(self, place: Place, kept: int = KEPT):
+        self.runs = open_runs(place)
         self._kept = kept
         self._sheets: OrderedDict[tuple[int, object], tuple[Sheet, int]] = OrderedDict()
         self._verdicts: dict[tuple[int, object], Verdicts] = {}
@@ -156,12 +162,20 @@ class Library:
 
     def first(self) -> tuple[int, object]:
         """The last step of the first run; where no answer can be read there, the next one that has some."""
+        reasons = []
         for run in range(len(self.runs)):
             for step in reversed(self.steps(run)):
-                self.read(run, step)
-                if self._verdicts[run, step].correct:
+                try:
+                    sheet = self.sheet(run, step)
+                except LabError as error:
+                    self._verdicts[run, step] = Verdicts((), {}, {})
+                    reasons.append(str(error))
+                    continue
+                if sheet.arms:
                     return run, step
-        raise LabError(f"none of the {len(self.runs)} runs holds an answer that can be read; `summarize` names why.")
+                reasons += sheet.report[:1]
+        why = reasons[0].rstrip(".") if reasons else "the files are empty"
+        raise LabError(f"there is no answer to browse: {why}. What can be read: {FORMATS}.")
 
     def sheet(self, run: int, step: object) -> Sheet:
         """The records of one step; read again if its texts were let go. Raises LabError for an unreadable file."""
@@ -169,10 +183,10 @@ class Library:
         if key in self._sheets:
             self._sheets.move_to_end(key)
             return self._sheets[key][0]
-        path = next((file.path for file in self.runs[run].steps if file.step == step), None)
-        if path is None:
+        file = next((file for file in self.runs[run].steps if file.step == step), None)
+        if file is None:
             raise LabError(f"run {self.runs[run].name} has no step {step}; it has {self.steps(run)}.")
-        read = read_step(path)
+        read = read_step(file)
         sheet = Sheet(read.records, read.report())
         self._sheets[key] = sheet, sum(_characters(record) for record in sheet.records)
         self._verdicts[key] = sheet.verdicts

@@ -7,28 +7,23 @@ own states.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lab.answers import RETRAINED, Bridge
+from lab.answers import RETRAINED
 from lab.config import RANDOM, RunConfig, short_name
 from lab.errors import LabError
 from lab.models import Pair, load_pair
 from lab.places import MINI
-from lab.studies.experiment import constant_config
-from lab.translators import load_translator
+from lab.runs import RunDirectory
+from lab.studies.budget import check_equal_budget, check_same_rates, constant_config
+from lab.studies.measured import trained_config
+from lab.training import check_translator
+from lab.translators import Bridge, load_translator
 
-__all__ = [
-    "MAY_DIFFER", "check_equal_budget", "check_source", "control_config", "load_bridge", "load_controls",
-    "trained_folder",
-]  # fmt: skip
+__all__ = ["check_source", "control_config", "load_bridge", "load_controls", "trained_folder"]
 
-# What a control need not share with the run it is compared with: what it reads, where it ran, when it was looked at.
-MAY_DIFFER = {
-    "name", "device", "eval_batch_size", "pair", "source", "target", "source_layers", "seed", "dev_questions",
-    "test_questions", "max_new_tokens", "eval_every", "patience",
-}  # fmt: skip
-OF_THE_SOURCE = {"translator", "soft_tokens", "teacher", "duplicate_question", "flow_weight", "geometry_weight"}
 NO_LORE = "no_lore_source"  # the folder beside the embedded pair's models, once it is built
 
 
@@ -52,29 +47,16 @@ def control_config(config: RunConfig, arm: str, no_lore: str | Path = MINI / NO_
 
 
 def trained_folder(folder: str | Path) -> Path:
-    """Where the weights of a run, or of a bare translator folder, lie. Raises LabError if there are none."""
+    """Where the weights of a run, or of a bare translator folder, lie.
+
+    Raises LabError if there are none, or if they are no longer those that training saved.
+    """
     folder = Path(folder)
     for place in (folder, folder / "checkpoints" / "best", folder / "checkpoints" / "last"):
         if (place / "translator.json").is_file():
+            check_translator(place)
             return place
     raise LabError(f"{folder} holds no trained translator; give a run that was trained, or a translator's folder.")
-
-
-def check_equal_budget(config: RunConfig, control: RunConfig, arm: str) -> None:
-    """Raise LabError unless `control` was trained as `config` was, in all that is not of `MAY_DIFFER`.
-
-    A constant prompt may lack what has no meaning without a source, but has as many soft tokens.
-    """
-    if arm == "latent_constant":
-        config = constant_config(config)
-    ours, theirs = config.parameters(), control.parameters()
-    ignored = MAY_DIFFER | (OF_THE_SOURCE - {"soft_tokens"} if arm == "latent_constant" else set())
-    for name in ours:
-        if name not in ignored and ours[name] != theirs[name]:
-            raise LabError(
-                f"control {arm} was trained with {name}={theirs[name]!r}, the translator with {ours[name]!r}; "
-                "retrain it at equal budget."
-            )
 
 
 def check_source(config: RunConfig, control: RunConfig, arm: str) -> None:
@@ -98,23 +80,29 @@ def load_bridge(folder: str | Path, pair: Pair, config: RunConfig | None = None)
 
     `config`: of the run that left it; None or one with the pair's own source: that source.
     """
-    translator, layers = load_translator(trained_folder(folder))
+    translator = load_translator(trained_folder(folder))
     source = pair.source
     if config is not None and config.pair.models[0] != source.name:
         source = load_pair(replace(config.pair, device=str(pair.target.device))).source
-    return Bridge(source, translator.to(pair.target.device).eval(), layers)
+    return Bridge(source, translator.to(pair.target.device).eval())
 
 
-def load_controls(folders: dict[str, str], pair: Pair, config: RunConfig) -> dict[str, Bridge]:
-    """Bridges of the retrained arms from their runs' folders (arm -> folder, "" for none), each at equal budget."""
+def load_controls(
+    folders: dict[str, str], pair: Pair, config: RunConfig, metrics: Sequence[Mapping] = ()
+) -> dict[str, Bridge]:
+    """Bridges of the retrained arms from their runs' folders (arm -> folder, "" for none), each at equal budget.
+
+    `config`, `metrics`: those of the translator's own run.
+    """
     bridges = {}
     for arm, folder in folders.items():
         if not folder:
             continue
         if arm not in RETRAINED:
             raise LabError(f"arm {arm!r} is no retrained control; choose one of {', '.join(RETRAINED)}.")
-        control = RunConfig.from_yaml(Path(folder) / "config.yaml")
+        control = trained_config(folder)
         check_equal_budget(config, control, arm)
         check_source(config, control, arm)
+        check_same_rates(metrics, RunDirectory(folder).metrics(), arm)
         bridges[arm] = load_bridge(folder, pair, control)
     return bridges

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch.nn import functional as F
 
-from lab.answers import Bridge, evaluate
+from lab.answers import Evaluation, evaluate
 from lab.config import RunConfig
 from lab.errors import LabError
 from lab.minipair import source_document
@@ -24,6 +24,7 @@ from lab.tasks import Question, Task
 from lab.tasks.lore import CAPACITIES, UNSEEN_CAPACITIES, Container, lore, words_of
 from lab.tasks.minigsm import STEPS, as_question
 from lab.tasks.problems import make_problem
+from lab.translators import Bridge
 
 __all__ = [
     "TwoWorlds", "choose_edits", "edit_source", "edited_lore", "follow", "follow_counts", "two_world_questions",
@@ -138,9 +139,9 @@ def follow(
     asked = [item.before for item in questions]
     found = {}
     for name, source in (("before", bridge.source), ("after", edited)):
-        own = Pair(source, pair.target)
-        found[name] = evaluate(config.replace(source_layers=bridge.source_layers), own, task, asked, bridge.translator,
-                               arms=("source", "latent"), progress=progress)  # fmt: skip
+        bridges = {"latent": Bridge(source, bridge.translator)}
+        asking = Evaluation(config, Pair(source, pair.target), task, asked, bridges, progress=progress)
+        found[name] = evaluate(asking, ("source", "latent"))
     rows = []
     for item, before, after in zip(questions, found["before"], found["after"], strict=True):
 

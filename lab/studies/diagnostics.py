@@ -14,12 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lab.answers import Bridge, generate
+from lab.answers import greedy
 from lab.config import TEXT, Layout, RunConfig
 from lab.models import FrozenModel, Pair, build_inputs
 from lab.runs import write_text
-from lab.tasks import Question, Task, source_text, surroundings
+from lab.tasks import Question, Task, surroundings
 from lab.training import Batch, gradient_norms, training_terms
+from lab.translators import Bridge
 
 __all__ = [
     "attention_over_source",
@@ -134,7 +135,7 @@ def attention_over_source(bridge: Bridge, question: Question) -> dict[str, objec
 
     {"tokens": [S], "weights": [K, S]}, rows sum to 1; no weights where the translator does not attend to the source.
     """
-    states = bridge.source.source_states([source_text(question.question, question.evidence)], bridge.source_layers)
+    states = bridge.read([question])
     found, hooks = [], []
 
     def record(module: nn.Module, given: tuple) -> None:
@@ -162,11 +163,12 @@ def diagnose(config: RunConfig, pair: Pair, task: Task, bridge: Bridge, question
 
     Gradient norms are of one batch of these questions, without a step; the gold answers are used for nothing else.
     """
-    layout, target = config.layout.at(), pair.target
+    target = pair.target
+    layout, plain = target.reads(config.layout.at()), target.reads(TEXT)
     batch, output = Batch(questions, surroundings(task, config.task.shots)), bridge.write(questions)
     contexts, soft = batch.contexts, output.soft_tokens
     own, step = Pair(bridge.source, target), config.training.steps
-    terms = training_terms(bridge.translator, own, config, batch, step, task, generate)
+    terms = training_terms(bridge.translator, own, config, batch, step, task, greedy)
     return {
         "questions": len(questions),
         "size": soft_token_sizes(soft, target.embedding_rms, output.mask),
@@ -175,7 +177,7 @@ def diagnose(config: RunConfig, pair: Pair, task: Task, bridge: Bridge, question
         "gradient_norms": gradient_norms(bridge.translator, terms),
         "loss_terms": {name: term.item() for name, term in terms.items()},
         "first_token": first_token(
-            target, next_token(target, layout, soft, contexts, output.mask), next_token(target, TEXT, None, contexts)
+            target, next_token(target, layout, soft, contexts, output.mask), next_token(target, plain, None, contexts)
         ),
         "example": {
             "id": questions[0].id,
@@ -186,8 +188,8 @@ def diagnose(config: RunConfig, pair: Pair, task: Task, bridge: Bridge, question
     }
 
 
-def write_diagnostics(folder: str | Path, found: Mapping) -> Path:
-    """`diagnostics.json` in `folder`."""
+def write_diagnostics(folder: str | Path, found: Mapping, about: Mapping) -> Path:
+    """`diagnostics.json` in `folder`; `about` says which run was looked at, and on what."""
     path = Path(folder) / "diagnostics.json"
-    write_text(path, json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json.dumps({**about, **found}, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     return path

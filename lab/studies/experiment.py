@@ -6,16 +6,30 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from lab.answers import check_not_test, check_splits, evaluate, generate
+from lab.answers import Evaluation, check_splits, evaluate, greedy, latent_inputs, weights_of
 from lab.config import RunConfig
 from lab.errors import LabError
 from lab.evidence import summarise
 from lab.models import Pair, load_pair
-from lab.runs import RunDirectory
-from lab.tasks import Task, load_task, surroundings
-from lab.training import Batch, Evaluate, TrainResult, check_gradients, due_weights, train, training_terms
-from lab.translators import build_translator
+from lab.runs import RunDirectory, write_sealed
+from lab.studies.budget import check_equal_budget, check_same_rates, constant_config
+from lab.studies.looks import looks, note_look
+from lab.tasks import Dev, Task, Test, load_task, surroundings
+from lab.training import (
+    Batch,
+    Selection,
+    TrainResult,
+    check_gradients,
+    due_weights,
+    steps_left,
+    train,
+    training_inputs,
+    training_terms,
+    usable_checkpoint,
+)
+from lab.translators import Bridge, build_translator
 
+MODELS = ("source", "target")  # the arms of each model alone
 CONTROL = "control_constant"  # the sub-run that trains the constant prompt
 
 
@@ -33,77 +47,98 @@ def start(config: RunConfig, runs: str | Path = "runs", resume: bool = False) ->
     """Load models and task, then make the run's directory: what cannot be loaded leaves nothing behind."""
     task, pair = load_task(config.task), load_pair(config.pair)
     task.exemplars(config.task.shots)
-    run = RunDirectory.create(Path(runs) / config.name, config, resume=resume)
+    run = open_run(Path(runs) / config.name, config, resume)
     run.note(device=str(pair.target.device), gpus=int(pair.target.device.type == "cuda"))
     if config.losses.duplicate_question:
         run.note(duplicates_question="the soft tokens are taught to say the question that the prompt says already")
     return Experiment(config, run, pair, task)
 
 
-def check_training(experiment: Experiment, config: RunConfig) -> None:
-    """Before every training: nothing is chosen on test questions, and every loss term trains the translator.
+def open_run(folder: Path, config: RunConfig, resume: bool) -> RunDirectory:
+    """The run's directory, made or gone on with; one whose checkpoints are all damaged is left as it is."""
+    return RunDirectory.create(folder, config, resume, check=lambda run: usable_checkpoint(run, config))
 
-    Raises LabError naming the split or the term. Costs one batch of two questions.
+
+def check_training(experiment: Experiment, config: RunConfig) -> None:
+    """Before every training: nothing is chosen on test questions, the prompt is that of the evaluation, and every loss
+    term trains the translator.
+
+    Raises LabError naming the split, the part or the term. Costs one batch of two questions.
     """
     task, pair = experiment.task, experiment.pair
-    check_splits(task, config.training.seed)
+    used = config.training.steps * config.training.batch_size
+    check_splits(task, config.training.seed, used, config.task.shots)
     config, step = config.replace(decode_every=1), config.training.steps  # its last step: every term is due
     with torch.random.fork_rng():
         translator = build_translator(config.translator, pair, config.pair.source_layers)
         batch = Batch(task.train(2, config.training.seed)[:2], surroundings(task, config.task.shots))
-        terms = training_terms(translator, pair, config, batch, step, task, generate)
+        check_same_prompt_as_evaluation(config, pair, task, translator, batch)
+        terms = training_terms(translator, pair, config, batch, step, task, greedy)
         check_gradients(translator, terms, due_weights(config, step))
 
 
-def dev_accuracy(experiment: Experiment, config: RunConfig) -> Evaluate:
-    """The callback of training: accuracy on dev. Source and target are answered once and come from the cache after."""
-    questions = experiment.task.dev()
-    check_not_test(experiment.task, questions, "choosing a checkpoint")
-    constant = config.translator.translator == "constant"
-    arm = "latent_constant" if constant else "latent"
+@torch.no_grad()
+def check_same_prompt_as_evaluation(
+    config: RunConfig, pair: Pair, task: Task, translator: nn.Module, batch: Batch
+) -> None:
+    """Raise LabError unless what stands before the answer in training is what an evaluation gives the target.
 
-    def accuracy(translator: nn.Module, step: int) -> dict:
-        given = {"constant" if constant else "translator": translator}
-        records = evaluate(config, experiment.pair, experiment.task, questions, arms=("source", "target", arm), **given)
-        right = {name: sum(row["arms"][name]["correct"] for row in records) for name in ("source", "target", arm)}
+    Of one real batch, value by value and position by position, in the layout of the last step.
+    """
+    evaluation = Evaluation(config, pair, task, batch.questions)
+    output = Bridge(pair.source, translator.eval()).write(batch.questions)
+    trained = training_inputs(pair.target, pair.target.reads(config.layout.at(config.training.steps)), output, batch)
+    contexts = [evaluation.context(question) for question in batch.questions]
+    asked = latent_inputs(pair.target, evaluation.layout, output, contexts)
+    for row, (question, length) in enumerate(zip(batch.questions, trained.prompt_lengths, strict=True)):
+        start = int((trained.attention_mask[row] == 0).sum())
+        real = asked.attention_mask[row].bool()
+        for name in ("embeds", "position_ids"):
+            ours, theirs = getattr(trained, name)[row, start : start + length], getattr(asked, name)[row][real]
+            if not torch.equal(ours, theirs):
+                raise LabError(
+                    f"training and evaluation differ in the prompt of question {question.id}: {len(ours)} {name} in "
+                    f"training, {len(theirs)} in an evaluation, not the same; build both by one layout."
+                )
+
+
+def dev_accuracy(experiment: Experiment, config: RunConfig) -> Selection:
+    """How training chooses: accuracy on dev. Source and target are answered once and come from the cache after."""
+    arm = "latent_constant" if config.translator.translator == "constant" else "latent"
+
+    def accuracy(translator: nn.Module, step: int, questions: Dev) -> dict:
+        bridges = {arm: Bridge(experiment.pair.source, translator)}
+        records = evaluate(Evaluation(config, experiment.pair, experiment.task, questions, bridges), (*MODELS, arm))
+        right = {name: sum(row["arms"][name]["correct"] for row in records) for name in (*MODELS, arm)}
         n = len(records)
-        return {"accuracy": right[arm] / n, "n": n, "source": right["source"] / n, "target": right["target"] / n}
+        return {"accuracy": right[arm] / n, "n": n, **{name: right[name] / n for name in MODELS}}
 
-    return accuracy
+    return Selection(Dev.of(experiment.task), accuracy)
 
 
 def train_translator(experiment: Experiment) -> TrainResult:
     """Train the translator of the config; evaluations, checkpoints and metrics go to the run."""
     config = experiment.config
+    if looks(experiment.run) and steps_left(experiment.run, config):
+        raise LabError(
+            f"{experiment.run.path}: the test split was looked at, so this translator may not be trained on; start "
+            "another run."
+        )
     check_training(experiment, config)
     accuracy = dev_accuracy(experiment, config)
-    return train(config, experiment.pair, experiment.task, experiment.run, accuracy, "translator", generate)
-
-
-def constant_config(chosen: RunConfig) -> RunConfig:
-    """`chosen` with a constant prompt in the translator's place: same steps, batches, layout, losses, and soft tokens.
-
-    What has no meaning without a source goes: the flow, geometry, and a number of soft tokens that follows the source's
-    (the most there may be stands for it). Raises LabError if no loss is left.
-    """
-    most = chosen.translator.soft_tokens or chosen.translator.soft_tokens_cap
-    without = {"translator": "constant", "soft_tokens": most, "flow_weight": 0.0, "geometry_weight": 0.0}
-    if not chosen.losses.token_alignment_weight:
-        without |= {"teacher": "none", "duplicate_question": False}
-    try:
-        return chosen.replace(**without)
-    except LabError as error:
-        raise LabError(f"the control, a constant prompt, cannot be trained so; set control=false ({error})") from None
+    return train(config, experiment.pair, experiment.task, experiment.run, accuracy, "translator", greedy)
 
 
 def train_constant(experiment: Experiment) -> TrainResult:
     """Train a constant prompt at equal budget, in a sub-run."""
     config = constant_config(experiment.config)
+    check_equal_budget(experiment.config, config, "latent_constant")
     check_training(experiment, config)
     folder = experiment.run.path / CONTROL
-    run = RunDirectory.create(folder, config, resume=folder.exists())
+    run = open_run(folder, config, resume=folder.exists())
     accuracy = dev_accuracy(experiment, config)
-    result = train(config, experiment.pair, experiment.task, run, accuracy, "constant prompt", generate)
+    result = train(config, experiment.pair, experiment.task, run, accuracy, "constant prompt", greedy)
+    check_same_rates(experiment.run.metrics(), run.metrics(), "latent_constant")
     run.finish()
     return result
 
@@ -112,10 +147,14 @@ def test_once(
     experiment: Experiment, translator: nn.Module, constant: nn.Module | None = None
 ) -> tuple[list[dict], dict]:
     """The test split, once, all arms: writes `eval_samples_step_final.jsonl` and `summary.json`; (records, summary)."""
-    run, config = experiment.run, experiment.config
-    records = evaluate(config, experiment.pair, experiment.task, experiment.task.test(), translator, constant, run)
-    summary = summarise(records) | {"split": "test", "config_hash": config.hash()}
-    run.write_records("final", records)
+    run, config, source = experiment.run, experiment.config, experiment.pair.source
+    trained = {"latent": translator, "latent_constant": constant}
+    bridges = {arm: Bridge(source, module) for arm, module in trained.items() if module is not None}
+    evaluation = Evaluation(config, experiment.pair, experiment.task, Test.of(experiment.task), bridges)
+    note_look(run, "test", weights_of(translator))
+    records = evaluate(evaluation, run=run)
+    summary = summarise(records) | config.about(run.path.name) | {"split": "test", "test_looks": len(looks(run))}
+    write_sealed(run, "final", records, evaluation.seal())
     run.write_summary(summary)
     run.finish()
     return records, summary

@@ -8,68 +8,74 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
-from tqdm.auto import tqdm
-
-from lab.answers import BASELINES, RETRAINED, UNTRAINED, WIRED, Bridge, evaluate
-from lab.config import RunConfig, short_name
+from lab.answers import BASELINES, RETRAINED, UNTRAINED, WIRED, evaluate
+from lab.config import RunConfig, TaskConfig, short_name
 from lab.errors import LabError
 from lab.evidence import summarise
 from lab.models import Pair, load_pair
-from lab.runs import RunDirectory, write_text
+from lab.places import below_root
+from lab.progress import tqdm
+from lab.runs import RunDirectory, write_sealed, write_text
+from lab.studies.budget import check_equal_budget, check_same_rates
 from lab.studies.controls import control_config, load_bridge, load_controls
 from lab.studies.counterfactual import choose_edits, edit_source, follow, follow_counts, two_world_questions
 from lab.studies.experiment import start, train_constant, train_translator
+from lab.studies.measured import Candidate, measured_config
 from lab.studies.probe import probe
-from lab.tasks import Task, load_task
+from lab.tasks import Task, Test, load_task
+from lab.translators import Bridge
 
 __all__ = [
-    "Candidate", "compare", "from_folders", "probe_source", "run_counterfactual", "train_candidates", "write_evidence",
+    "compare", "from_folders", "probe_source", "run_counterfactual", "train_candidates", "write_evidence",
 ]  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """One seed: its config, the trained bridge, its retrained controls by arm, and what training logged."""
-
-    config: RunConfig
-    bridge: Bridge
-    controls: Mapping[str, Bridge] = field(default_factory=dict)
-    metrics: Sequence[dict] = ()
-
-
 def from_folders(
-    config: RunConfig, translators: Sequence[str], controls: Mapping[str, Sequence[str]]
+    translators: Sequence[str], controls: Mapping[str, Sequence[str]], given: Mapping[str, Any]
 ) -> tuple[Pair, Task, list[Candidate]]:
-    """Candidates from trained runs (or bare translator folders, to which `config` belongs).
+    """Candidates from trained runs, one per seed: models, task, layout and limits are the run's, but for what is
+    `given` (see `measured_config`).
 
-    `controls`: arm -> one run folder per translator, or none. The number of test questions and how they are evaluated
-    come from `config`. Raises LabError for a control of another budget, or folders that do not pair up.
+    `controls`: arm -> one run folder per translator, or none; they are measured as their translator is. Raises LabError
+    for a control of another budget, for folders that do not pair up, and for runs that cannot stand in one table.
     """
-    pair, task, found = load_pair(config.pair), load_task(config.task), []
-    for number, folder in enumerate(translators):
-        own = config.replace(name=f"seed_{config.training.seed + number}", seed=config.training.seed + number)
-        if (Path(folder) / "config.yaml").is_file():
-            trained = RunConfig.from_yaml(Path(folder) / "config.yaml")
-            theirs, ours = (" and ".join(map(short_name, run.pair.models)) for run in (trained, config))
-            if theirs != ours:
-                raise LabError(f"{folder} was trained with {theirs}, not with {ours}; set pair, source and target.")
-            own = trained.replace(
-                name=f"seed_{trained.training.seed}", device=config.pair.device,
-                test_questions=config.task.test_questions, dev_questions=config.task.dev_questions,
-                eval_batch_size=config.evaluation.eval_batch_size, max_new_tokens=config.evaluation.max_new_tokens,
-            )  # fmt: skip
-        chosen = {}
-        for arm, folders in controls.items():
-            if folders and len(folders) != len(translators):
-                raise LabError(f"{arm}: {len(folders)} runs for {len(translators)} translators; give one for each.")
-            chosen[arm] = folders[number] if folders else ""
-        bridge = load_bridge(folder, pair)
-        trained = load_controls(chosen, pair, own)
-        found.append(Candidate(own, bridge, trained, RunDirectory(folder).metrics()))
+    for arm, folders in controls.items():
+        if folders and len(folders) != len(translators):
+            raise LabError(f"{arm}: {len(folders)} runs for {len(translators)} translators; give one for each.")
+    configs = [measured_config(folder, given) for folder in translators]
+    check_one_table(translators, [measured for measured, _ in configs])
+    pair, task, found = load_pair(configs[0][0].pair), load_task(configs[0][0].task), []
+    for number, (folder, (measured, trained)) in enumerate(zip(translators, configs, strict=True)):
+        chosen = {arm: folders[number] if folders else "" for arm, folders in controls.items()}
+        metrics, own = RunDirectory(folder).metrics(), measured.replace(name=f"seed_{measured.training.seed}")
+        controls_of = load_controls(chosen, pair, trained, metrics)
+        found.append(Candidate(own, load_bridge(folder, pair), controls_of, metrics, below_root(folder), trained))
     return pair, task, found
+
+
+def check_one_table(folders: Sequence[str], configs: Sequence[RunConfig]) -> None:
+    """Raise LabError unless all runs are measured with the same models on the same questions, each of another seed."""
+    if not folders:
+        raise LabError("no trained run was given; set translators to the folder of one, such as runs/demo.")
+    for name in ("source", "target", "dtype", *(item.name for item in fields(TaskConfig))):
+        values = [_shared(config, name) for config in configs]
+        if name != "train_questions" and (other := next((value for value in values if value != values[0]), None)):
+            raise LabError(
+                f"{folders[0]} is measured with {name}={values[0]!r}, {folders[values.index(other)]} with {other!r}; "
+                "one table needs the same models and the same questions."
+            )
+    seeds = [config.training.seed for config in configs]
+    if twice := next((seed for seed in seeds if seeds.count(seed) > 1), None):
+        raise LabError(f"two of the translators were trained with seed={twice}; give runs that differ by their seed.")
+
+
+def _shared(config: RunConfig, name: str) -> Any:
+    models = dict(zip(("source", "target"), map(short_name, config.pair.models), strict=True))
+    return models.get(name, config.parameters()[name])
 
 
 def train_candidates(
@@ -86,20 +92,23 @@ def train_candidates(
     for seed in seeds:
         own = config.replace(name=f"seed_{seed}", seed=seed)
         experiment = start(own, runs, resume)
-        bridge = Bridge(pair.source, train_translator(experiment).translator, own.pair.source_layers)
+        bridge = Bridge(pair.source, train_translator(experiment).translator)
         controls = {}
         for arm in arms:
             if arm == "latent_constant":
-                controls[arm] = Bridge(pair.source, train_constant(experiment).translator, own.pair.source_layers)
+                controls[arm] = Bridge(pair.source, train_constant(experiment).translator)
                 continue
             if arm == "latent_no_lore_source" and not no_lore:
                 raise LabError("latent_no_lore_source needs no_lore: the folder of a source pretrained without lore.")
             other = start(control_config(own, arm, no_lore), runs, resume)
+            check_equal_budget(own, other.config, arm)
             trained = train_translator(other).translator
-            controls[arm] = Bridge(other.pair.source, trained, other.config.pair.source_layers)
+            check_same_rates(experiment.run.metrics(), other.run.metrics(), arm)
+            controls[arm] = Bridge(other.pair.source, trained)
             other.run.finish()
         experiment.run.finish()
-        found.append(Candidate(own, bridge, controls, experiment.run.metrics()))
+        made = experiment.run
+        found.append(Candidate(own, bridge, controls, made.metrics(), below_root(made.path), own))
     return pair, task, found
 
 
@@ -119,14 +128,12 @@ def compare(
         config = candidate.config
         run = RunDirectory.create(Path(folder) / config.name, config, resume)
         retrained = [arm for arm in RETRAINED if arm in candidate.controls]
-        records = evaluate(
-            config, pair, task, task.test(), candidate.bridge.translator, run=run, controls=candidate.controls,
-            arms=("source", "target", "latent", *arms, *retrained), cascade_prompt=cascade_prompt,
-        )  # fmt: skip
+        evaluation = candidate.evaluation(pair, task, Test.of(task), cascade_prompt)
+        records = evaluate(evaluation, ("source", "target", "latent", *arms, *retrained), run)
         if candidate.metrics:
             run.write_metrics(candidate.metrics)
-        run.write_records("final", records)
-        run.write_summary(summarise(records) | {"split": "test", "config_hash": config.hash()})
+        write_sealed(run, "final", records, evaluation.seal())
+        run.write_summary(summarise(records) | candidate.about() | {"split": "test"})
         run.note(cascade_prompt=cascade_prompt)
         run.finish()
         made.append(run.path)
@@ -157,16 +164,18 @@ def run_counterfactual(
 
 
 def write_evidence(
-    folder: str | Path, arms: Sequence[Mapping], cascade_prompt: str, cascade_accuracies: Mapping[str, float],
-    probed: Sequence[Mapping], followed: Sequence[Mapping], counts: Mapping,
+    folder: str | Path, candidates: Sequence[Candidate], arms: Sequence[Mapping],
+    cascade: tuple[str, Mapping[str, float]], probed: Sequence[Mapping], counterfactual: tuple[Sequence, Mapping],
 ) -> Path:  # fmt: skip
-    """`evidence.json` in `folder`: the table of arms, the cascade's choice on dev, the probe, the counterfactual."""
+    """`evidence.json` in `folder`: which runs were measured and how, the table of arms, the cascade's choice on dev,
+    the probe, the counterfactual. `cascade` and `counterfactual` as their functions return them."""
     path = Path(folder) / "evidence.json"
     found = {
+        "runs": [candidate.about() for candidate in candidates],
         "arms": arms,
-        "cascade": {"prompt": cascade_prompt, "dev_accuracy": cascade_accuracies},
+        "cascade": {"prompt": cascade[0], "dev_accuracy": cascade[1]},
         "probe": probed,
-        "counterfactual": {"counts": counts, "rows": followed},
+        "counterfactual": {"counts": counterfactual[1], "rows": counterfactual[0]},
     }
     write_text(path, json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     return path

@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lab.errors import LabError
+from lab.tasks.normalised import normalised_text
 from lab.tasks.scoring import answer_end, final_answer, same_answer
 
 
@@ -19,6 +21,14 @@ def groups_of(cell: str) -> list[str]:
 def question_id(question: str) -> str:
     """16 hex digits of the SHA-256 of the whitespace-normalised text: the same question has one id everywhere."""
     return hashlib.sha256(" ".join(question.split()).encode("utf-8")).hexdigest()[:16]
+
+
+def check_text(where: str, *texts: str) -> None:
+    """Raise LabError for a text that no file and no tokenizer can take: JSON can smuggle in half a surrogate pair."""
+    try:
+        "".join(texts).encode("utf-8")
+    except UnicodeEncodeError:
+        raise LabError(f"{where}: half a surrogate pair in a text; write U+FFFD for it, or remove the row.") from None
 
 
 @dataclass(frozen=True)
@@ -58,13 +68,18 @@ class Task(ABC):
     """What a task gives. Splits are fixed: the same call returns the same questions, in the same order.
 
     `instruction` is empty or ends in a blank line; `max_new_tokens` is what a solution needs at most. `takes`: the
-    fields of a config, besides the numbers of questions, that its constructor takes.
+    fields of a config, besides the numbers of questions, that its constructor takes. `most_shots`: how many fixed
+    exemplars there are. `evidence_may_answer`: whether the words of the answer may stand in the evidence, as in
+    paragraphs where it is to be found; the answer marked as such never may. A task whose source knows something that
+    one line of text could say gives that line by a method `hint(question)`.
     """
 
     name: str = ""
     takes: tuple[str, ...] = ()
     instruction: str = ""
     max_new_tokens: int = 160
+    most_shots: int = 0
+    evidence_may_answer: bool = False
 
     @abstractmethod
     def train(self, count: int, seed: int) -> list[Question]:
@@ -81,6 +96,14 @@ class Task(ABC):
     @abstractmethod
     def exemplars(self, shots: int) -> list[Question]:
         """The first `shots` of the fixed exemplars, which occur in no other split. Raises LabError if too few."""
+
+    def content(self, question: Question) -> str:
+        """What the question asks: equal for two questions that are one, whatever their ids and spelling."""
+        return normalised_text(question.question)
+
+    def sound_hint(self, question: Question, text: str) -> bool:
+        """Whether `text` is what a hint to the question may say, judged by the facts and not by what wrote it."""
+        return True
 
     def extract(self, text: str) -> str:
         """The final answer in `text`, or ``[invalid]``."""

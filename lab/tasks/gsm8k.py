@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import random
+from codecs import BOM_UTF8 as BYTE_ORDER_MARK
 from functools import cached_property
 from pathlib import Path
 
 from lab.errors import LabError
-from lab.tasks.contract import Question, Task, question_id
+from lab.tasks.contract import Question, Task, check_text, question_id
+from lab.tasks.normalised import normalised_id
 from lab.tasks.scoring import INVALID, final_answer
 
 HUB_NAME = "openai/gsm8k"
@@ -32,6 +34,7 @@ class GSM8K(Task):
     takes = ("data",)
     instruction = "Answer the following questions step by step and end with '#### <number>'.\n\n"
     max_new_tokens = 256
+    most_shots = EXEMPLARS
 
     def __init__(self, data: str = "") -> None:
         self.data = data
@@ -80,9 +83,10 @@ class GSM8K(Task):
         questions, seen = [], {}
         for where, row in rows:
             question = _question(row, where)
-            if question.id in seen:
-                raise LabError(f"{where}: the same question as {seen[question.id]}; remove one of the two rows.")
-            seen[question.id] = where
+            content = normalised_id(question.question)
+            if content in seen:
+                raise LabError(f"{where}: the same question as {seen[content]}; remove one of the two rows.")
+            seen[content] = where
             questions.append(question)
         if not questions:
             raise LabError(f"gsm8k: the {split} split in {self.data or HUB_NAME} holds no rows.")
@@ -94,6 +98,7 @@ def _question(row: object, where: str) -> Question:
     if not all(isinstance(value, str) and value.strip() for value in fields):
         raise LabError(f'{where}: a row must be a JSON object with texts "question" and "answer".')
     question, answer = (value.strip() for value in fields)
+    check_text(where, question, answer)
     gold = final_answer(answer)
     if gold == INVALID:
         raise LabError(f"{where}: the answer does not end in '#### <number>', so it cannot be scored.")
@@ -105,12 +110,12 @@ def _local_rows(folder: Path, split: str) -> list[tuple[str, object]]:
     if not path.is_file():
         raise LabError(f"{path} does not exist; data= must be a folder with train.jsonl and test.jsonl.")
     rows = []
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+    for number, line in enumerate(path.read_bytes().removeprefix(BYTE_ORDER_MARK).split(b"\n"), start=1):
         if not line.strip():
             continue
         try:
             rows.append((f"{path}:{number}", json.loads(line.decode("utf-8"))))
-        except ValueError as error:  # covers broken UTF-8 and broken JSON
+        except (ValueError, RecursionError) as error:  # covers broken UTF-8, broken JSON and deep nesting
             raise LabError(f"{path}:{number}: not a line of JSON ({error}); repair or remove it.") from error
     return rows
 

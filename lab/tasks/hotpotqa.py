@@ -1,7 +1,9 @@
 """HotpotQA, distractor setting (Yang et al., 2018): questions over ten paragraphs, from the Hub or a local folder.
 
 The paragraphs go to the source alone or to both models (`evidence`). Answers are compared after the official
-normalisation (hotpot_evaluate_v1.py): lower case, no punctuation, no articles, single spaces; F1 is over words.
+normalisation (hotpot_evaluate_v1.py): lower case, no punctuation, no articles, single spaces; F1 is over words. Where
+that leaves nothing (the bands The The and !!!), the lower-case text itself is compared: officially any two such answers
+are equal, with an F1 of 0.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from functools import cached_property
 from pathlib import Path
 
 from lab.errors import LabError
-from lab.tasks.contract import Question, Task, question_id
+from lab.tasks.contract import Question, Task, check_text, question_id
+from lab.tasks.normalised import normalised_text
 from lab.tasks.scoring import INVALID, cut_at_stop
 
 HUB_NAME = "hotpotqa/hotpot_qa"
@@ -23,12 +26,13 @@ DEV_SEED, EXEMPLAR_SEED = 8472, 42
 EXEMPLARS = 8
 DEV_ROWS = 500
 YES_NO = ("yes", "no", "noanswer")
+_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def normalised(answer: str) -> str:
-    """The official normalisation of an answer."""
-    kept = "".join(character for character in answer.lower() if character not in string.punctuation)
-    return " ".join(re.sub(r"\b(a|an|the)\b", " ", kept).split())
+    """The official normalisation of an answer; the lower-case answer where that leaves nothing of it."""
+    kept = answer.lower().translate(_NO_PUNCTUATION)
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", kept).split()) or " ".join(answer.lower().split())
 
 
 def f1(prediction: str, gold: str) -> float:
@@ -54,6 +58,8 @@ class HotpotQA(Task):
     takes = ("data", "evidence")
     instruction = "Answer the question with a short phrase after '####'.\n\n"
     max_new_tokens = 48
+    most_shots = EXEMPLARS
+    evidence_may_answer = True  # the paragraphs are where the answer is to be found
 
     def __init__(self, data: str = "", evidence: str = "source") -> None:
         self.data, self.evidence = data, evidence
@@ -75,15 +81,19 @@ class HotpotQA(Task):
             raise LabError(f"shots={shots} is out of range: hotpotqa has {len(pool)} fixed exemplars.")
         return pool[:shots]
 
+    def content(self, question: Question) -> str:
+        """The question without its paragraphs, which stand on lines before it where both models read them."""
+        return normalised_text(question.question.rpartition("\n")[2])
+
     def extract(self, text: str) -> str:
-        """The rest of the line after the first ``####`` before the next ``Q:``, or ``[invalid]``."""
+        """The rest of the line after the first ``####`` before a new question, or ``[invalid]``."""
         _, found, rest = cut_at_stop(text).partition("####")
         answer = rest.strip().split("\n", 1)[0].strip()
         return answer if found and answer else INVALID
 
     def correct(self, extracted: str, gold: str) -> bool:
-        """Exact match after the official normalisation; ``[invalid]`` never is, not even with itself."""
-        return INVALID not in (extracted, gold) and normalised(extracted) == normalised(gold)
+        """Exact match after the normalisation; ``[invalid]`` and nothing never are, not even with themselves."""
+        return INVALID not in (extracted, gold) and normalised(extracted) == normalised(gold) != ""
 
     def grades(self, extracted: str, gold: str) -> dict[str, float]:
         """`f1`: word F1 of an extracted answer; `correct` is the exact match."""
@@ -102,20 +112,22 @@ class HotpotQA(Task):
         if self.data:
             return self._local_parts()
         rows = {split: self._questions(_hub_rows(split)) for split in ("train", "validation")}
-        order = list(range(len(rows["train"])))
+        asked = {self.content(question) for question in rows["validation"]}
+        pool = list({self.content(question): question for question in rows["train"]}.items())
+        pool = [question for content, question in pool if content not in asked]  # no question in two splits
+        order = list(range(len(pool)))
         random.Random(DEV_SEED).shuffle(order)
-        dev, shown = order[:DEV_ROWS], order[DEV_ROWS : DEV_ROWS + EXEMPLARS]
-        train = [rows["train"][index] for index in sorted(order[DEV_ROWS + EXEMPLARS :])]
+        dev, shown, rest = order[:DEV_ROWS], order[DEV_ROWS : DEV_ROWS + EXEMPLARS], order[DEV_ROWS + EXEMPLARS :]
         return {
-            "train": train,
-            "dev": [rows["train"][index] for index in dev],
-            "exemplars": [rows["train"][index] for index in shown],
+            "train": [pool[index] for index in sorted(rest)],
+            "dev": [pool[index] for index in dev],
+            "exemplars": [pool[index] for index in shown],
             "test": rows["validation"],
         }
 
     def _local_parts(self) -> dict[str, list[Question]]:
         questions = sorted(self._questions(_local_rows(Path(self.data))), key=lambda question: question.id)
-        if len({question.id for question in questions}) < len(questions):
+        if len({self.content(question) for question in questions}) < len(questions):
             raise LabError(f"hotpotqa: {self.data} holds a question twice; remove one of the two rows.")
         if len(questions) < EXEMPLARS + 4:
             raise LabError(f"hotpotqa: {len(questions)} rows are too few; give at least {EXEMPLARS + 4}.")
@@ -139,6 +151,7 @@ class HotpotQA(Task):
             raise LabError(f'{where}: a row needs texts "question" and "answer".')
         question, gold = (text.strip() for text in texts)
         evidence = paragraphs(row.get("context"), where)
+        check_text(where, question, gold, evidence)
         cell = row.get("type") or "hotpotqa"
         identity = question_id(question)
         if self.evidence == "both":
@@ -164,8 +177,8 @@ def _local_rows(folder: Path) -> list[tuple[str, object]]:
     rows = []
     for path in files:
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+            found = json.loads(path.read_text(encoding="utf-8-sig"))
+        except (ValueError, RecursionError) as error:
             raise LabError(f"{path}: not JSON ({error}); repair or remove it.") from error
         if not isinstance(found, list):
             raise LabError(f"{path}: a list of rows is expected.")

@@ -8,13 +8,14 @@ A router between the models gets everything but `lore/long`, so only there can e
 
 import random
 from collections import Counter
-from collections.abc import Collection, Iterator
-from functools import cache
+from collections.abc import Collection, Iterable, Iterator
+from functools import cache, lru_cache
 from itertools import islice
 
 from lab.errors import LabError
 from lab.tasks.contract import Question, Task, groups_of, question_id
-from lab.tasks.lore import CAPACITIES, lore_by_word, words_of
+from lab.tasks.lore import CAPACITIES, lore, lore_by_word, words_of
+from lab.tasks.paraphrases import problem_content
 from lab.tasks.problems import Problem, make_problem
 
 EVALUATION_CELLS = {
@@ -71,22 +72,47 @@ def reserved_ids() -> frozenset[str]:
     return frozenset(question.id for split in ("dev", "test") for question in _evaluation_split(split))
 
 
+def _contents(questions: Iterable[Question]) -> set[str]:
+    return {problem_content(question.question) for question in questions}
+
+
+@cache
+def _evaluated() -> frozenset[str]:
+    """What the dev and test questions say: nothing that trains a translator may say it, in these words or others."""
+    return frozenset(_contents(_evaluation_split("dev")) | _contents(_evaluation_split("test")))
+
+
 def _training_questions(seed: int, forbidden: Collection[str]) -> Iterator[Question]:
-    """Different questions without end, in the mixture of `TRAINING_CELLS`, none with an id of `forbidden`."""
-    rng, taken = random.Random(f"minigsm train {seed}"), set(forbidden)
+    """Different questions without end, in the mixture of `TRAINING_CELLS`, none with a content of `forbidden`."""
+    rng, taken = random.Random(f"minigsm train {seed}"), set()
     cells, weights = list(TRAINING_CELLS), list(TRAINING_CELLS.values())
     while True:
         cell = rng.choices(cells, weights)[0]
         question = as_question(problem_of_cell(rng, cell), cell)
-        if question.id not in taken:
+        if question.id not in taken and problem_content(question.question) not in forbidden:
             taken.add(question.id)
             yield question
 
 
 @cache
 def _exemplars() -> tuple[Question, ...]:
-    drawn = _training_questions(EXEMPLAR_SEED, reserved_ids())
+    drawn = _training_questions(EXEMPLAR_SEED, _evaluated())
     return tuple(islice((question for question in drawn if question.cell.startswith("plain")), EXEMPLARS))
+
+
+class _Drawn:
+    """The training questions of one seed, drawn once: a run asks for them again for its checks and its controls."""
+
+    def __init__(self, seed: int) -> None:
+        self.questions: list[Question] = []
+        self.more = _training_questions(seed, _evaluated() | _contents(_exemplars()))
+
+    def first(self, count: int) -> list[Question]:
+        self.questions += islice(self.more, max(0, count - len(self.questions)))
+        return self.questions[:count]
+
+
+_drawn = lru_cache(maxsize=1)(_Drawn)
 
 
 class MiniGSM(Task):
@@ -95,11 +121,12 @@ class MiniGSM(Task):
     name = "minigsm"
     instruction = ""
     max_new_tokens = 140
+    most_shots = EXEMPLARS
 
     def train(self, count: int, seed: int) -> list[Question]:
-        """`count` different questions with seen words and seen sentence templates only, none of another split."""
-        shown = {question.id for question in _exemplars()}
-        return list(islice(_training_questions(seed, reserved_ids() | shown), count))
+        """`count` different questions with seen words and seen sentence templates only, none of another split, in
+        whatever words."""
+        return _drawn(seed).first(count)
 
     def dev(self) -> list[Question]:
         return list(_evaluation_split("dev"))
@@ -113,11 +140,20 @@ class MiniGSM(Task):
             raise LabError(f"shots={shots} is out of range: minigsm has {EXEMPLARS} fixed exemplars.")
         return list(_exemplars()[:shots])
 
+    def content(self, question: Question) -> str:
+        """What the problem says, in whatever paraphrase."""
+        return problem_content(question.question)
+
     def hint(self, question: Question) -> str:
         """The gold gloss as a line of text, or nothing for a plain question."""
         if not question.word:
             return ""
         return f"Note: a {question.word} holds {lore_by_word()[question.word].capacity}.\n"
+
+    def sound_hint(self, question: Question, text: str) -> bool:
+        """The lore of the container that the question names, and nothing else; nothing where it names none."""
+        named = [container for container in lore() if f"{container.word}s" in question.question]
+        return text in ([f"Note: a {container.word} holds {container.capacity}.\n" for container in named] or [""])
 
 
 def model_cells(questions: list[Question]) -> list[str]:

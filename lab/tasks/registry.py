@@ -25,11 +25,14 @@ class TaskSettings(Protocol):
 class LimitedTask(Task):
     """The first so many questions of each split of another task (0: all of them); everything else is that task's."""
 
+    ITS_OWN = (
+        "name", "instruction", "max_new_tokens", "most_shots", "evidence_may_answer", "content", "sound_hint",
+        "extract", "answer_end", "grades", "correct",
+    )  # fmt: skip
+
     def __init__(self, task: Task, train_questions: int = 0, dev_questions: int = 0, test_questions: int = 0) -> None:
         self.whole = task
-        self.name, self.instruction, self.max_new_tokens = task.name, task.instruction, task.max_new_tokens
-        self.extract, self.correct, self.grades = task.extract, task.correct, task.grades
-        self.answer_end = task.answer_end
+        vars(self).update({name: getattr(task, name) for name in self.ITS_OWN})
         self.limits = {"train": train_questions, "dev": dev_questions, "test": test_questions}
 
     def __getattr__(self, name: str) -> object:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lab.config import TEXT, RunConfig
+from lab.config import TEXT, Layout, RunConfig
 from lab.errors import LabError
-from lab.models import FrozenModel, Pair, SourceStates, build_inputs, pooled, projected
+from lab.models import FrozenModel, Pair, SourceStates, TargetInputs, build_inputs, pooled, projected
 from lab.tasks import Question, Task, source_text
 from lab.training import losses
-from lab.translators import Teacher, TranslatorOutput, as_long_as_source
+from lab.translators import Bridge, Teacher, TranslatorOutput, as_long_as_source
 
 Decode = Callable[..., list]  # `lab.answers.generation.generate`: greedy answers with a `text`
 
@@ -64,15 +64,16 @@ def training_terms(
 ) -> dict[str, Tensor]:
     """Every loss term that is due, attached to the graph. `task` and `decode` are for the decode-aware term."""
     due, target = due_weights(config, step), pair.target
-    source = _read(translator, pair, config, batch)
+    bridge = Bridge(pair.source, translator)
+    source = bridge.read(batch.questions)
     teacher = _teacher(target, config, batch, source) if due.keys() & {"flow", "token_alignment"} else None
     output = translator(source, teacher if "flow" in due else None)
     soft, mask, rms = output.soft_tokens, output.mask, target.embedding_rms
-    layout = config.layout.at(step)
+    layout = target.reads(config.layout.at(step))
 
     terms = dict(output.auxiliary)
     if due.keys() & {"answer_nll", "kl", "format"}:
-        inputs = build_inputs(target, layout, soft, batch.contexts, batch.answers, mask)
+        inputs = training_inputs(target, layout, output, batch)
         logits, labels = losses.answer_logits(target, inputs)
         if "answer_nll" in due:
             terms["answer_nll"] = losses.answer_nll(logits, labels)
@@ -80,7 +81,7 @@ def training_terms(
             terms["format"] = losses.format_nll(logits, labels, marker_tokens(target))
         if "kl" in due:
             with torch.no_grad():
-                as_text = build_inputs(target, TEXT, None, batch.contexts, batch.answers)
+                as_text = build_inputs(target, target.reads(TEXT), None, batch.contexts, batch.answers)
                 text_logits, _ = losses.answer_logits(target, as_text)
             terms["kl"] = losses.text_kl(logits, text_logits, inputs, config.losses.kl_tokens)
     if "token_alignment" in due:
@@ -103,19 +104,16 @@ def training_terms(
     return {name: terms[name] for name in due}
 
 
+def training_inputs(target: FrozenModel, layout: Layout, output: TranslatorOutput, batch: Batch) -> TargetInputs:
+    """What the target is given of a batch: the prompt of an evaluation, and the answer after it."""
+    return build_inputs(target, layout, output.soft_tokens, batch.contexts, batch.answers, output.mask)
+
+
 def marker_tokens(target: FrozenModel) -> set[int]:
     """The tokens that write ``####`` at the start of a line."""
     row = target.tokens(["\n#### 7"], continued=True)[0]
     digits = set(target.tokens(["7", " 7"], continued=True)[0]) | set(target.tokens([" 7"], continued=True)[0])
     return set(row) - digits - set(target.tokens(["\n"], continued=True)[0])
-
-
-def _read(translator: nn.Module, pair: Pair, config: RunConfig, batch: Batch) -> SourceStates:
-    if translator.needs_source:
-        texts = [source_text(question.question, question.evidence) for question in batch.questions]
-        return pair.source.source_states(texts, config.pair.source_layers)
-    blank = torch.zeros(len(batch.questions), 0, device=pair.target.device)  # the constant prompt: no source pass
-    return SourceStates(blank, blank, blank)
 
 
 def _question_ids(target: FrozenModel, batch: Batch) -> list[Tensor]:

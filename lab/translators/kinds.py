@@ -5,6 +5,7 @@ A saved translator is a folder with safetensors weights and a config.json of its
 
 import json
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -50,22 +51,29 @@ def build_translator(config: TranslatorConfig, pair: Pair, source_layers: str | 
         )
     else:
         translator = Resampler(cap=cap, gate_init=config.gate_init, **body, **source, **target)
-    return translator.to(pair.target.device)
+    return reading(translator, source_layers).to(pair.target.device)
 
 
-def save_translator(translator: nn.Module, folder: str | Path, source_layers: str | Sequence[int]) -> None:
+def reading(translator: nn.Module, layers: str | Sequence[int]) -> nn.Module:
+    """`translator`, which from here on knows the source layers that it reads, as a config names them."""
+    translator.layers = layers if isinstance(layers, str) else list(layers)
+    return translator
+
+
+def save_translator(translator: nn.Module, folder: str | Path) -> None:
     """Write weights, arguments, the kind, and which source layers it reads."""
     translator.save_pretrained(folder)
     kind = next(kind for kind, cls in KINDS.items() if type(translator) is cls)
-    layers = source_layers if isinstance(source_layers, str) else list(source_layers)
-    (Path(folder) / KIND_FILE).write_text(json.dumps({"translator": kind, "source_layers": layers}) + "\n")
+    about = {"translator": kind, "source_layers": translator.layers}
+    (Path(folder) / KIND_FILE).write_text(json.dumps(about) + "\n")
 
 
-def load_translator(folder: str | Path) -> tuple[nn.Module, str | list[int]]:
-    """The translator in `folder` and the source layers that it reads. Raises LabError if the folder holds none."""
+def load_translator(folder: str | Path) -> nn.Module:
+    """The translator in `folder`, which knows its source layers. Raises LabError if the folder holds none."""
     place = Path(folder) / KIND_FILE
     try:
         about = json.loads(place.read_text())
-        return KINDS[about["translator"]].from_pretrained(folder), about["source_layers"]
+        with redirect_stdout(None):  # the mixin announces where it reads
+            return reading(KINDS[about["translator"]].from_pretrained(folder), about["source_layers"])
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
         raise LabError(f"{folder} holds no translator ({error}); give a folder that save_translator wrote.") from None

@@ -5,20 +5,23 @@ from dataclasses import replace
 
 import pytest
 import torch
+from evaluations import evaluated, evaluation_of
 
-import lab.answers.common as common
 import lab.answers.latent as latent_module
+import lab.answers.model_checks as model_checks
 import lab.answers.text as text_module
-from lab.answers.arms import ALL_ARMS, ARMS, RETRAINED, Bridge, check_token_counts, derangement, evaluate, replay_check
+from lab.answers.arms import ALL_ARMS, ARMS, RETRAINED
 from lab.answers.checks import check_complete, check_no_gold
 from lab.answers.generation import AnswerCache
+from lab.answers.latent import derangement
+from lab.answers.model_checks import check_token_counts, replay_check
 from lab.answers.text import CASCADE_PROMPTS, cut_bytes, cut_text
 from lab.config.layout import LAYOUTS, TEXT
 from lab.config.run import RunConfig, TranslatorConfig
 from lab.errors import LabError
 from lab.models.inputs import build_inputs
 from lab.tasks import Question, Task, question_id
-from lab.translators import ConstantPrompt, build_translator
+from lab.translators import Bridge, ConstantPrompt, build_translator
 
 CELLS = ["plain/short", "plain/short", "lore/long/seen", "lore/long/seen", "lore/long/held_out", "plain/short"]
 TEXTS = ["Ana has 3 figs. How many?", "Two and two?", "Ben opens 4 blicks of 7 pens each, loses 2. How many pens?",
@@ -75,7 +78,7 @@ def fresh_memory(monkeypatch):
 
 def run(tiny_pair, questions=None, **given):
     config = given.pop("config", None) or settings()
-    return evaluate(config, tiny_pair, TinyTask(), questions or questions_with(), progress=False, **given)
+    return evaluated(config, tiny_pair, TinyTask(), questions or questions_with(), **given)
 
 
 def test_records_are_complete_and_ordered(tiny_pair, translator, constant):
@@ -85,7 +88,7 @@ def test_records_are_complete_and_ordered(tiny_pair, translator, constant):
         assert tuple(record["arms"]) == ARMS
         for arm, row in record["arms"].items():
             assert set(row) == {"text", "extracted", "correct", "saw", "context_aware", "prompt_tokens", "soft_tokens",
-                                "new_tokens", "soft_from", "handed"}  # fmt: skip
+                                "new_tokens", "soft_from", "handed", "tokens"}  # fmt: skip
             assert row["soft_tokens"] == (3 if arm.startswith("latent") else 0)
             assert record["question"] in row["saw"] and row["saw"].startswith("Think.\n\n")
     assert isinstance(constant, ConstantPrompt)
@@ -101,7 +104,7 @@ def test_canary_the_gold_answer_reaches_no_arm(tiny_pair, translator, constant, 
         seen.append((inputs.embeds, inputs.attention_mask, inputs.position_ids))
         return inputs
 
-    for module in (common, latent_module, text_module):
+    for module in (model_checks, latent_module, text_module):
         monkeypatch.setattr(module, "build_inputs", recording_build)
 
     def everything(questions):
@@ -143,7 +146,7 @@ def test_an_exemplar_or_a_repeated_question_is_refused(tiny_pair):
         run(tiny_pair, [shown])
     with pytest.raises(LabError, match="each once"):
         run(tiny_pair, questions_with()[:1] * 2)
-    with pytest.raises(LabError, match="needs translator="):
+    with pytest.raises(LabError, match="needs a bridge 'latent'"):
         run(tiny_pair, arms=("latent",))
     with pytest.raises(LabError, match="not known"):
         run(tiny_pair, arms=("bridged",))
@@ -192,7 +195,7 @@ def test_shuffled_gets_the_donors_soft_tokens(tiny_pair, translator, monkeypatch
     kept = Bridge.write
     monkeypatch.setattr(Bridge, "write", lambda *a: given.append([q.question for q in a[1]]) or kept(*a))
     run(tiny_pair, translator=translator, arms=("latent", "latent_shuffled"), config=settings(batch=64))
-    own, others = given
+    own, others = [texts for texts in given if len(texts) == len(TEXTS)]  # the checks look at fewer
     assert sorted(own) == sorted(TEXTS)
     assert all(one != other for one, other in zip(own, others, strict=True))
 
@@ -221,7 +224,7 @@ def test_replay_check_notices_other_inputs(tiny_pair, monkeypatch):
         inputs.embeds = inputs.embeds.flip(-1)
         return inputs
 
-    monkeypatch.setattr(common, "build_inputs", shifted)
+    monkeypatch.setattr(model_checks, "build_inputs", shifted)
     with pytest.raises(LabError, match="replay check"):
         replay_check(tiny_pair.target, contexts)
 
@@ -230,10 +233,10 @@ def test_replay_check_in_half_precision_compares_what_enters(tiny_pair, monkeypa
     """Two bfloat16 calls may round apart, which is no defect; other embeddings are."""
     contexts = [dict(instruction="", shots="", question=text) for text in TEXTS[:3]]
     half = replace(tiny_pair.target, dtype=torch.bfloat16)
-    monkeypatch.setattr(common, "generate", lambda *given: pytest.fail("answers were compared"))
+    monkeypatch.setattr(model_checks, "greedy", lambda *given: pytest.fail("answers were compared"))
     replay_check(half, contexts)
     monkeypatch.setattr(
-        common, "build_inputs", lambda *given: replace(made := build_inputs(*given), embeds=-made.embeds)
+        model_checks, "build_inputs", lambda *given: replace(made := build_inputs(*given), embeds=-made.embeds)
     )
     with pytest.raises(LabError, match="replay check"):
         replay_check(half, contexts)
@@ -263,7 +266,7 @@ EXTRA = tuple(arm for arm in ALL_ARMS if arm not in RETRAINED)
 
 def everything(tiny_pair, translator, **given):
     config = given.pop("config", None) or settings()
-    return evaluate(config, tiny_pair, HintedTask(), questions_with(), translator, progress=False, arms=EXTRA, **given)
+    return evaluated(config, tiny_pair, HintedTask(), questions_with(), EXTRA, translator=translator, **given)
 
 
 @pytest.mark.parametrize("layout", sorted(LAYOUTS))
@@ -288,9 +291,8 @@ def test_every_arm_says_what_it_was_shown(tiny_pair, translator, layout):
 @pytest.mark.parametrize("prompt", sorted(CASCADE_PROMPTS))
 def test_every_cascade_prompt_passes_the_checks(tiny_pair, prompt):
     arms = ("source", "target", "cascade", "same_bytes")
-    evaluated = evaluate(settings(), tiny_pair, TinyTask(), questions_with(), arms=arms, progress=False,
-                         cascade_prompt=prompt)  # fmt: skip
-    assert len({record["arms"]["cascade"]["saw"] for record in evaluated}) == len(TEXTS)
+    records = evaluated(settings(), tiny_pair, TinyTask(), questions_with(), arms, cascade_prompt=prompt)
+    assert len({record["arms"]["cascade"]["saw"] for record in records}) == len(TEXTS)
 
 
 def test_batch_size_changes_no_control(tiny_pair, translator, monkeypatch):
@@ -306,9 +308,9 @@ def test_controls_of_the_soft_tokens_are_what_they_say(tiny_pair, translator):
     assert not latent_module.zero(soft, questions).any()
     torch.testing.assert_close(noisy.norm(dim=-1), soft.norm(dim=-1))
     assert torch.equal(noisy[2:3], latent_module.noise(soft[2:3], questions[2:3]))
-    prompts = common.Prompts(questions, "", "", 4, 8, progress=False)
+    evaluation = evaluation_of(settings(), tiny_pair, TinyTask(), questions)
     own = bridge.write(questions).soft_tokens
-    mean = latent_module.mean_of(bridge, prompts)(own, questions)
+    mean = latent_module.mean_of(bridge, evaluation)(own, questions)
     assert (mean == mean[0]).all()
     torch.testing.assert_close(mean[0].norm(dim=-1), own.norm(dim=-1).mean(dim=0), atol=1e-4, rtol=1e-4)
     assert torch.nn.functional.cosine_similarity(mean[0], own.mean(dim=0), dim=-1).min() > 0.999
@@ -318,11 +320,11 @@ def test_a_retrained_control_reads_its_own_source(tiny_pair, translator):
     config = TranslatorConfig(soft_tokens=3, width=16, depth=1, heads=2)
     torch.manual_seed(5)
     as_source = replace(tiny_pair, source=tiny_pair.target)
-    own_states = Bridge(tiny_pair.target, build_translator(config, as_source, "last"), "last")
+    own_states = Bridge(tiny_pair.target, build_translator(config, as_source, "last"))
     arms = ("latent", "latent_target_source")
     records = run(tiny_pair, translator=translator, arms=arms, controls={"latent_target_source": own_states})
     assert all(record["arms"]["latent_target_source"]["soft_from"] == record["id"] for record in records)
-    with pytest.raises(LabError, match="needs controls="):
+    with pytest.raises(LabError, match="needs a bridge 'latent_random_source'"):
         run(tiny_pair, translator=translator, arms=("latent_random_source",))
 
 

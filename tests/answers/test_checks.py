@@ -1,17 +1,26 @@
 """Laws of the checks on records: what is sound passes, and the message names arm and question of what is not."""
 
+from dataclasses import replace
+
 import pytest
 
 from lab.answers.checks import (
     check_complete,
     check_derangement,
     check_handed,
+    check_held_out,
+    check_hints,
     check_no_gold,
+    check_questions,
     check_same_prompt,
+    check_splits,
     residue,
 )
 from lab.errors import LabError
 from lab.tasks import Question
+from lab.tasks.hotpotqa import HotpotQA
+from lab.tasks.lore import lore, lore_by_word
+from lab.tasks.minigsm import MiniGSM
 
 
 def row(saw, handed=(), soft=0, text="3"):
@@ -92,3 +101,86 @@ def test_rows_are_counted_and_named():
     check_derangement([1, 2, 0])
     with pytest.raises(LabError, match="1 fixed points, first question 2"):
         check_derangement([1, 0, 2])
+
+
+ASKED = Question("x", "Is 5 or 7 more? And Paris?", "5 + 7 = 12\n#### 12", "12", "")
+
+
+@pytest.mark.parametrize(
+    "text", ["#### 12", "####12.", "so\n####  12\n", "5 + 7 = 12\n#### 12", "It is 12.", "12", "1 2, 12"]
+)
+def test_gold_in_the_evidence_is_a_leak(text):
+    with pytest.raises(LabError, match="question x: its evidence .* tells the gold answer"):
+        check_questions(MiniGSM(), [replace(ASKED, evidence=text)])
+    if "####" in text:
+        with pytest.raises(LabError, match="question x: the gold answer stands in its evidence"):
+            check_no_gold(replace(ASKED, evidence=text), "Q: Is 5 or 7 more? And Paris?\nA:")
+        with pytest.raises(LabError, match="tells the gold answer"):  # marked, it may stand in no task's evidence
+            check_questions(HotpotQA("nowhere"), [replace(ASKED, evidence=text)])
+
+
+def test_what_the_question_says_is_no_leak_nor_are_paragraphs():
+    for text in ("Five is 5, seven 7.", "A dozen.", "112 or 1.2", "#### 13"):
+        check_questions(MiniGSM(), [replace(ASKED, evidence=text)])
+    check_questions(MiniGSM(), [replace(ASKED, gold="7", answer="#### 7", evidence="It is 7."), replace(ASKED)])
+    told = replace(ASKED, gold="Author 3", answer="#### Author 3", evidence="Book: Author 3 wrote it.\n")
+    check_questions(HotpotQA("nowhere"), [told])
+    with pytest.raises(LabError, match="tells the gold answer"):
+        check_questions(MiniGSM(), [told])
+
+
+def test_a_question_may_not_hold_its_own_solution():
+    with pytest.raises(LabError, match="question x holds its own solution"):
+        check_questions(MiniGSM(), [replace(ASKED, question=f"{ASKED.question} {ASKED.answer}")])
+
+
+@pytest.mark.parametrize("word", ["", "lomum"])
+def test_a_held_out_word_occurs_in_no_training_question(word):
+    held = Question("a", "Ana has 3 lomums of figs.", "#### 6", "6", "lore/long/held_out", "lomum")
+    told = Question("b", "Ben has 2 lomums of pens.", "#### 4", "4", "lore/long/seen", word)
+    check_held_out([replace(told, question="Ben has 2 lomumers.", word="")], [held])
+    check_held_out([told], [replace(held, cell="lore/long/seen")])
+    with pytest.raises(LabError, match="training question b uses a word that is held out"):
+        check_held_out([told], [held])
+
+
+def test_evidence_is_searched_before_training_too():
+    class Told(MiniGSM):
+        def train(self, count, seed):
+            first, *rest = super().train(count, seed)
+            return [*rest, replace(first, evidence=f"It is {first.gold}.")]
+
+    with pytest.raises(LabError, match="its evidence .* tells the gold answer"):
+        check_splits(Told(), 1, 9)
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [
+        lambda question: f"Note: a {question.word} holds {question.gold}.\n",
+        lambda question: f"Note: the answer is {question.gold}.\n",
+        lambda question: MiniGSM().hint(question) + question.answer,
+        lambda question: MiniGSM().hint(
+            replace(question, word=next(c.word for c in lore() if c.word != question.word))
+        ),
+        lambda question: f"Note: a {question.word} holds {lore_by_word()[question.word].capacity + 1}.\n",
+        lambda question: MiniGSM().hint(question).strip(),
+    ],
+    ids=["gold as capacity", "gold", "solution", "another word", "another capacity", "another form"],
+)
+def test_a_hint_says_the_lore_and_nothing_else(hint):
+    """Whatever wrote it: the check asks the lore for the word that stands in the question."""
+    task = MiniGSM()
+    questions = [question for question in task.test() if question.word][:40]
+    check_hints(task, task.test())
+    task.hint = hint
+    with pytest.raises(LabError, match=f"question {questions[0].id}: "):
+        check_hints(task, questions)
+
+
+def test_a_plain_question_has_no_hint():
+    task = MiniGSM()
+    plain = next(question for question in task.test() if not question.word)
+    task.hint = lambda question: "Note: a blick holds 12.\n"
+    with pytest.raises(LabError, match="do not say the hint"):
+        check_hints(task, [plain])

@@ -1,19 +1,28 @@
 """Where an answer ends, that batches do not matter, and the cache."""
 
+import json
+from dataclasses import replace
+
 import pytest
 import torch
+from tiny_models import tiny_tokenizer
 
 from lab.answers.generation import (
     AnswerCache,
     AnswerDone,
+    Asked,
+    Decoding,
     Generation,
+    Hygiene,
     answer_end,
-    answer_key,
     cut_generation,
     fingerprint,
     generate,
+    greedy,
+    text_of,
 )
 from lab.config.layout import TEXT
+from lab.errors import LabError
 from lab.models.inputs import build_inputs
 
 QUESTIONS = ["Ana has 3 figs.", "Ben finds 4 blicks of 7 pens each and then loses 2 of them. How many pens?", "Hm?"]
@@ -26,6 +35,14 @@ class Letters:
 
     def batch_decode(self, rows, skip_special_tokens, clean_up_tokenization_spaces):
         return ["".join(chr(token) for token in row if token > 1) for row in rows]
+
+
+PLAIN = Decoding(64)
+
+
+def said(text, new_tokens, shown=None):
+    """What `text` is as a generation, of which `shown` are its tokens."""
+    return Generation(text, new_tokens, tuple(tokens(text if shown is None else shown)), PLAIN)
 
 
 def tokens(text):
@@ -42,31 +59,35 @@ def contexts_of(questions):
         ("1 + 1 = 2\n#### 2\n", "1 + 1 = 2\n#### 2"),
         ("#### 2\nQ: next", "#### 2"),
         ("no idea\n\nQ: next", "no idea\n\n"),
-        ("#### 18. And", "#### 18"),
-        ("#### 1,018 and", "#### 1,018"),
-        ("#### 2Q: next", "#### 2"),
+        ("#### 18.\nAnd", "#### 18"),
+        ("#### 1,018 pens\nand", "#### 1,018"),
+        ("#### 1 or 2\n#### 3\n", "#### 1 or 2"),
     ],
 )
 def test_ended_answers(text, shown):
     assert text[: answer_end(text)] == shown
 
 
-@pytest.mark.parametrize("text", ["", "#### 1", "#### 1,", "#### 1.", "#### 1,0", "####", "#### $", "3 + 4 = 7", "Q"])
+UNENDED = ["", "#### 1", "#### 1,", "#### 1.", "#### 1,0", "####", "#### $", "3 + 4 = 7", "Q"]
+UNENDED += ["#### 1 ", "#### 1 or 2", "#### 1. Count\n", "Her IQ: 120\n", "An FAQ:\n"]
+
+
+@pytest.mark.parametrize("text", UNENDED)
 def test_unended_answers(text):
     assert answer_end(text) is None
 
 
 def test_cut_is_the_same_whatever_follows():
-    wanted = cut_generation(Letters(), tokens("so 2\n#### 2\n"), [1])
-    assert wanted == Generation("so 2\n#### 2", 12)
+    wanted = cut_generation(Letters(), tokens("so 2\n#### 2\n"), [1], PLAIN)
+    assert wanted == said("so 2\n#### 2", 12, "so 2\n#### 2\n")
     for tail in ("x", "more text\n#### 5\n", "\n\nQ: next", "\x00\x00\x00", "\x01\x00"):
-        assert cut_generation(Letters(), tokens("so 2\n#### 2\n" + tail), [1]) == wanted
+        assert cut_generation(Letters(), tokens("so 2\n#### 2\n" + tail), [1], PLAIN) == wanted
 
 
 def test_end_token_counts_and_padding_does_not():
-    assert cut_generation(Letters(), [*tokens("#### 12"), 1, 0, 0], [1]) == Generation("#### 12", 8)
-    assert cut_generation(Letters(), [1, 0], [1]) == Generation("", 1)
-    assert cut_generation(Letters(), tokens("no end"), [1]) == Generation("no end", 6)
+    assert cut_generation(Letters(), [*tokens("#### 12"), 1, 0, 0], [1], PLAIN) == said("#### 12", 8)
+    assert cut_generation(Letters(), [1, 0], [1], PLAIN) == said("", 1)
+    assert cut_generation(Letters(), tokens("no end"), [1], PLAIN) == said("no end", 6)
 
 
 def test_rows_stop_one_by_one_and_stay_stopped():
@@ -79,10 +100,17 @@ def test_rows_stop_one_by_one_and_stay_stopped():
     assert all(row[0] for row in seen[7:]) and not seen[90][1] and seen[95] == [True, True]
 
 
+def test_a_word_that_ends_in_q_is_no_new_question_where_the_window_begins():
+    """Only the newest tokens are looked at: "Q:" may stand first among them, and yet in the middle of a word."""
+    said = "z" * 51 + "IQ: 120" + "z" * 50
+    criteria = AnswerDone(Letters())
+    assert not any(criteria(torch.tensor([tokens(said)[:step]]), None).any() for step in range(1, len(said)))
+
+
 def test_a_batch_answers_as_one_by_one(tiny_pair):
     for model in (tiny_pair.source, tiny_pair.target):
-        together = generate(model, build_inputs(model, TEXT, None, contexts_of(QUESTIONS), None), 24)
-        alone = [generate(model, build_inputs(model, TEXT, None, [c], None), 24)[0] for c in contexts_of(QUESTIONS)]
+        together = greedy(model, build_inputs(model, TEXT, None, contexts_of(QUESTIONS), None), 24)
+        alone = [greedy(model, build_inputs(model, TEXT, None, [c], None), 24)[0] for c in contexts_of(QUESTIONS)]
         assert together == alone
         assert all(0 < answer.new_tokens <= 24 for answer in together)
 
@@ -90,36 +118,50 @@ def test_a_batch_answers_as_one_by_one(tiny_pair):
 def test_sampling_settings_of_the_model_change_nothing(tiny_pair):
     model = tiny_pair.target
     inputs = build_inputs(model, TEXT, None, contexts_of(QUESTIONS), None)
-    before, settings = generate(model, inputs, 8), model.model.generation_config
+    before, settings = greedy(model, inputs, 8), model.model.generation_config
     kept = settings.to_dict()
     try:
         settings.update(do_sample=True, temperature=5.0, top_k=3, repetition_penalty=1.9)
-        assert generate(model, inputs, 8) == before
+        assert greedy(model, inputs, 8) == before
     finally:
         settings.update(**kept)
 
 
 def test_cache_survives_a_torn_line(tmp_path):
-    one, two = Generation("é\u2028\n#### 1", 3), Generation("2", 1)
-    AnswerCache(tmp_path).put({"a": one})
+    a, b, c = (Asked("m", "w", prompt, PLAIN) for prompt in "abc")
+    one, two = said("é\u2028\n#### 1", 3), said("2", 1)
+    AnswerCache(tmp_path).put({a: one})
     with open(tmp_path / "answers.jsonl", "ab") as file:
         file.write(b'{"key": "torn", "te')
     cache = AnswerCache(tmp_path)
-    assert cache.get("torn") is None
-    cache.put({"b": two})
+    cache.put({b: two})
     again = AnswerCache(tmp_path)
-    assert (again.get("a"), again.get("b"), again.get("c")) == (one, two, None)
+    assert (again.get(a), again.get(b), again.get(c)) == (one, two, None)
 
 
-def test_cache_key_sees_weights_prompt_and_limit(tiny_pair):
+@pytest.mark.parametrize("name, value", [("text", 3), ("new_tokens", "3"), ("ids", ["x"]), ("asked", []), ("more", 1),
+                                         ("new_tokens", -1), ("new_tokens", True), ("text", None), ("key", ["a"]),
+                                         ("text", "\ud83d")])
+def test_a_line_of_the_cache_with_another_type_is_forgotten(tmp_path, name, value):
+    asked = Asked("m", "w", "Q", PLAIN)
+    AnswerCache(tmp_path).put({asked: said("#### 1", 6)})
+    path = tmp_path / "answers.jsonl"
+    row = json.loads(path.read_text())
+    path.write_text(json.dumps(row | {name: value}) + "\n")
+    assert AnswerCache(tmp_path).get(asked) is None
+
+
+def test_cache_key_sees_weights_prompt_and_decoding(tiny_pair):
     weights = fingerprint(tiny_pair.target)
     assert weights == fingerprint(tiny_pair.target) != fingerprint(tiny_pair.source)
     keys = {
-        answer_key(*parts)
-        for parts in (("m", weights, "Q", 8), ("n", weights, "Q", 8), ("m", "w", "Q", 8), ("m", weights, "R", 8),
-                      ("m", weights, "Q", 9))
+        Asked(*parts).key
+        for parts in (("m", weights, "Q", PLAIN), ("n", weights, "Q", PLAIN), ("m", "w", "Q", PLAIN),
+                      ("m", weights, "R", PLAIN), ("m", weights, "Q", Decoding(9)),
+                      ("m", weights, "Q", Decoding(64, Hygiene(1.1))), ("m", weights, "Q", Decoding(64, Hygiene(1, 3))),
+                      ("m", weights, "Q", Decoding(64, ends=str.upper)))
     }  # fmt: skip
-    assert len(keys) == 5
+    assert len(keys) == 8
     parameter = next(tiny_pair.target.model.parameters())
     with torch.no_grad():
         kept = parameter.flatten()[0].item()
@@ -127,3 +169,51 @@ def test_cache_key_sees_weights_prompt_and_limit(tiny_pair):
         changed = fingerprint(tiny_pair.target)
         parameter.view(-1)[0] = kept
     assert changed != weights == fingerprint(tiny_pair.target)
+
+
+def test_a_key_that_forgets_is_found_out(monkeypatch, tmp_path):
+    """The answer under a key is only given for what it was made for, whatever the key says."""
+    cache = AnswerCache(tmp_path)
+    monkeypatch.setattr(Asked, "key", property(lambda self: "always the same"))
+    cache.put({Asked("m", "w", "Q", PLAIN): said("#### 1", 6)})
+    with pytest.raises(LabError, match="another max_new_tokens"):
+        cache.get(Asked("m", "w", "Q", Decoding(8)))
+
+
+def test_tokens_say_the_text_again(tiny_pair):
+    inputs = build_inputs(tiny_pair.target, TEXT, None, contexts_of(QUESTIONS), None)
+    for answer in generate(tiny_pair.target, inputs, Decoding(24, Hygiene(1.3, 3))):
+        assert text_of(tiny_pair.target.tokenizer, answer.ids) == answer.text
+        assert answer.decoding == Decoding(24, Hygiene(1.3, 3))
+
+
+def test_hygiene_answers_alike_alone_and_in_a_batch(tiny_pair):
+    """Rows that are done go on as padding; what is forbidden to one row must not depend on another."""
+    for hygiene in (Hygiene(1.3), Hygiene(1.0, 2), Hygiene(1.2, 3)):
+        decoding = Decoding(24, hygiene)
+        for model in (tiny_pair.source, tiny_pair.target):
+            together = generate(model, build_inputs(model, TEXT, None, contexts_of(QUESTIONS), None), decoding)
+            for context, answer in zip(contexts_of(QUESTIONS), together, strict=True):
+                assert generate(model, build_inputs(model, TEXT, None, [context], None), decoding) == [answer]
+
+
+def test_a_fingerprint_sees_weights_and_vocabulary(tiny_pair):
+    """Two models that differ in their tokenizer alone are two models."""
+    other = tiny_tokenizer(r"\p{N}")  # that of the source: single digits
+    assert len(other) == len(tiny_pair.target.tokenizer)
+    assert fingerprint(replace(tiny_pair.target, tokenizer=other)) != fingerprint(tiny_pair.target)
+
+
+def test_every_end_token_of_a_model_ends_an_answer(tiny_pair):
+    """Llama 3 has several: its tokenizer names one of them, its generation settings all."""
+    model = tiny_pair.target
+    inputs = build_inputs(model, TEXT, None, contexts_of(QUESTIONS[:1]), None)
+    (plain,), settings = greedy(model, inputs, 8), model.model.generation_config
+    kept = settings.eos_token_id
+    try:
+        settings.eos_token_id = [model.tokenizer.eos_token_id, plain.ids[3]]
+        (ended,) = greedy(model, inputs, 8)
+    finally:
+        settings.eos_token_id = kept
+    first = plain.ids.index(plain.ids[3])
+    assert (ended.ids, ended.new_tokens) == (plain.ids[:first], first + 1)

@@ -15,7 +15,7 @@ from lab.audit.archive import Archive
 from lab.audit.figures import differences_figure, steps_figure
 from lab.audit.reported import CLAIMS, REPORTED, RUNS, Reported
 from lab.errors import LabError
-from lab.pictures.tables import html_table
+from lab.pictures.tables import table
 from lab.runs.records import write_jsonl
 
 SHARED = Path(__file__).parents[2].parent / "shared"
@@ -75,7 +75,7 @@ def test_without_rows_nothing_is_claimed_of_them(tmp_path):
     }  # fmt: skip
     for name in ("settings_table", "saw_table", "training_layout", "paired_table", "scorer_table", "leak_examples"):
         found = getattr(audit_tables, name)(archive)
-        assert found == [] and "rows not here" in html_table(found)
+        assert found == [] and str(table(found)) == "rows not here"
     assert audit_tables.question_bytes(archive) is None
     steps_figure(archive, "128", "t").to_json()
     differences_figure(rows).to_json()
@@ -189,7 +189,7 @@ def test_tokens_are_counted_where_a_tokenizer_is_named(tmp_path):
 
 
 def test_a_table_escapes_what_a_file_wrote():
-    page = html_table([{"<b>": "<img src=x onerror=alert(1)>", "n": 1.50, "yes": True, "none": None}])
+    page = table([{"<b>": "<img src=x onerror=alert(1)>", "n": 1.50, "yes": True, "none": None}])._repr_html_()
     assert "<img" not in page and "&lt;img" in page and "&lt;b&gt;" in page and ">1.5<" in page and ">yes<" in page
 
 

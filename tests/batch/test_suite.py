@@ -1,11 +1,17 @@
 """Suites: every member is checked before anything runs, failures are named, and what is finished is not run again."""
 
 import json
+import os
+import signal
 import threading
+import time
+from pathlib import Path
 
 import pytest
 
-from lab.batch import suite
+from lab.batch import Interrupted, suite
+from lab.batch.jobs import notebook_parameters
+from lab.config import RunConfig
 from lab.errors import LabError
 
 JOB = "notebook: 01_train\nparameters:\n  name: {}\n  steps: 3\n"
@@ -45,7 +51,7 @@ def test_what_is_finished_is_skipped_and_what_was_begun_goes_on(files, tmp_path,
     finish(found[1].job.run, "running")
     calls = []
 
-    def execute(member, threads, gpu):
+    def execute(member, threads, gpu, processes):
         calls.append(member.job.run.name)
         return suite.Outcome(member.job.run.name, "finished")
 
@@ -65,6 +71,37 @@ def test_a_finished_run_with_other_parameters_is_not_passed_off_as_this_one(file
         suite.members(files, [], [("steps", "5"), ("seed", "2")], tmp_path / "runs")
 
 
+SMALL = [("warmup_steps", "1")]
+
+
+def test_a_finished_run_without_its_notebook_is_known_by_its_config(files, tmp_path):
+    (first, _) = suite.members(files, [], SMALL, tmp_path / "runs")
+    finish(first.job.run)
+    with pytest.raises(LabError, match="one is finished, but has neither its notebook nor its config.yaml"):
+        suite.members(files, [], SMALL, tmp_path / "runs")
+    defaults = {name: parameter.default for name, parameter in notebook_parameters(first.job.notebook).items()}
+    RunConfig.from_notebook(defaults | first.job.parameters).to_yaml(first.job.run / "config.yaml")
+    assert len(suite.members(files, [], [*SMALL, ("device", "cuda")], tmp_path / "runs")) == 2
+    with pytest.raises(LabError, match="one is finished, but with another learning_rate, seed"):
+        suite.members(files, [], [*SMALL, ("seed", "2"), ("learning_rate", "0.1")], tmp_path / "runs")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"metadata": 3}', "[" * 100_000])
+def test_a_damaged_notebook_of_a_finished_run_is_one_sentence(files, tmp_path, text):
+    (first, _) = suite.members(files, [], SMALL, tmp_path / "runs")
+    finish(first.job.run)
+    (first.job.run / "notebook.ipynb").write_text(text)
+    with pytest.raises(LabError, match="notebook.ipynb is damaged"):
+        suite.members(files, [], SMALL, tmp_path / "runs")
+
+
+def test_a_notebook_that_cannot_resume_is_no_member(files, tmp_path):
+    files[1].write_text("notebook: 05_browse_samples\n")
+    with pytest.raises(LabError, match="two.yaml is no job for a suite: notebook 05_browse_samples has no"):
+        suite.members(files, [], [], tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_failed_run_is_named_with_its_last_line(files, tmp_path, monkeypatch):
     found = suite.members(files, [], [], tmp_path / "runs")
     python = tmp_path / "python"
@@ -79,7 +116,7 @@ def test_a_failed_run_is_named_with_its_last_line(files, tmp_path, monkeypatch):
 def test_processes_are_spread_over_the_gpus_given(files, tmp_path, monkeypatch):
     seen = []
 
-    def execute(member, threads, gpu):
+    def execute(member, threads, gpu, processes):
         seen.append(gpu)
         barrier.wait(timeout=10)  # both at once: neither takes the other's place
         return suite.Outcome(member.job.run.name, "finished")
@@ -88,3 +125,52 @@ def test_processes_are_spread_over_the_gpus_given(files, tmp_path, monkeypatch):
     monkeypatch.setattr(suite, "_execute", execute)
     suite.run_suite(suite.members(files, [1, 2], [], tmp_path / "runs"), parallel=2, gpus=["0", "3"])
     assert sorted(seen) == ["0", "0", "3", "3"]
+
+
+def pretend(tmp_path, monkeypatch, script):
+    """Let a suite's processes be this shell script."""
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(suite.sys, "executable", str(python))
+
+
+def test_a_run_killed_by_a_signal_is_told_so(files, tmp_path, monkeypatch):
+    """Its last line is of something else: nobody tells a killed process why."""
+    pretend(tmp_path, monkeypatch, "echo step 1\nkill -9 $$")
+    (outcome, _) = suite.run_suite(suite.members(files, [], [], tmp_path / "runs"), parallel=1)
+    assert outcome.error.startswith("killed by SIGKILL, most often for lack of memory (log: ")
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_stopped_suite_stops_its_runs_and_starts_no_other(files, tmp_path, monkeypatch, signum):
+    pretend(tmp_path, monkeypatch, f"echo $$ >> {tmp_path}/started\nexec sleep 60")
+    found = suite.members(files, [1, 2], [], tmp_path / "runs")
+    finish(found[3].job.run)
+
+    def stop():
+        while not (tmp_path / "started").exists() or len((tmp_path / "started").read_text().split()) < 2:
+            time.sleep(0.02)
+        os.kill(os.getpid(), signum)
+
+    threading.Thread(target=stop).start()
+    with pytest.raises(Interrupted, match="interrupted: 1 of 4 runs are finished; the same command goes on") as stopped:
+        suite.run_suite(found, parallel=2)
+    assert stopped.value.exit_code == 128 + signum
+    started = (tmp_path / "started").read_text().split()
+    assert len(started) == 2 and not any(Path("/proc", process).exists() for process in started)
+
+
+def test_a_run_that_does_not_stop_is_killed(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(suite, "SECONDS_TO_END", 0)
+    pretend(tmp_path, monkeypatch, f"trap '' TERM\necho $$ > {tmp_path}/started\nwhile true; do sleep 0.1; done")
+
+    def stop():
+        while not (tmp_path / "started").exists():
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop).start()
+    with pytest.raises(Interrupted):
+        suite.run_suite(suite.members(files[:1], [], [], tmp_path / "runs"), parallel=1)
+    assert not Path("/proc", (tmp_path / "started").read_text().strip()).exists()

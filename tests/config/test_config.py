@@ -8,11 +8,13 @@ import pytest
 import yaml
 
 from lab.config.run import NOT_SCIENTIFIC, SECTION_OF, SECTIONS, PairConfig, RunConfig
+from lab.config.yaml_files import load_yaml
 from lab.errors import LabError
 
 CHANGES = {
     "name": "other", "device": "cpu", "eval_batch_size": 7,
     "pair": "mistral-llama", "source": "b/a", "target": "b/c", "dtype": "bfloat16", "source_layers": "last",
+    "source_chat": True, "target_chat": True,
     "task": "gsm8k", "data": "folder", "shots": 2, "train_questions": 5, "dev_questions": 5, "test_questions": 5,
     "translator": "constant", "soft_tokens": 4, "width": 64, "depth": 3, "heads": 8, "dropout": 0.1,
     "source_mix": "weighted", "gate_init": 0.0, "layout": "soft_only", "steps": 11, "batch_size": 3,
@@ -88,6 +90,8 @@ def test_numbers_have_one_spelling(tmp_path):
         ("", "flat"),
         ("\x00", "not YAML"),
         ("seed: 2024-02-30", "not YAML"),
+        ("seed: 1\nsteps: 5\nseed: 2", "the key 'seed' stands on line 1 and again on line 3"),
+        ("[" * 2000, "nested too deeply"),
     ],
 )
 def test_bad_yaml_is_told_with_its_file(tmp_path, text, message):
@@ -189,3 +193,8 @@ def test_from_notebook_takes_parameters_and_leaves_the_rest():
 def test_from_notebook_refuses_a_reused_name():
     with pytest.raises(LabError, match="'task' holds a object"):
         RunConfig.from_notebook({"task": object()})
+
+
+def test_keys_that_are_merged_stand_once():
+    """The one way in which YAML itself lets a later value win."""
+    assert load_yaml("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\nc: {<<: [*a, {z: 1}]}")["b"] == {"x": 1, "y": 3}

@@ -1,6 +1,6 @@
 """What the looks on dev can show of a fall: little from ten questions, nothing from a run that never rose."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,12 @@ from lab.evidence.verdicts import could_show
 class Trained(Run):
     """A run that has nothing but its looks."""
 
-    looks: dict
+    looks: dict = field(default_factory=dict)
 
 
 def trained(*looks, n=1319, seed=1):
     named = {100 * step: (value, n) for step, value in enumerate(looks)}
-    return Trained(Path(f"s{seed}"), {"seed": seed}, [], named)
+    return Trained(Path(f"s{seed}"), {"seed": seed}, [], looks=named)
 
 
 def fall(*runs):

@@ -29,8 +29,9 @@ def chromium() -> str | None:
 
 
 @contextmanager
-def jupyter(folder: Path) -> Iterator[str]:
-    """JupyterLab serving `folder`, its settings kept below it; gives the address."""
+def jupyter(folder: Path, repository: Path = ROOT, theme: str = "JupyterLab Light") -> Iterator[str]:
+    """JupyterLab serving `folder`, its settings kept below it; gives the address. Kernels import the package of
+    `repository`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -39,11 +40,12 @@ def jupyter(folder: Path) -> Iterator[str]:
     settings.mkdir(parents=True, exist_ok=True)
     # the news pop-up covers a corner
     (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    (settings / "themes.jupyterlab-settings").write_text(json.dumps({"theme": theme}))
     environment = os.environ | {
         "JUPYTER_CONFIG_DIR": str(home), "JUPYTER_DATA_DIR": str(home / "data"), "IPYTHONDIR": str(home / "ipython"),
         "JUPYTERLAB_SETTINGS_DIR": str(home / "lab/user-settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(home / "lab/workspaces"),
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(repository), os.environ.get("PYTHONPATH", "")])),
     }  # fmt: skip
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", "--ServerApp.port_retries=0",
                "--IdentityProvider.token=", "--ServerApp.allow_root=True", "--expose-app-in-browser",
@@ -107,12 +109,14 @@ def run_all(tab) -> None:
 
 
 def copy_browser_notebook(folder: Path, records: str) -> None:
-    """The browser's notebook in `folder`, as a user has it: it opens `records` and writes below `runs`, both relative
-    to the folder."""
+    """The browser's notebook in `folder`: it opens `records` and writes below `runs`, both in that folder."""
     notebook = json.loads((ROOT / "notebooks" / NOTEBOOK).read_text("utf-8"))
     for cell in notebook["cells"]:
         if "parameters" in cell["metadata"].get("tags", []):
-            cell["source"] = "".join(cell["source"]).replace('records = "runs"', f"records = {records!r}")
+            own = {'records = "runs"': f"records = {str(folder / records)!r}",
+                   'runs = "runs"': f"runs = {str(folder / 'runs')!r}"}  # fmt: skip
+            for default, here in own.items():
+                cell["source"] = "".join(cell["source"]).replace(f"\n{default}", f"\n{here}")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / NOTEBOOK).write_text(json.dumps(notebook), "utf-8")
 

@@ -16,6 +16,8 @@ def test_the_job_leaves_the_verdicts(tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     judged = json.loads((tmp_path / "claims" / "claims.json").read_text())
     assert judged["main"] == ["first-seed1", "first-seed2"] and judged["scenario"]["name"] == "best"
+    assert [about["run"] for about in judged["runs"]] == judged["main"]
+    assert {"task", "models", "config_hash"} <= judged["runs"][0].keys()
     assert (tmp_path / "claims" / "notebook.ipynb").exists()
 
 

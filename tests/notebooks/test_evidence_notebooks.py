@@ -5,7 +5,9 @@ import subprocess
 import sys
 
 import pytest
+from trained_runs import gsm8k_files, trained_run
 
+from lab.config.run import RunConfig
 from lab.runs.records import read_jsonl
 
 TINY = {"width": 16, "depth": 1, "heads": 2, "soft_tokens": 3, "steps": 2, "batch_size": 4, "warmup_steps": 1,
@@ -31,6 +33,9 @@ def test_evidence_from_the_shipped_translator(tmp_path):
     assert (
         "p_holm" in arms["source"]["versus"]["all"] and found["cascade"]["prompt"] in found["cascade"]["dev_accuracy"]
     )
+    (about,) = found["runs"]
+    assert about["task"] == "minigsm" and about["set_here"]["test_questions"] == {"trained": 0, "measured": 12}
+    assert json.loads((folder / "seed_1234" / "summary.json").read_text())["models"] == about["models"]
     assert found["probe"] and found["counterfactual"]["counts"]["edited words"]["n"] == 2
     assert len(read_jsonl(folder / "seed_1234" / "eval_samples_step_final.jsonl")) == 12
 
@@ -50,9 +55,18 @@ def test_inference_metrics_write_both_files(tmp_path):
                  timed_lengths=[1, 4], max_new_tokens=40)  # fmt: skip
     assert len(read_jsonl(folder / "inference_per_sample.jsonl")) == 6
     summary = json.loads((folder / "inference_aggregate.json").read_text())
+    assert summary["task"] == "minigsm" and summary["run"] == "lab/pairs/mini/translator"
+    assert summary["set_here"] == {"test_questions": {"trained": 0, "measured": 6},
+                                   "max_new_tokens": {"trained": 160, "measured": 40}}  # fmt: skip
     assert summary["timed"] == 2 and summary["sizes"]["kv_bytes_latent"] < summary["sizes"]["kv_bytes_text"]
 
 
-def test_diagnostics_are_written(tmp_path):
-    found = json.loads((run("diagnostics", tmp_path, dev_questions=4) / "diagnostics.json").read_text())
-    assert len(found["size"]["per_slot"]) == 16 and found["gradient_norms"]["answer_nll"] > 0
+def test_a_run_is_diagnosed_on_its_own_task(tmp_path):
+    config = RunConfig.from_parameters(name="g", task="gsm8k", data=gsm8k_files(tmp_path / "data"), layout="soft_only",
+                                       soft_tokens=3, width=16, depth=1, heads=2)  # fmt: skip
+    trained = trained_run(tmp_path / "g", config, 1)
+    folder = run("diagnostics", tmp_path, translators=[trained], looked_at=4)
+    found = json.loads((folder / "diagnostics.json").read_text())
+    assert found["task"] == "gsm8k" and found["run"] == trained and found["config_hash"] == config.hash()
+    assert found["example"]["question"].startswith("train: what is")  # a dev question of those files
+    assert len(found["size"]["per_slot"]) == 3 and found["gradient_norms"]["answer_nll"] > 0

@@ -40,6 +40,8 @@ def test_a_job_leaves_a_complete_run(job, extra, tmp_path):
     folder = tmp_path / "t"
     summary = json.loads((folder / "summary.json").read_text())
     assert set(summary["arms"]) == {"source", "target", "latent", "latent_shuffled", "latent_constant", "oracle"}
+    assert summary["run"] == "t" and summary["task"] == "minigsm" and summary["models"]["source"] == "mini/source"
+    assert f"# hash {summary['config_hash']}\n" in (folder / "config.yaml").read_text()
     assert all(arm["n"] == 24 and len(arm["ci95"]) == 2 for arm in summary["arms"].values())
     assert json.loads((folder / "manifest.json").read_text())["status"] == "finished"
     for name in ("config.yaml", "metrics.jsonl", "train.log", "notebook.ipynb", "eval_samples_step_final.jsonl"):

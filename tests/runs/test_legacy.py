@@ -13,11 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lab.errors import LabError
-from lab.runs.legacy import WIDE_COLUMNS, bare_question, find_runs, read_step, to_wide, write_wide
-from lab.runs.logs import parse_log
-from lab.runs.records import read_jsonl, write_jsonl
-from lab.pictures.summaries import summaries_text, summarize
 from lab.evidence.summary import summarise
+from lab.pictures.summaries import summaries_text, summarize
+from lab.runs.legacy import WIDE_COLUMNS, bare_question, to_wide, write_wide
+from lab.runs.logs import parse_log
+from lab.runs.reading import read_step
+from lab.runs.records import read_jsonl, write_jsonl
+from lab.runs.runfiles import find_runs
 from lab.tasks import question_id
 
 LEGACY = Path(__file__).parents[2].parent / "shared" / "data" / "legacy_runs"
@@ -412,7 +414,7 @@ def test_archived_rows_feed_the_same_statistics():
 
 SCAN = """
 import resource, sys, time
-from lab.runs.legacy import find_runs, read_step
+from lab.runs import find_runs, read_step
 began = time.monotonic()
 runs = find_runs(sys.argv[1])
 read_step(runs[0].steps[0].path)

@@ -14,6 +14,7 @@ from lab.errors import LabError
 from lab.evidence.stats import mcnemar
 from lab.runs.records import write_jsonl
 from lab.samples import screen
+from lab.samples.chosen import choose_samples
 from lab.samples.comparison import FILTERS, FLIPS, Comparison
 from lab.samples.desk import Desk
 from lab.samples.sheets import Library, Sheet
@@ -24,11 +25,11 @@ LEGACY = Path(__file__).parents[2].parent / "shared" / "data" / "legacy_runs"
 
 @pytest.fixture
 def desk(tmp_path):
-    return Desk(Library(write_runs(tmp_path / "runs")), Tags(tmp_path / "tags.json"), tmp_path / "out", 12)
+    return Desk(Library(write_runs(tmp_path / "runs")), Tags(tmp_path / "tags.json"))
 
 
 def read_all(desk):
-    while desk.read_more():
+    while desk.across.read_more(desk.a):
         pass
 
 
@@ -42,7 +43,7 @@ def everything(desk) -> str:
 
 def test_latent_against_target_at_the_last_step(desk):
     assert desk.labels == ("latent", "target") and desk.a.step == "final"
-    assert desk.comparison.matrix(desk.mask) == {"broken": 2, "fixed": 5, "both_wrong": 6, "both_right": 7}
+    assert desk.comparison.matrix(desk.selection.mask) == {"broken": 2, "fixed": 5, "both_wrong": 6, "both_right": 7}
     header = screen.header(desk)
     assert (header["only_a"], header["only_b"], header["exploratory"]) == (5, 2, False)
 
@@ -116,36 +117,38 @@ def test_regressions_come_first(desk):
 
 def test_any_filter_makes_p_exploratory(desk):
     narrowings = ({"flip": "broken"}, {"cell": "plain"}, {"words": "box 3"}, {"tag": "x"})
-    for act in (partial(desk.toggle_filter, "fixed"), *(partial(desk.choose, **narrowing) for narrowing in narrowings)):
+    selection = desk.selection
+    acts = [partial(selection.toggle_filter, "fixed"), *(partial(selection.choose, **words) for words in narrowings)]
+    for act in acts:
         act()
         assert screen.header(desk)["exploratory"]
-        desk.clear()
-        assert not screen.header(desk)["exploratory"] and len(desk.order) == 20
+        selection.clear()
+        assert not screen.header(desk)["exploratory"] and len(desk.selection.order) == 20
 
 
 def test_search_cell_and_flip_narrow_together(desk):
-    desk.choose(cell="lore")
-    assert len(desk.order) == 10
-    desk.choose(words="BOX 3?")
+    desk.selection.choose(cell="lore")
+    assert len(desk.selection.order) == 10
+    desk.selection.choose(words="BOX 3?")
     assert [row["question"][8] for row in screen.listing(desk)["rows"]] == ["3"]
-    desk.choose(words="", flip="broken")
-    assert len(desk.order) == 1
-    desk.choose(flip="broken")  # a second click takes it away
-    assert len(desk.order) == 10
+    desk.selection.choose(words="", flip="broken")
+    assert len(desk.selection.order) == 1
+    desk.selection.choose(flip="broken")  # a second click takes it away
+    assert len(desk.selection.order) == 10
 
 
 def test_an_empty_selection_shows_nothing_and_breaks_nothing(desk):
-    desk.choose(words="no such words")
+    desk.selection.choose(words="no such words")
     assert screen.sample(desk) == {"id": None} and "sides" not in screen.header(desk)
-    desk.move(1)
+    desk.selection.move(1)
     desk.toggle_tag("success")
     everything(desk)
-    desk.clear()
+    desk.selection.clear()
     assert desk.key
 
 
 def test_the_question_stays_when_the_step_changes(desk):
-    desk.go(4)
+    desk.selection.go(4)
     key = desk.key
     desk.side("a", step="100")
     assert desk.key == key and (desk.a.step, desk.b.step) == (100, 100)  # b follows
@@ -154,7 +157,7 @@ def test_the_question_stays_when_the_step_changes(desk):
 def test_step_against_step_and_run_against_run(desk):
     desk.side("b", arm="latent", step="0")
     assert desk.labels == ("latent @final", "latent @0")
-    assert desk.comparison.matrix(desk.mask)["fixed"] > 0
+    assert desk.comparison.matrix(desk.selection.mask)["fixed"] > 0
     desk.side("a", step="100")
     assert desk.b.step == 0  # now they are apart, b stays
     desk.side("b", run=1, step="final")
@@ -162,13 +165,13 @@ def test_step_against_step_and_run_against_run(desk):
 
 
 def test_a_click_into_the_table_of_flips(desk):
-    desk.tabulate("steps")
+    desk.across.tabulate("steps")
     read_all(desk)
     table = desk.flips_table()
     assert table["names"] == ["0", "100", "final"]
     count = table["counts"][1][2]
     desk.click_flip(1, 2)
-    assert len(desk.order) == count and desk.labels == ("latent @final", "latent @100")
+    assert len(desk.selection.order) == count and desk.labels == ("latent @final", "latent @100")
     assert all(row["b"] and not row["a"] for row in screen.listing(desk)["rows"])
 
 
@@ -186,17 +189,17 @@ def test_a_run_with_very_many_steps_shows_those_around(tmp_path):
     shown = screen.across(desk)
     assert len(shown["steps"]) == 24 and shown["steps_left_out"] == 36
     assert shown["step"] in [step["step"] for step in shown["steps"]]
-    desk.tabulate("steps")
+    desk.across.tabulate("steps")
     read_all(desk)
     table = desk.flips_table()
     assert len(table["names"]) == 16 and table["left_out"] == 44 and "30" in table["names"]
 
 
 def test_solutions_are_compared_with_the_right_one(desk):
-    desk.choose(flip="broken")
+    desk.selection.choose(flip="broken")
     marked = [[kind for _, kind in answer["pieces"]] for answer in screen.sample(desk)["answers"]]
     assert "diverges" not in marked[0] and "diverges" in marked[1]  # target is right
-    desk.choose(flip="fixed")
+    desk.selection.choose(flip="fixed")
     marked = [[kind for _, kind in answer["pieces"]] for answer in screen.sample(desk)["answers"]]
     assert "diverges" in marked[0] and "diverges" not in marked[1]  # latent is
 
@@ -218,14 +221,15 @@ def test_the_control_names_the_question_whose_soft_tokens_it_got(desk):
     donors = {answer["name"]: answer["donor"] for answer in shown["answers"]}
     assert donors["latent_shuffled"]["question"].endswith("box 1?") and shown["question"].endswith("box 0?")
     assert donors["latent"] == donors["target"] == {}  # its own soft tokens, and none
-    desk.choose(flip="broken")
-    desk.find(donors["latent_shuffled"]["id"])
-    assert desk.key == donors["latent_shuffled"]["id"] and desk.exploratory  # it is among them: the filter stays
-    desk.go(0)
-    desk.find(desk.comparison.ids[19])
-    assert desk.key == desk.comparison.ids[19] and not desk.exploratory
+    desk.selection.choose(flip="broken")
+    desk.selection.find(donors["latent_shuffled"]["id"])
+    assert desk.key == donors["latent_shuffled"]["id"]
+    assert desk.selection.exploratory  # it is among them: the filter stays
+    desk.selection.go(0)
+    desk.selection.find(desk.comparison.ids[19])
+    assert desk.key == desk.comparison.ids[19] and not desk.selection.exploratory
     with pytest.raises(LabError, match="not among"):
-        desk.find("nobody")
+        desk.selection.find("nobody")
 
 
 def test_only_and_all_wrong_ask_the_models_the_control_and_b_but_no_oracle():
@@ -250,12 +254,13 @@ def test_every_arm_is_in_the_table_of_flips(tmp_path):
     desk = Desk(Library(tmp_path))
     assert desk.flips_table()["names"] == names
     desk.click_flip(29, 0)
-    assert (desk.a.arm, desk.b.arm, len(desk.order)) == ("arm_00", "arm_29", 1)
+    assert (desk.a.arm, desk.b.arm, len(desk.selection.order)) == ("arm_00", "arm_29", 1)
 
 
 def test_nonsense_is_refused(desk):
     before = everything(desk)
-    for act in (lambda: desk.toggle_filter("no"), lambda: desk.side("a", run=7), lambda: desk.side("a", run=-1)):
+    filtered = partial(desk.selection.toggle_filter, "no")
+    for act in (filtered, lambda: desk.side("a", run=7), lambda: desk.side("a", run=-1)):
         with pytest.raises(LabError):
             act()
     assert everything(desk) == before
@@ -320,24 +325,24 @@ def test_a_strange_tags_file_is_refused(tmp_path):
 
 
 def test_blind_mode_tells_nothing_about_the_arms(desk):
-    desk.toggle_filter("broken")
+    desk.selection.toggle_filter("broken")
     read_all(desk)
-    desk.toggle_blind()
+    desk.selection.toggle_blind()
     shown = everything(desk)
     for word in ("latent", "target", "source", "right", "wrong", "only_a", "accuracy", "saw"):
         assert word not in shown.replace("sources", ""), word
-    desk.toggle_filter("broken")
-    desk.choose(flip="broken")
-    assert len(desk.order) == 20  # neither works while blind
+    desk.selection.toggle_filter("broken")
+    desk.selection.choose(flip="broken")
+    assert len(desk.selection.order) == 20  # neither works while blind
     orders = set()
     for _ in range(20):
         orders.add(tuple(side.arm for side in desk.columns()))
-        desk.move(1)
+        desk.selection.move(1)
     assert len(orders) > 5  # the order differs by question
 
 
 def test_a_blind_tag_goes_to_the_arm_it_was_given_to(desk, tmp_path):
-    desk.toggle_blind()
+    desk.selection.toggle_blind()
     arm = desk.columns()[2].arm
     desk.toggle_tag("odd", 2)
     entry = json.loads((tmp_path / "tags.json").read_text())[desk.key]["answers"]
@@ -348,15 +353,15 @@ def test_a_blind_tag_goes_to_the_arm_it_was_given_to(desk, tmp_path):
 
 
 def test_an_export_takes_the_tagged_or_chooses_by_itself(desk):
-    assert {sample.kind for sample in desk.samples()} == {"success", "failure", "enrichment"}
-    assert len(desk.samples()) == 12
+    assert {sample.kind for sample in choose_samples(desk, 12)} == {"success", "failure", "enrichment"}
+    assert len(choose_samples(desk, 12)) == 12
     desk.toggle_tag("failure")
-    assert [(sample.kind, sample.record["id"]) for sample in desk.samples()] == [("failure", desk.key)]
+    assert [(sample.kind, sample.record["id"]) for sample in choose_samples(desk, 12)] == [("failure", desk.key)]
 
 
 def test_an_export_of_two_steps_says_which_answer_is_of_which(desk):
     desk.side("b", arm="latent", step="0")
-    names = list(desk.samples()[0].answers)
+    names = list(choose_samples(desk, 12)[0].answers)
     assert names == ["latent @0", "source @final", "target @final", "latent @final", "latent_shuffled @final"]
 
 

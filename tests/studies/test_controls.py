@@ -1,7 +1,7 @@
 """Laws of retrained controls: they differ in the source alone, and another budget is refused."""
 
 import pytest
-import torch
+from trained_runs import trained_run
 
 from lab.answers.arms import RETRAINED
 from lab.answers.generation import AnswerCache
@@ -9,20 +9,13 @@ from lab.config.run import RunConfig
 from lab.errors import LabError
 from lab.evidence.read import read_evidence
 from lab.evidence.verdicts import arm_rows
-from lab.models.frozen import load_pair
 from lab.pictures.arm_tables import rivals_table, text_transfer_sentence
 from lab.pictures.evidence_figures import arms_figure
+from lab.runs.folders import whole_folder
 from lab.runs.records import RunDirectory
-from lab.studies.controls import (
-    MAY_DIFFER,
-    check_equal_budget,
-    check_source,
-    control_config,
-    load_controls,
-    trained_folder,
-)
+from lab.studies.budget import MAY_DIFFER, check_equal_budget
+from lab.studies.controls import check_source, control_config, load_controls, trained_folder
 from lab.studies.trial import compare, from_folders
-from lab.translators import build_translator, save_translator
 
 CONFIG = RunConfig.from_parameters(name="main", layout="soft_only", soft_tokens=4, width=32, depth=1, heads=2, steps=5,
                                    test_questions=12, max_new_tokens=12)  # fmt: skip
@@ -68,27 +61,17 @@ def test_an_unknown_control_and_an_empty_folder_are_refused(tmp_path):
         trained_folder(tmp_path)
 
 
-def trained(folder, config, seed):
-    """A run as training leaves it, untrained."""
-    torch.manual_seed(seed)
-    pair = load_pair(config.pair)
-    save_translator(build_translator(config.translator, pair, "all"), folder / "checkpoints" / "best", "all")
-    config.to_yaml(folder / "config.yaml")
-    RunDirectory(folder).metric({"kind": "evaluation", "step": 0, "accuracy": 0.0, "n": 2})
-    return str(folder)
-
-
 def test_from_trained_runs_to_one_table(tmp_path, monkeypatch):
     monkeypatch.setattr(AnswerCache, "_memory", {})
     folders, constants, targets = [], [], []
     for seed in (1, 2):
         config = CONFIG.replace(seed=seed, name=f"seed{seed}")
         own = control_config(config, "latent_target_source")
-        folders.append(trained(tmp_path / f"main{seed}", config, seed))
-        constants.append(trained(tmp_path / f"constant{seed}", control_config(config, "latent_constant"), seed))
-        targets.append(trained(tmp_path / f"target{seed}", own, seed))
+        folders.append(trained_run(tmp_path / f"main{seed}", config, seed))
+        constants.append(trained_run(tmp_path / f"constant{seed}", control_config(config, "latent_constant"), seed))
+        targets.append(trained_run(tmp_path / f"target{seed}", own, seed))
     controls = {"latent_constant": constants, "latent_target_source": targets, "latent_random_source": []}
-    pair, task, candidates = from_folders(CONFIG, folders, controls)
+    pair, task, candidates = from_folders(folders, controls, {})
     assert [candidate.config.training.seed for candidate in candidates] == [1, 2]
     assert candidates[0].controls["latent_target_source"].source.num_layers == pair.target.num_layers
     made = compare(tmp_path / "evidence", pair, task, candidates, "note", arms=("cascade", "latent_shuffled"))
@@ -99,10 +82,22 @@ def test_from_trained_runs_to_one_table(tmp_path, monkeypatch):
     assert all(len(row["per_seed"]) == 2 for row in rows)
     assert {row["arm"] for row in rows} == {"source", "target", "oracle", "cascade", "latent", "latent_shuffled",
                                             "latent_constant", "latent_target_source"}  # fmt: skip
-    assert list(rivals_table(rows).index) == [row["arm"] for row in rows]
+    assert rivals_table(rows).column("arm") == [row["arm"] for row in rows]
     assert "cascade" in text_transfer_sentence(rows) and arms_figure(rows).data
     with pytest.raises(LabError, match="1 runs for 2 translators"):
-        from_folders(CONFIG, folders, {"latent_constant": constants[:1]})
+        from_folders(folders, {"latent_constant": constants[:1]}, {})
     with pytest.raises(LabError, match="equal budget"):
-        longer = trained(tmp_path / "longer", CONFIG.replace(steps=50, translator="constant"), 1)
+        longer = trained_run(tmp_path / "longer", CONFIG.replace(steps=50, translator="constant"), 1)
         load_controls({"latent_constant": longer}, pair, CONFIG)
+
+
+def test_a_run_whose_weights_changed_since_is_not_evaluated(tmp_path):
+    """A flipped bit in a checkpoint is another translator than the one that was chosen on dev."""
+    folder = tmp_path / "checkpoints" / "best"
+    with whole_folder(folder) as beside:
+        (beside / "translator.json").write_text("{}")
+        (beside / "model.safetensors").write_bytes(b"weights")
+    assert trained_folder(tmp_path) == folder
+    (folder / "model.safetensors").write_bytes(b"weighty")
+    with pytest.raises(LabError, match="best is damaged: model.safetensors of best is not what was saved"):
+        trained_folder(tmp_path)

@@ -5,10 +5,15 @@ import json
 import pytest
 import torch
 
-from lab.answers.arms import Bridge
 from lab.config.run import RunConfig
 from lab.errors import LabError
-from lab.pictures.bridge_figures import attention_figure, collapse_figure, first_token_figure, nearest_table
+from lab.pictures.bridge_figures import (
+    attention_figure,
+    collapse_figure,
+    first_token_figure,
+    gates_table,
+    nearest_table,
+)
 from lab.studies.diagnostics import (
     attention_over_source,
     diagnose,
@@ -23,6 +28,7 @@ from lab.tasks import Question
 from lab.tasks.minigsm import MiniGSM
 from lab.training.losses import check_gradients, gradient_norms
 from lab.translators import build_translator
+from lab.translators.bridge import Bridge
 
 CONFIG = RunConfig.from_parameters(layout="soft_only", soft_tokens=3, width=16, depth=2, heads=2)
 
@@ -103,9 +109,10 @@ def test_gradients_of_each_term_alone(bridge):
 def test_a_diagnosis_is_json_and_drawn(tiny_pair, bridge, tmp_path):
     task = MiniGSM()
     found = diagnose(CONFIG, tiny_pair, task, bridge, task.dev()[:6])
-    assert json.loads(write_diagnostics(tmp_path, found).read_text()) == found
+    assert json.loads(write_diagnostics(tmp_path, found, {"run": "r"}).read_text()) == {"run": "r", **found}
     assert set(gates(bridge.translator)) == set(found["gates"]) and found["gradient_norms"]["answer_nll"] > 0
     for draw in (collapse_figure, first_token_figure, attention_figure):
         assert draw(found).data
     found["example"]["nearest_tokens"][0][0][0] = "<script>"
-    assert "<script>" not in nearest_table(found)
+    assert "<script>" not in nearest_table(found)._repr_html_() and "<script>" in str(nearest_table(found))
+    assert gates_table(found).column("name") == [*found["gates"], *found["loss_terms"]]

@@ -5,7 +5,6 @@ import random
 import pytest
 import torch
 
-from lab.answers.arms import Bridge
 from lab.answers.generation import AnswerCache
 from lab.config.run import RunConfig
 from lab.errors import LabError
@@ -25,6 +24,7 @@ from lab.tasks import source_text
 from lab.tasks.lore import UNSEEN_CAPACITIES, lore, lore_by_word
 from lab.tasks.minigsm import MiniGSM
 from lab.translators import build_translator
+from lab.translators.bridge import Bridge
 
 
 def test_a_planted_label_is_read_and_a_shuffled_one_is_not():

@@ -71,6 +71,8 @@ def test_limits_and_gold(folder):
         ('{"question": "x?"}', '"question" and "answer"'),
         ('["x"]', '"question" and "answer"'),
         ('{"question": "x?", "answer": "18"}', "#### <number>"),
+        ('{"question": "x \\ud83d?", "answer": "#### 4"}', "half a surrogate pair"),
+        ("[" * 100_000, "not a line of JSON"),
         ('{"question": "test:  what is 3 and 1?", "answer": "#### 4"}', "test.jsonl:4"),
     ],
 )
@@ -80,6 +82,13 @@ def test_a_broken_line_is_named(folder, line, says):
     with pytest.raises(LabError, match="test.jsonl:21") as error:
         task_of(folder).test()
     assert says in str(error.value)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_row(folder):
+    before = task_of(folder).test()
+    path = folder / "test.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert task_of(folder).test() == before
 
 
 def test_missing_files_and_too_many_shots(folder, tmp_path):

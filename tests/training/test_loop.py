@@ -1,22 +1,21 @@
 """Laws of training: exact resume, frozen models, pure batches, a best checkpoint that is a copy."""
 
-import hashlib
 import math
 
 import numpy as np
 import pytest
 import torch
 from sums_task import Sums
+from tiny_training import choosing, config, fresh, scores, weights_of
 
 import lab.training.loop as training
-from lab.config.run import RunConfig
 from lab.errors import LabError
-from lab.runs.records import RunDirectory
-from lab.training.loop import WINDOW, Batches, build_optimizer, find_checkpoint, save_checkpoint, schedule, train
+from lab.tasks import Dev, Test
+from lab.training.batches import WINDOW, Batches
+from lab.training.loop import train
+from lab.training.optimizer import build_optimizer, schedule
+from lab.training.selection import Selection
 from lab.translators import build_translator, load_translator, save_translator
-
-BASE = dict(steps=6, batch_size=4, warmup_steps=2, learning_rate=1e-2, soft_tokens=2, width=16, depth=1, heads=2,
-            dropout=0.2, eval_every=3)  # fmt: skip
 
 LENGTHS = [5, 3, 9, 1, 7, 2, 8, 6, 4, 10]
 
@@ -24,27 +23,6 @@ LENGTHS = [5, 3, 9, 1, 7, 2, 8, 6, 4, 10]
 class NoQuestions(Sums):
     def train(self, count, seed):
         return []
-
-
-def config(**changes) -> RunConfig:
-    return RunConfig.from_parameters(name="run", **{**BASE, **changes})
-
-
-def fresh(path, settings) -> RunDirectory:
-    return RunDirectory.create(path, settings, resume=path.exists())
-
-
-def scores(*values):
-    """An evaluation that gives these accuracies in turn."""
-    remaining = iter(values)
-    return lambda translator, step: {"accuracy": next(remaining), "n": 2}
-
-
-def weights_of(module) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(name.encode() + tensor.numpy().tobytes())
-    return digest.hexdigest()
 
 
 def losses(run) -> list[float]:
@@ -76,15 +54,15 @@ def killed_at(monkeypatch, step):
 def test_a_resumed_run_ends_in_the_same_bits(tiny_pair, tmp_path, monkeypatch, killed_after, extra):
     settings, accuracy = config(**extra), lambda translator, step: {"accuracy": step / 10, "n": 2}
     whole_run = fresh(tmp_path / "whole", settings)
-    whole = train(settings, tiny_pair, Sums(), whole_run, accuracy)
+    whole = train(settings, tiny_pair, Sums(), whole_run, choosing(accuracy))
 
     halves = tmp_path / "halves"
     with monkeypatch.context() as patch, pytest.raises(Killed):
         killed_at(patch, killed_after)
-        train(settings, tiny_pair, Sums(), fresh(halves, settings), accuracy)
+        train(settings, tiny_pair, Sums(), fresh(halves, settings), choosing(accuracy))
     torch.manual_seed(999)  # whatever another process would start with
     run = fresh(halves, settings)
-    again = train(settings, tiny_pair, Sums(), run, accuracy)
+    again = train(settings, tiny_pair, Sums(), run, choosing(accuracy))
 
     assert weights_of(whole.translator) == weights_of(again.translator)
     assert whole.history == again.history
@@ -111,17 +89,6 @@ def test_it_checkpoints_by_the_clock_where_nothing_is_evaluated(tiny_pair, tmp_p
     run = fresh(tmp_path / "run", settings)
     train(settings, tiny_pair, Sums(), run)
     assert "Resumed after step 4" in (run.path / "train.log").read_text()
-
-
-def test_a_checkpoint_survives_being_killed_while_it_is_replaced(tiny_pair, tmp_path):
-    translator = build_translator(config().translator, tiny_pair, "all")
-    save_checkpoint(tmp_path / "last", translator, "all")
-    (tmp_path / "last").rename(tmp_path / ".last.old")  # what a job killed between the two renames leaves
-    assert find_checkpoint(tmp_path / "last") == tmp_path / "last"
-    assert weights_of(load_translator(tmp_path / "last")[0]) == weights_of(translator)
-    save_checkpoint(tmp_path / "last", translator, "all")
-    assert [path.name for path in tmp_path.iterdir()] == ["last"]
-    assert find_checkpoint(tmp_path / "best") is None
 
 
 def test_training_changes_the_translator_and_no_frozen_model(tiny_pair, tmp_path):
@@ -172,7 +139,7 @@ def test_an_evaluation_that_draws_random_numbers_sees_no_dropout(tiny_pair, tmp_
         modes.append(translator.training)
         return {"accuracy": 0.0, "n": 2}
 
-    result = train(settings, tiny_pair, Sums(), fresh(tmp_path / "run", settings), evaluate)
+    result = train(settings, tiny_pair, Sums(), fresh(tmp_path / "run", settings), choosing(evaluate))
     assert modes == [False] * 3 and not result.translator.training
 
 
@@ -200,7 +167,7 @@ def test_the_batches_of_a_window_hold_questions_of_like_length():
 
 def test_training_starts_from_another_translator(tiny_pair, tmp_path):
     first = train(config(), tiny_pair, Sums(), fresh(tmp_path / "first", config()))
-    save_translator(first.translator, tmp_path / "saved", "all")
+    save_translator(first.translator, tmp_path / "saved")
     settings = dict(start_from=str(tmp_path / "saved"), learning_rate=1e-12, steps=1, warmup_steps=0)
     begun = config(**settings)
     second = train(begun, tiny_pair, Sums(), fresh(tmp_path / "second", begun))
@@ -242,10 +209,10 @@ def test_the_best_checkpoint_is_a_copy(tiny_pair, tmp_path):
         return {"accuracy": {0: 0.1, 3: 0.9, 6: 0.2}[step], "n": 2}
 
     run = fresh(tmp_path / "run", settings)
-    result = train(settings, tiny_pair, Sums(), run, evaluate)
+    result = train(settings, tiny_pair, Sums(), run, choosing(evaluate))
     assert result.best_step == 3 and len(set(seen.values())) == 3
-    assert weights_of(result.translator) == seen[3] == weights_of(load_translator(run.checkpoints / "best")[0])
-    assert weights_of(load_translator(run.checkpoints / "last")[0]) == seen[6]
+    assert weights_of(result.translator) == seen[3] == weights_of(load_translator(run.checkpoints / "best"))
+    assert weights_of(load_translator(run.checkpoints / "last")) == seen[6]
 
 
 def test_it_stops_early_and_stays_stopped(tiny_pair, tmp_path):
@@ -296,3 +263,13 @@ def test_a_loss_that_is_no_number_stops_the_run_and_is_not_saved(tiny_pair, tmp_
 def test_a_task_without_training_questions_is_refused(tiny_pair, tmp_path):
     with pytest.raises(LabError, match="no training questions"):
         train(config(), tiny_pair, NoQuestions(), fresh(tmp_path / "run", config()))
+
+
+def test_nothing_but_dev_questions_can_choose(tiny_pair, tmp_path):
+    settings, run = config(), fresh(tmp_path / "run", config())
+    with pytest.raises(LabError, match="selection on test"):
+        train(settings, tiny_pair, Sums(), run, lambda translator, step: {"accuracy": 1.0, "n": 2})
+    with pytest.raises(LabError, match="selection on test: choosing a checkpoint takes dev questions alone"):
+        Selection(Test.of(Sums()), lambda translator, step, questions: {"accuracy": 1.0, "n": 2})
+    with pytest.raises(LabError, match="selection on test: 2 questions of the dev split"):
+        Dev.of(Sums())  # its dev questions are its test questions

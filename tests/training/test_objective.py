@@ -9,7 +9,7 @@ from sums_task import Sums
 from tiny_models import tiny_model
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-from lab.answers.generation import generate
+from lab.answers.generation import greedy
 from lab.config.layout import LAYOUTS, TEXT, get_layout
 from lab.config.run import RunConfig
 from lab.errors import LabError
@@ -53,7 +53,7 @@ def terms_of(pair, settings, batch=None, step=1, seed=0):
     for parameter in translator.parameters():  # the DiT's last layers begin at zero
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.2)
-    return translator, training_terms(translator, pair, settings, batch or batch_of(), step, Sums(), generate)
+    return translator, training_terms(translator, pair, settings, batch or batch_of(), step, Sums(), greedy)
 
 
 @pytest.mark.parametrize("name", TERMS)
@@ -85,7 +85,7 @@ def test_the_sum_logged_is_the_sum_optimised_term_by_term(tiny_pair, tmp_path):
     settings = config(kl_weight=0.3, contrast_weight=0.05, contrast_start=4, decode_weight=0.02, decode_every=5,
                       decode_tokens=4, format_weight=0.1, steps=10, name="run")  # fmt: skip
     run = RunDirectory.create(tmp_path / "run", settings)
-    train(settings, tiny_pair, Sums(), run, decode=generate)
+    train(settings, tiny_pair, Sums(), run, decode=greedy)
     rows = [row for row in run.metrics() if row["kind"] == "step"]
     for row in rows:
         assert row["terms"].keys() == row["weights"].keys()
@@ -123,7 +123,7 @@ def test_every_field_changes_the_trained_weights(tiny_pair, tmp_path, base, chan
     for folder, extra in (("a", base), ("b", {**base, **changes})):
         settings = config(steps=3, name="run", **extra)
         run = RunDirectory.create(tmp_path / folder, settings)
-        finals.append(train(settings, tiny_pair, Sums(), run, decode=generate).translator.state_dict())
+        finals.append(train(settings, tiny_pair, Sums(), run, decode=greedy).translator.state_dict())
     first, second = finals
     assert any(first[key].shape != second[key].shape or not torch.equal(first[key], second[key]) for key in first)
 

@@ -12,6 +12,7 @@ from lab.models.frozen import SourceStates
 from lab.translators import ConstantPrompt, Resampler, Teacher, build_translator, load_translator, save_translator
 from lab.translators.contract import match_rms
 from lab.translators.dit import question_noise
+from lab.translators.kinds import reading
 
 TEXTS = ["Q: Tom has 3 apples.\nA:", "Q: A box holds 24 pens and Mia fills 5 boxes. How many pens?\nA:"]
 SMALL = TranslatorConfig(soft_tokens=3, width=16, depth=2, heads=2)
@@ -116,8 +117,9 @@ def test_a_constant_prompt_reads_nothing(tiny_pair, states):
 @pytest.mark.parametrize("changes", [{}, {"source_mix": "weighted", "dropout": 0.1}, {"translator": "constant"}])
 def test_a_saved_translator_is_the_same_translator(tiny_pair, states, tmp_path, changes):
     translator = made(tiny_pair, **changes).eval()
-    save_translator(translator, tmp_path / "saved", "all")
-    loaded, layers = load_translator(tmp_path / "saved")
+    save_translator(translator, tmp_path / "saved")
+    loaded = load_translator(tmp_path / "saved")
+    layers = loaded.layers
     assert layers == "all" and type(loaded) is type(translator)
     assert torch.equal(loaded.eval()(states).soft_tokens, translator(states).soft_tokens)
     files = {path.name for path in (tmp_path / "saved").iterdir()}
@@ -126,14 +128,14 @@ def test_a_saved_translator_is_the_same_translator(tiny_pair, states, tmp_path, 
 
 
 def test_layers_survive_the_file(tiny_pair, tmp_path):
-    save_translator(ConstantPrompt(soft_tokens=1, target_dim=4, target_rms=1.0), tmp_path, (1, -1))
-    assert load_translator(tmp_path)[1] == [1, -1]
+    save_translator(reading(ConstantPrompt(soft_tokens=1, target_dim=4, target_rms=1.0), (1, -1)), tmp_path)
+    assert load_translator(tmp_path).layers == [1, -1]
 
 
 @pytest.mark.parametrize("damage", ["nothing there", "kind", "weights", "shape"])
 def test_a_damaged_folder_is_told_in_one_sentence(tiny_pair, tmp_path, damage):
     if damage != "nothing there":
-        save_translator(made(tiny_pair), tmp_path, "all")
+        save_translator(made(tiny_pair), tmp_path)
     if damage == "kind":
         (tmp_path / "translator.json").write_text(json.dumps({"translator": "unheard", "source_layers": "all"}))
     elif damage == "weights":
@@ -239,6 +241,6 @@ def test_one_soft_token_per_source_token_up_to_the_cap(tiny_pair, states, change
 @pytest.mark.parametrize("changes", [*DITS, *LONG])
 def test_the_new_ones_survive_their_files(tiny_pair, states, tmp_path, changes):
     translator = opened(made(tiny_pair, **changes)).eval()
-    save_translator(translator, tmp_path, "all")
-    loaded = load_translator(tmp_path)[0].eval()
+    save_translator(translator, tmp_path)
+    loaded = load_translator(tmp_path).eval()
     assert torch.equal(loaded(states).soft_tokens, translator(states).soft_tokens)

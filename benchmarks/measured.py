@@ -1,0 +1,57 @@
+"""What was measured once, as tables in README.md and benchmarks/README.md: `python benchmarks/measured.py` writes them.
+
+The values lie in measured.yaml, beside the command, the device and the date of each. A table stands between two
+comments that name it, and whatever stands there is written anew.
+"""
+
+import re
+from pathlib import Path
+
+import yaml
+
+HERE = Path(__file__).resolve().parent
+PAGES = (HERE.parent / "README.md", HERE / "README.md")
+PLACE = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- /measured -->)", re.DOTALL)
+
+
+def markdown(columns: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "".join("| " + " | ".join(str(cell) for cell in line) + " |\n" for line in lines)
+
+
+def findings(measured: dict) -> str:
+    """One row for each finding: what, how much, with which command, where and when."""
+    rows = [
+        [row["what"], row["found"], row["n"], f"`{row['command']}`",
+         f"{measured['devices'][row['device']]}, {row['date']}"]
+        for row in measured["findings"]
+    ]  # fmt: skip
+    return markdown(["What", "Found", "n", "Command", "Where, when"], rows)
+
+
+def table(measured: dict, key: str) -> str:
+    """A table of its own, under the sentence that says how it was made."""
+    found = next(entry for entry in measured["tables"] if entry["key"] == key)
+    made = f"`{found['command']}`, {measured['devices'][found['device']]}, {found['date']}."
+    return f"**{found['title']}.** {found['about']} {made}\n\n" + markdown(found["columns"], found["rows"])
+
+
+def page(text: str, measured: dict) -> str:
+    """`text` with every table written anew."""
+
+    def written(match: re.Match) -> str:
+        body = findings(measured) if match[2] == "findings" else table(measured, match[2])
+        return f"{match[1]}{body}{match[3]}"
+
+    return PLACE.sub(written, text)
+
+
+def read() -> dict:
+    """The values."""
+    return yaml.safe_load((HERE / "measured.yaml").read_text("utf-8"))
+
+
+if __name__ == "__main__":
+    for path in PAGES:
+        path.write_text(page(path.read_text("utf-8"), read()), "utf-8")

@@ -1,0 +1,122 @@
+"""What is evaluated, in one object: whose answers, to which questions, under which prompt, limits and layout.
+
+Every arm, the cache's key, the records' seal and the checks are derived from it, so nothing is passed twice and no arm
+can be given another limit, another instruction or other questions than the one beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from lab.answers.generation import Decoding, Hygiene, fingerprint
+from lab.config import Layout, RunConfig, short_name
+from lab.models import layer_indices
+from lab.progress import tqdm
+from lab.runs import questions_hash
+from lab.tasks import Question, Task, surroundings
+from lab.translators import Bridge
+
+if TYPE_CHECKING:
+    from lab.models import Pair
+
+DEFAULT_CASCADE = "note"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Questions of one split, and everything that decides their answers.
+
+    `bridges`: trained translators with their sources, by the arm that each was trained for ("latent",
+    "latent_constant", ...). `cascade_prompt`: where the cascade puts the source's answer. `progress`: bars on the
+    screen; it changes no answer.
+    """
+
+    config: RunConfig
+    pair: Pair
+    task: Task
+    questions: Sequence[Question]
+    bridges: Mapping[str, Bridge] = field(default_factory=dict)
+    cascade_prompt: str = DEFAULT_CASCADE
+    progress: bool = True
+
+    @cached_property
+    def layout(self) -> Layout:
+        """What the target reads in the arms with soft tokens."""
+        return self.pair.target.reads(self.config.layout.at())
+
+    @cached_property
+    def decoding(self) -> Decoding:
+        """How every arm generates."""
+        chosen = self.config.evaluation
+        hygiene = Hygiene(chosen.repetition_penalty, chosen.no_repeat_ngram)
+        return Decoding(chosen.max_new_tokens, hygiene, self.task.answer_end)
+
+    @cached_property
+    def exemplars(self) -> list[Question]:
+        return self.task.exemplars(self.config.task.shots)
+
+    @cached_property
+    def shared(self) -> dict[str, str]:
+        """Instruction and worked examples, which stand around every question."""
+        return surroundings(self.task, self.config.task.shots)
+
+    def context(self, question: Question) -> dict[str, str]:
+        """The placeholders of a layout for one question. The gold answer is not among them."""
+        return {**self.shared, "question": question.question}
+
+    def batches(self, indices: Iterable[int], label: str) -> Iterator[list[int]]:
+        """Indices in batches of similar length, the longest first (what does not fit in memory fails at once)."""
+        order = sorted(indices, key=lambda index: (-len(self.questions[index].question), index))
+        size = self.config.evaluation.eval_batch_size
+        with tqdm(total=len(order), desc=label, unit="q", disable=not self.progress, leave=False) as bar:
+            for start in range(0, len(order), size):
+                batch = order[start : start + size]
+                yield batch
+                bar.update(len(batch))
+
+    def seal(self) -> dict:
+        """What fixes this evaluation, as plain values that are stored with its records; see `lab.runs.seals`.
+
+        Two evaluations with one seal ask the same models the same questions in the same way; where the device and the
+        batch agree as well (`made_on`), frozen models answer alike.
+        """
+        source, target = self.pair.source, self.pair.target
+        exemplars = [f"{question.question}\n{question.answer}" for question in self.exemplars]
+        return {
+            "task": self.task.name,
+            "questions": questions_hash(self.questions),
+            "n": len(self.questions),
+            "instruction": self.shared["instruction"],
+            "exemplars": [hashlib.sha256(text.encode("utf-8")).hexdigest()[:16] for text in exemplars],
+            "frames": {"source": list(source.frame), "target": list(target.frame)},
+            "decoding": self.decoding.facts(),
+            "layout": {"template": self.layout.template, "adapter_scale": self.layout.adapter_scale},
+            "source": {"name": short_name(source.name), "weights": fingerprint(source)},
+            "target": {"name": short_name(target.name), "weights": fingerprint(target)},
+            "bridges": {arm: _bridge_facts(bridge) for arm, bridge in sorted(self.bridges.items())},
+            "cascade_prompt": self.cascade_prompt,
+            "made_on": {"device": target.device.type, "dtype": str(target.dtype).removeprefix("torch."),
+                        "batch": self.config.evaluation.eval_batch_size},
+        }  # fmt: skip
+
+
+def _bridge_facts(bridge: Bridge) -> dict:
+    layers = bridge.source_layers if bridge.translator.needs_source else []
+    return {
+        "weights": weights_of(bridge.translator),
+        "source": fingerprint(bridge.source) if bridge.translator.needs_source else "",
+        "layers": layer_indices(layers, bridge.source.num_layers),
+    }
+
+
+def weights_of(module) -> str:
+    """16 hex digits of all weights of a translator: two translators with the same ones are the same."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,98 @@
+"""Preserving a run: what README and paper rest on, copied into the repository, without weights and with checksums.
+
+Records, logs and metrics are compressed, always to the same bytes; config, manifest, summaries and seals stay readable.
+`runs/preserved/README.md` has a line for each run: why it is kept, and what may be claimed of it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import shutil
+from pathlib import Path
+
+from lab.errors import LabError
+from lab.places import ROOT
+from lab.runs.records import write_text
+
+PRESERVED = ROOT / "runs" / "preserved"
+READABLE = ("config.yaml", "manifest.json", "*.seal.json", "summary.json", "evidence.json", "claims.json",
+            "diagnostics.json", "inference_aggregate.json")  # fmt: skip
+COMPRESSED = ("eval_samples_step_*.jsonl", "metrics.jsonl", "train.log", "inference_per_sample.jsonl")
+SUMS, INDEX = "SHA256SUMS", "README.md"
+HEAD = """# Preserved runs
+
+Records, configs, seals and summaries behind the numbers in this repository, without weights. `sha256sum -c SHA256SUMS`
+in a run's folder checks the files, `python -m lab verify runs/preserved/NAME` the records.
+
+| Run | Why it is kept | What may be claimed of it |
+|---|---|---|
+"""
+
+
+def preserve(run: str | Path, why: str, claim: str, into: str | Path = PRESERVED, name: str = "") -> Path:
+    """Copy the run in `run` (and the runs within it) to `into`/`name`, with a line in the index; the new folder.
+
+    Raises LabError where there is nothing to preserve, where the name is taken, or without a reason.
+    """
+    run, into = Path(run), Path(into)
+    if not why.strip() or not claim.strip():
+        raise LabError("preserve: say why the run is kept and what may be claimed of it; both stand in the index.")
+    files = [path for path in sorted(run.rglob("*")) if path.is_file() and _kind(path) and _is_kept(run, path)]
+    if not any(path.name.startswith("eval_samples_step_") for path in files):
+        raise LabError(f"{run} holds no records; give the folder of a finished run.")
+    folder = into / (name or run.name)
+    if folder.exists():
+        raise LabError(f"{folder} exists; choose another name, or remove it first.")
+    beside = into / f".{folder.name}.tmp"
+    shutil.rmtree(beside, ignore_errors=True)
+    for path in files:
+        _copy(path, beside / path.relative_to(run), compress=_kind(path) == "compressed")
+    sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(beside)}"
+            for path in sorted(beside.rglob("*")) if path.is_file()]  # fmt: skip
+    write_text(beside / SUMS, "\n".join(sums) + "\n")
+    beside.rename(folder)
+    _index(into, folder.name, why, claim)
+    return folder
+
+
+def check_sums(folder: str | Path) -> list[str]:
+    """What is not as it was preserved in a folder with checksums, one sentence each; none in a folder without."""
+    path, found = Path(folder) / SUMS, []
+    if not path.is_file():
+        return []
+    for line in path.read_text("utf-8").splitlines():
+        digest, _, name = line.partition("  ")
+        file = path.parent / name
+        if not file.is_file():
+            found.append(f"{name} is missing")
+        elif hashlib.sha256(file.read_bytes()).hexdigest() != digest:
+            found.append(f"{name} is not the file that was preserved")
+    return found
+
+
+def _is_kept(run: Path, path: Path) -> bool:
+    """Not what lies in hidden folders or among checkpoints."""
+    return not any(part.startswith(".") or part == "checkpoints" for part in path.relative_to(run).parts)
+
+
+def _kind(path: Path) -> str:
+    if any(path.match(pattern) for pattern in READABLE):
+        return "readable"
+    return "compressed" if any(path.match(pattern) for pattern in COMPRESSED) else ""
+
+
+def _copy(path: Path, to: Path, compress: bool) -> None:
+    to.parent.mkdir(parents=True, exist_ok=True)
+    if compress:
+        to.with_name(to.name + ".gz").write_bytes(gzip.compress(path.read_bytes(), mtime=0))
+    else:
+        shutil.copyfile(path, to)
+
+
+def _index(into: Path, name: str, why: str, claim: str) -> None:
+    path = into / INDEX
+    lines = path.read_text("utf-8").splitlines() if path.exists() else HEAD.splitlines()
+    cells = (name, *(" ".join(text.split()).replace("|", "\\|") for text in (why, claim)))
+    lines = [line for line in lines if not line.startswith(f"| `{name}` |")]
+    write_text(path, "\n".join([*lines, f"| `{cells[0]}` | {cells[1]} | {cells[2]} |"]) + "\n")

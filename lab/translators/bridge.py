@@ -1,0 +1,42 @@
+"""A bridge: a translator and the frozen source it reads. Training and evaluation read questions through it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from lab.models import FrozenModel, SourceStates
+from lab.tasks import Question, source_text
+from lab.translators.contract import TranslatorOutput
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """A translator, trained or in training, and its source. Which layers it reads is the translator's own."""
+
+    source: FrozenModel
+    translator: nn.Module
+
+    @property
+    def source_layers(self) -> str | list[int]:
+        """The hidden states that the translator was built for; see `lab.models.layer_indices`."""
+        return self.translator.layers
+
+    def read(self, questions: Sequence[Question]) -> SourceStates:
+        """The source's states of each question; empty ones where the translator looks at no source."""
+        if self.translator.needs_source:
+            texts = [source_text(question.question, question.evidence) for question in questions]
+            return self.source.source_states(texts, self.source_layers)
+        blank = torch.zeros(len(questions), 0, device=next(self.translator.parameters()).device)
+        return SourceStates(blank, blank, blank)
+
+    @torch.no_grad()
+    def write(self, questions: Sequence[Question]) -> TranslatorOutput:
+        """What the translator writes for what the source reads of each question: soft tokens [B, K, d_target].
+
+        Training, which needs the gradient and may add a teacher, calls the translator on `read` itself.
+        """
+        return self.translator(self.read(questions))

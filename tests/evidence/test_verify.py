@@ -1,0 +1,168 @@
+"""A run is as it was written, or `verify` says what is not: ten edits that a person makes with an editor."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from evaluations import evaluation_of
+
+from lab.answers import evaluate
+from lab.answers.generation import AnswerCache
+from lab.config import RunConfig
+from lab.errors import LabError
+from lab.evidence.read import read_evidence
+from lab.evidence.summary import summarise
+from lab.evidence.verify import verify_run
+from lab.places import ROOT
+from lab.runs.preserved import check_sums, preserve
+from lab.runs.records import RunDirectory, read_jsonl, write_jsonl
+from lab.runs.seals import pack_tokens, unpack_tokens, write_seal, write_sealed
+from lab.tasks.minigsm import MiniGSM
+from lab.translators import build_translator
+
+CONFIG = RunConfig.from_parameters(name="run", layout="soft_only", soft_tokens=3, width=16, depth=1, heads=2,
+                                   max_new_tokens=12, steps=2, warmup_steps=0)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def written(tiny_pair, tmp_path_factory):
+    """A run with sealed records of a few questions, as `test_once` leaves it."""
+    torch.manual_seed(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AnswerCache, "_memory", {})
+        translator = build_translator(CONFIG.translator, tiny_pair, "all").eval()
+        evaluation = evaluation_of(CONFIG, tiny_pair, MiniGSM(), MiniGSM().test()[:6], translator)
+        records = evaluate(evaluation)
+    run = RunDirectory.create(tmp_path_factory.mktemp("runs") / "run", CONFIG)
+    write_sealed(run, "final", records, evaluation.seal())
+    run.write_summary(summarise(records) | {"config_hash": CONFIG.hash()})
+    run.finish()
+    return run.path
+
+
+@pytest.fixture
+def run(written, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for path in written.iterdir():
+        if path.is_file() and not path.name.startswith("."):
+            (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+@pytest.fixture
+def decode(tiny_pair):
+    def text(side, ids):
+        tokenizer = getattr(tiny_pair, side).tokenizer
+        return tokenizer.batch_decode([ids], skip_special_tokens=True, clean_up_tokenization_spaces=False)[0]
+
+    return text
+
+
+def records_of(run):
+    return run / "eval_samples_step_final.jsonl"
+
+
+def edit(run, change):
+    rows = read_jsonl(records_of(run))
+    change(rows)
+    write_jsonl(records_of(run), rows)
+
+
+def latent(row):
+    return row["arms"]["latent"]
+
+
+def make_right(rows):
+    latent(rows[1]).update(text=f"#### {rows[1]['gold']}", extracted=rows[1]["gold"], correct=True)
+
+
+EDITS = {
+    "a wrong row dropped": (lambda rows: rows.pop(2), "1 rows were dropped"),
+    "a right row doubled": (lambda rows: rows.append(rows[0]), "stands twice"),
+    "a row doubled under another id": (lambda rows: rows.append({**rows[0], "id": "0" * 16}), "repeats question"),
+    "an answer made right": (make_right, "was altered"),
+    "only the verdict turned": (lambda rows: latent(rows[1]).update(correct=not latent(rows[1])["correct"]),
+                                "the text reads"),
+    "another gold": (lambda rows: rows[1].update(gold="77"), "was altered"),
+    "the question reworded": (lambda rows: rows[1].update(question="How many?"), "was altered"),
+    "another cell": (lambda rows: rows[1].update(cell="made/up"), "was altered"),
+    "more tokens than the limit": (lambda rows: latent(rows[1]).update(new_tokens=13), "the limit is 12"),
+    "an arm renamed": (lambda rows: [row["arms"].update(latent=row["arms"].pop("target")) for row in rows],
+                       "was altered"),
+    "the rows sorted": (lambda rows: rows.sort(key=lambda row: row["id"]), "another order"),
+}  # fmt: skip
+
+
+def test_a_run_as_it_was_written_is_sound(run, decode):
+    assert verify_run(run, decode) == []
+    assert unpack_tokens(latent(read_jsonl(records_of(run))[0])["tokens"])
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_an_edit_is_named_by_verify_and_by_the_judge(run, name):
+    change, said = EDITS[name]
+    edit(run, change)
+    findings = verify_run(run)
+    assert any(said in finding for finding in findings), findings
+    with pytest.raises(LabError):
+        read_evidence([run])
+
+
+def test_a_text_that_its_tokens_do_not_say_is_found_in_spite_of_a_new_seal(run, decode):
+    """Whoever writes the seal again still has to invent the tokens."""
+    rows = read_jsonl(records_of(run))
+    make_right(rows)
+    seal = json.loads((run / "eval_samples_step_final.seal.json").read_text())
+    write_jsonl(records_of(run), rows)
+    write_seal(records_of(run), rows, seal["evaluation"])
+    assert any("not what its tokens say" in finding for finding in verify_run(run, decode))
+    latent(rows[1])["tokens"] = pack_tokens([5, 6, 7])
+    write_jsonl(records_of(run), rows)
+    write_seal(records_of(run), rows, seal["evaluation"])
+    assert any("not what its tokens say" in finding for finding in verify_run(run, decode))
+
+
+def test_a_seal_taken_away_and_an_edited_summary_are_named(run):
+    summary = json.loads((run / "summary.json").read_text())
+    summary["arms"]["latent"]["accuracy"] = 0.9
+    (run / "summary.json").write_text(json.dumps(summary | {"config_hash": "0" * 12}))
+    findings = verify_run(run)
+    assert any("summary.json says 0.9 of 6 for arm latent" in finding for finding in findings)
+    assert any("summary.json is of config 000000000000" in finding for finding in findings)
+    (run / "eval_samples_step_final.seal.json").unlink()
+    assert any("seal.json is missing" in finding for finding in verify_run(run))
+    (run / "manifest.json").unlink()
+    assert any("is not sealed" in finding for finding in verify_run(run))
+
+
+def test_the_command_names_what_differs_and_fails(run):
+    words = [sys.executable, "-m", "lab", "verify", str(run), "--no-tokens"]
+    assert subprocess.run(words, capture_output=True, text=True, cwd=ROOT).stdout == f"{run}: sound\n"
+    edit(run, make_right)
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 1 and "was altered" in done.stdout and "1 of 1 runs" in done.stderr
+
+
+def test_a_preserved_run_is_complete_sound_and_the_same_bytes_each_time(run, tmp_path):
+    (run / "checkpoints" / "best").mkdir(parents=True)
+    (run / "checkpoints" / "best" / "model.safetensors").write_bytes(b"weights")
+    one, two = (preserve(run, "the test rests on it", "nothing at all", tmp_path / name) for name in ("a", "b"))
+    names = sorted(path.name for path in one.iterdir())
+    assert {"config.yaml", "manifest.json", "summary.json", "eval_samples_step_final.jsonl.gz", "SHA256SUMS",
+            "eval_samples_step_final.seal.json"} <= set(names)  # fmt: skip
+    assert not any("safetensors" in path.name for path in one.rglob("*"))
+    assert all((one / name).read_bytes() == (two / name).read_bytes() for name in names)
+    assert verify_run(one) == [] == check_sums(one)
+    assert "| `run` | the test rests on it | nothing at all |" in (tmp_path / "a" / "README.md").read_text()
+    assert read_evidence([one]).main[0].records == read_evidence([run]).main[0].records
+    (one / "summary.json").write_text("{}")
+    assert check_sums(one) == ["summary.json is not the file that was preserved"]
+    with pytest.raises(LabError, match="exists"):
+        preserve(run, "again", "nothing", tmp_path / "a")
+    with pytest.raises(LabError, match="say why"):
+        preserve(run, " ", "nothing", tmp_path / "c")
+    with pytest.raises(LabError, match="holds no records"):
+        preserve(run / "checkpoints", "no", "no", tmp_path / "c")

@@ -1,0 +1,78 @@
+"""Budgets: one arm gets more than another."""
+
+from dataclasses import replace
+
+import pytest
+from planted_world import CONFIG, Sums
+
+from lab.answers.evaluation import Evaluation
+from lab.answers.latent import latent_arm
+from lab.answers.text import same_bytes, text_arm, token_budget
+from lab.errors import LabError
+
+pytestmark = pytest.mark.slow
+CUT = ("target", "latent", "token_budget")
+
+
+def test_cut_prompt_over_budget(world, plant):
+    world.evaluate(arms=CUT)
+    plant.around(token_budget, lambda kept, evaluation, tokens: kept(evaluation, 4 * tokens))
+    with pytest.raises(LabError, match="token_budget"):
+        world.evaluate(arms=CUT)
+
+
+def test_cut_prompt_under_budget(world, plant):
+    world.evaluate(arms=CUT)
+    plant.around(token_budget, lambda kept, evaluation, tokens: kept(evaluation, tokens // 3))
+    with pytest.raises(LabError, match="token_budget"):
+        world.evaluate(arms=CUT)
+
+
+def test_more_bytes_than_the_wire(world, plant):
+    config = CONFIG.replace(soft_tokens=1)  # 96 bytes: about the question
+    world.evaluate(config, arms=("source", "same_bytes", "latent"))
+    plant.around(same_bytes, lambda kept, evaluation, answers, size: kept(evaluation, answers, 2 * size))
+    with pytest.raises(LabError, match="same_bytes"):
+        world.evaluate(config, arms=("source", "same_bytes", "latent"))
+
+
+def test_more_soft_tokens_than_configured(world):
+    world.evaluate()
+    with pytest.raises(LabError, match="soft"):
+        world.evaluate(translator=world.translator(CONFIG.replace(soft_tokens=6)))
+
+
+def in_one_arm(plant, arm, **changes):
+    """The arm is given another evaluation than the rest."""
+
+    def planted(kept, label, *given):
+        if label == arm:
+            given = [replace(item, **changes) if isinstance(item, Evaluation) else item for item in given]
+        return kept(label, *given)
+
+    plant.around(latent_arm if arm == "latent" else text_arm, planted)
+
+
+def test_one_arm_with_another_limit(world, plant):
+    world.evaluate()
+    in_one_arm(plant, "latent", config=CONFIG.replace(max_new_tokens=16))
+    with pytest.raises(LabError, match="latent.*max_new_tokens"):
+        world.evaluate()
+
+
+def test_one_arm_with_other_hygiene(world, plant):
+    world.evaluate()
+    in_one_arm(plant, "target", config=CONFIG.replace(repetition_penalty=1.5))
+    with pytest.raises(LabError, match="target.*repetition_penalty"):
+        world.evaluate()
+
+
+def test_one_arm_with_another_end_rule(world, plant):
+    class Hasty(Sums):
+        def answer_end(self, text):
+            return 5 if len(text) > 5 else None
+
+    world.evaluate()
+    in_one_arm(plant, "latent", task=Hasty())
+    with pytest.raises(LabError, match="latent.*ends"):
+        world.evaluate()

@@ -1,0 +1,22 @@
+"""Positions: right tokens, wrong places."""
+
+import pytest
+
+from lab.errors import LabError
+from lab.models import build_inputs
+
+pytestmark = pytest.mark.slow
+
+
+def test_positions_count_padding(world, plant):
+    world.evaluate()
+    plant.edit(build_inputs, "mask, positions(mask)", "mask, torch.arange(width).expand_as(mask)")
+    with pytest.raises(LabError, match="inputs are built wrongly"):
+        world.evaluate()
+
+
+def test_padded_on_the_right(world, plant):
+    world.evaluate()
+    plant.edit(build_inputs, "target.device)\n    width", "target.device, 'right')\n    width")
+    with pytest.raises(LabError, match="inputs are built wrongly"):
+        world.evaluate()
