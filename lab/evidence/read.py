@@ -52,7 +52,11 @@ class Run:
     def recipe(self, without: Iterable[str] = ()) -> tuple:
         """All scientific settings but the seed (and those of `without`): equal for replicates, and only for them."""
         left_out = {*NOT_SCIENTIFIC, "seed", *without}
-        return tuple(sorted((name, repr(value)) for name, value in self.settings.items() if name not in left_out))
+        return tuple(pair for pair in self._settings if pair[0] not in left_out)
+
+    @cached_property
+    def _settings(self) -> list[tuple[str, str]]:
+        return sorted((name, repr(value)) for name, value in self.settings.items())
 
     def right(self, arm: str) -> dict[str, bool]:
         """id -> whether the arm's answer is right."""
