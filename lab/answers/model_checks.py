@@ -224,7 +224,7 @@ def check_sources(bridges: Mapping[str, Bridge], source: FrozenModel, target: Fr
     for arm, bridge in bridges.items():
         read = fingerprint(bridge.source) if bridge.translator.needs_source else ""
         named = {"latent_random_source": read != ours, "latent_no_lore_source": read != ours,
-                 "latent_target_source": read == others, "latent_constant": not read}  # fmt: skip
+                 "latent_target_source": read == others}  # fmt: skip
         if not named.get(arm, True):
             raise LabError(f"arm {arm}: its translator reads a source that the arm is not named for; give its own.")
 

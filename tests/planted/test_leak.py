@@ -100,7 +100,7 @@ def test_source_reads_the_solution(world, plant):
     world.evaluate()
     told = "[__import__('dataclasses').replace(q, question=f'{q.question} {q.answer}') for q in questions]"
     plant.edit(Bridge.write, "self.read(questions)", f"self.read({told})")
-    with pytest.raises(LabError, match="source reads"):
+    with pytest.raises(LabError, match="source does not read"):
         world.evaluate()
 
 
