@@ -98,7 +98,8 @@ def mutants_of(path: str, text: str) -> Iterator[Mutant]:
     for place, function, node, new in places.found:
         start, end = (lines[point.line - 1] + point.column for point in (place.start, place.end))
         before, after = wrapper.module.code_for_node(node), wrapper.module.code_for_node(new)
-        assert text[start:end].split() == before.split(), f"{path}:{place.start.line}: {text[start:end]!r} is not {before!r}"
+        found = text[start:end]
+        assert found.split() == before.split(), f"{path}:{place.start.line}: {found!r} is not {before!r}"
         counted[function, before, after] += 1
         told = f"{path} {function} {before} {after} {counted[function, before, after]}"
         key = hashlib.sha256(told.encode("utf-8")).hexdigest()[:10]

@@ -3,9 +3,10 @@
     pip install --no-deps -r requirements-mutation.lock
     python benchmarks/mutation.py --mutants 300 --seed 1 --minutes 60 --workers 2
 
-Draws mutants of scoring, checks, arms, statistics and claims, runs for each the fast tests of its module until the first
-failure, and writes `benchmarks/mutation.json` and `benchmarks/mutation.md`. A mutant whose tests fail, or take three
-times as long as without it, is killed. Survivors are listed with a reason, where `benchmarks/survivors.yaml` has one.
+Draws mutants of scoring, checks, arms, statistics and claims, runs for each the fast tests of its module until the
+first failure, and writes `benchmarks/mutation.json` and `benchmarks/mutation.md`. A mutant whose tests fail, or take
+three times as long as without it, is killed. Survivors are listed with a reason, where `benchmarks/survivors.yaml` has
+one.
 The tests run in copies of the working tree; nothing in it is changed.
 """
 
@@ -161,9 +162,9 @@ def report(result: dict, reasons: dict[str, str]) -> str:
     rows, lines = result["mutants"], ["# Mutation testing", ""]
     killed = sum(row["outcome"] != SURVIVED for row in rows)
     lines += [
-        f"{killed} of {len(rows)} mutants killed ({100 * killed / max(len(rows), 1):.1f} %), {result['asked']} drawn with seed "
-        f"{result['seed']} out of {result['all']}; {result['minutes']:.0f} minutes, {result['workers']} at a time, commit "
-        f"{result['commit'][:10]}: `{result['command']}`.", "",
+        f"{killed} of {len(rows)} mutants killed ({100 * killed / max(len(rows), 1):.1f} %), {result['asked']} drawn "
+        f"with seed {result['seed']} out of {result['all']}; {result['minutes']:.0f} minutes, {result['workers']} at a "
+        f"time, commit {result['commit'][:10]}: `{result['command']}`.", "",
         "| Module | mutants | killed | endless | survived |", "|---|---|---|---|---|",
     ]  # fmt: skip
     for path in sorted({row["where"].partition(":")[0] for row in rows}):
