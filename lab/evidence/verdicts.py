@@ -122,7 +122,7 @@ def arm_rows(evidence: Evidence) -> list[dict]:
     places = {"all": (ALL,)} | ({"both_held_out": BOTH_HELD_OUT} if rows_of(runs, BOTH_HELD_OUT).records else {})
     rows, p_values, seen = [], {}, {}
     for arm in arms:
-        aware = None if arm == ORACLE else any(row["arms"][arm].get("context_aware") for row in runs[0].records)
+        aware = None if arm == ORACLE else any(row["arms"].get(arm, {}).get("context_aware") for row in runs[0].records)
         versus = {}
         for place, groups in places.items() if LATENT in arms and arm != LATENT else ():
             try:
