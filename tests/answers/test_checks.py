@@ -92,7 +92,7 @@ def test_text_that_is_handed_over_has_an_origin(arm, handed, sound):
 def test_a_right_answer_of_the_source_is_no_leak_but_the_gold_is():
     question = Question("x", "How many figs?", "1 + 2 = 3\n#### 3", "3", "")
     check_no_gold(question, "Note: #### 3\nQ: How many figs?\nA:", handed=["#### 3"])
-    check_no_gold(question, "Note: #### 3 figs\nQ: How many figs?\nA:", handed=["figs", "#### 3 figs"])
+    check_no_gold(question, "Note: so figs\n#### 3\nQ: How many figs?\nA:", handed=["figs", "so figs\n#### 3"])
     with pytest.raises(LabError, match="gold answer"):
         check_no_gold(question, "Note: #### 3\nQ: How many figs?\nA: #### 3", handed=["#### 3"])
 

@@ -353,10 +353,8 @@ def test_two_clusters_have_a_variance():
 
 
 def test_one_seed_has_the_exact_test_alone():
-    """Six words, all on one side, one of them often asked: exactly 2^-5, whatever a t test says of their spread."""
-    words = [*"abcde", *"f" * 10]
-    found = paired_difference([1] * 15, [0] * 15, words)
-    assert found["p"] == 2**-5
-    uneven = [*"aabbccddee", *"ff" * 10]
-    better = [1, 0] * 15
-    assert paired_difference(better, [0] * 30, uneven)["p"] == 2**-5
+    """Six words, all on one side, five of them barely: exactly 2^-5, whatever a t test says of their spread."""
+    words = [word for word in "abcdef" for _ in range(10)]
+    better = ([1] + [0] * 9) * 5 + [1] * 10
+    assert mean_interval(better, words)["p"] > 0.1
+    assert paired_difference(better, [0] * 60, words)["p"] == 2**-5
