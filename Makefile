@@ -25,9 +25,14 @@ test: .venv/.installed
 	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps -r requirements-harness.lock
 	touch $@
 
+# Inspect's reader of its own logs, for its tests alone.
+.venv/.inspect: .venv/.installed requirements-inspect.lock
+	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps -r requirements-inspect.lock
+	touch $@
+
 # The browser tests need a Chromium: the system's, or the one that Playwright fetches; without one they are skipped.
 # pytest exits with 5 where no test is marked slow: that is no failure.
-test-slow: .venv/.harness
+test-slow: .venv/.harness .venv/.inspect
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
 	  $(BIN)/python -m playwright install chromium || echo "no Chromium: the browser tests are skipped" >&2
 	$(BIN)/python -m pytest -q tests -m slow || [ $$? -eq 5 ]

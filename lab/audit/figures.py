@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from lab.audit.archive import Archive
 from lab.audit.recomputed import ABSENT, DIFFERS
 from lab.evidence import wilson
-from lab.pictures import COLOURS, FONT, GRID, INK, LATENT_COLOUR, MUTED
+from lab.pictures import CLEAR, COLOURS, FONT, GRID, HOVER, INK, LATENT_COLOUR, MUTED, WILSON
 from lab.runs import FINAL
 
 
@@ -17,8 +17,9 @@ def _figure(title: str, width: int, height: int, left: int = 70) -> go.Figure:
         title={"text": title, "x": 0, "xref": "paper", "font": {"size": 15}},
         width=width,
         height=height,
-        paper_bgcolor="white",
-        plot_bgcolor="white",
+        paper_bgcolor=CLEAR,
+        plot_bgcolor=CLEAR,
+        hoverlabel=HOVER,
         font={"family": FONT, "size": 13, "color": INK},
         margin={"l": left, "r": 150, "t": 50, "b": 50},
         legend={"x": 1.02, "y": 1, "font": {"size": 12}},
@@ -71,11 +72,11 @@ def steps_figure(archive: Archive, short: str, title: str) -> go.Figure:
         x=[str(entry["step"]) for entry in logged],
         y=[None if (value := entry["log"]["bridged_acc"]) is None else 100 * value for entry in logged],
         mode="markers",
-        marker={"color": "white", "size": 9, "line": {"color": LATENT_COLOUR, "width": 2}},
+        marker={"color": CLEAR, "size": 9, "line": {"color": LATENT_COLOUR, "width": 2}},
         name="latent, log only",
     )
     figure.update_xaxes(title="training step", type="category", categoryarray=places, showgrid=False)
-    return figure.update_yaxes(title="right, per cent", gridcolor=GRID, range=[-3, 103], zeroline=False)
+    return figure.update_yaxes(title=f"right, per cent, {WILSON}", gridcolor=GRID, range=[-3, 103], zeroline=False)
 
 
 def differences_figure(rows: Sequence[Mapping]) -> go.Figure:
@@ -95,7 +96,7 @@ def differences_figure(rows: Sequence[Mapping]) -> go.Figure:
     for name, row, value in zip(names, shown, found, strict=True):
         line = {"color": GRID, "width": 4}
         figure.add_scatter(x=[row["reported"], value], y=[name] * 2, mode="lines", line=line, showlegend=False)
-    ring = {"color": "white", "size": 11, "line": {"color": INK, "width": 2}}
+    ring = {"color": CLEAR, "size": 11, "line": {"color": INK, "width": 2}}
     figure.add_scatter(x=[row["reported"] for row in shown], y=names, mode="markers", marker=ring, name="reported")
     for label, verdict in (("recomputed here", DIFFERS), ("earlier reading", ABSENT)):
         chosen = [index for index, row in enumerate(shown) if row["verdict"] == verdict]

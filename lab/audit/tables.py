@@ -12,7 +12,7 @@ from scipy.stats import binom
 from lab.audit.archive import Archive
 from lab.errors import LabError
 from lab.evidence import mcnemar, wilson
-from lab.pictures import format_p
+from lab.pictures import WILSON, format_p
 from lab.runs import FINAL, log_text
 from lab.tasks import INVALID, STOP, final_answer, same_answer
 
@@ -195,7 +195,8 @@ def paired_table(archive: Archive) -> list[dict]:
                     "step": file.step,
                     "n": n,
                     "latent": sum(right["latent"]),
-                    "latent %": f"{100 * sum(right['latent']) / n:.1f} [{100 * low:.1f}, {100 * high:.1f}]",
+                    f"latent % [{WILSON}]": f"{100 * sum(right['latent']) / n:.1f} "
+                    f"[{100 * low:.1f}, {100 * high:.1f}]",
                     "target": sum(right["target"]),
                     "only latent right": test["only_a"],
                     "only target right": test["only_b"],

@@ -18,10 +18,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lab.batch.jobs import Job, notebook_parameters
-from lab.batch.signals import Interrupted, stoppable
+from lab.batch.signals import Interrupted, killed_by, stoppable
 from lab.errors import LabError
 from lab.places import ROOT
-from lab.runs import Lock, RunDirectory, Taken, is_held
+from lab.runs import Lock, RunDirectory, Taken, is_held, is_written
 
 # Files that only a run which got going has: without one of them a run directory holds nothing worth keeping.
 RESULTS = ("metrics.jsonl", "eval_samples_step_*.jsonl", "summary.json", "checkpoints/*/*.safetensors")
@@ -45,8 +45,9 @@ def execute(job: Job, root: Path = ROOT) -> Path:
                 _run_papermill(job, working, root, kernel)
                 stop.check()
             except BaseException as error:
+                code = kernel.process.poll() if kernel.process else None
                 kernel.kill()
-                raise _ended(job, working, before, Interrupted(stop.signum) if stop.signum else error) from None
+                raise _ended(job, working, before, Interrupted(stop.signum) if stop.signum else error, code) from None
             job.run.mkdir(exist_ok=True)
             os.replace(working, job.run / "notebook.ipynb")
     return job.run
@@ -145,23 +146,27 @@ def _state(run: Path) -> dict[Path, tuple[int, int]] | None:
     return {path: (found.st_size, found.st_mtime_ns) for path, found in files.items()}
 
 
-def _ended(job: Job, working: Path, before: dict | None, error: BaseException) -> BaseException:
-    """Tidy after an execution that ended by `error`, and put that into one sentence (what is unexpected, unchanged)."""
+def _ended(job: Job, working: Path, before: dict | None, error: BaseException, code: int | None) -> BaseException:
+    """Tidy after an execution that ended by `error`, and put that into one sentence (what is unexpected, unchanged).
+
+    `code`: the exit code of the kernel, if it had ended by itself.
+    """
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill import PapermillExecutionError
 
     if isinstance(error, Interrupted):
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # what was waited for is gone: nothing to tell
         _, begun = _keep(job, working, before, "interrupted")
-        return Interrupted(error.signum, _how_to_go_on(job, begun))
+        return Interrupted(error.signum, f"interrupted: {_how_to_go_on(job, begun)}")
     refused = isinstance(error, PapermillExecutionError) and error.ename == "LabError"
-    kept, _ = _keep(job, working, before, "failed", crashed=not refused)
+    kept, begun = _keep(job, working, before, "failed", crashed=not refused)
     where = f" (notebook: {kept})" if kept else ""
     if isinstance(error, PapermillExecutionError):
         last = " ".join(str(error.evalue).split()) or "no message"
         return LabError((last if refused else f"{job.notebook.stem} failed with {error.ename}: {last}") + where)
     if isinstance(error, (DeadKernelError, CellTimeoutError)):
-        return LabError(f"the kernel of {job.notebook.stem} died, most often for lack of memory{where}")
+        how = f"was {killed_by(-code)}" if code and code < 0 else "died, most often for lack of memory"
+        return LabError(f"the kernel of {job.notebook.stem} {how}; {_how_to_go_on(job, begun)}{where}")
     if isinstance(error, OSError):
         return LabError(f"{job.run} cannot be written ({error.strerror or error}); mend that, then resume it{where}")
     return error
@@ -171,6 +176,8 @@ def _keep(
     job: Job, working: Path, before: dict | None, status: str, crashed: bool = False
 ) -> tuple[Path | None, bool]:
     """Tidy after a failure: (where the executed notebook is kept, if it is; whether the run got going)."""
+    if is_written(job.run):  # the kernel is gone: another process has the run, and refused this one
+        return None, False
     if before is None:
         begun = any(file.stat().st_size for pattern in RESULTS for file in job.run.glob(pattern))
     else:
@@ -196,9 +203,9 @@ def _mark(run: Path, status: str) -> None:
 
 def _how_to_go_on(job: Job, begun: bool) -> str:
     if not begun:
-        return f"interrupted: nothing of {job.run} was begun or changed"
+        return f"nothing of {job.run} was begun or changed"
     if "resume" not in notebook_parameters(job.notebook):
-        return f"interrupted: {job.run} cannot be gone on with; remove it and start again"
+        return f"{job.run} cannot be gone on with; remove it and start again"
     saved = sorted(int(path.name[5:]) for path in job.run.glob("checkpoints/step_*") if path.name[5:].isdigit())
     safe = f"is safe up to step {saved[-1]}" if saved else "is safe"
-    return f"interrupted: {job.run} {safe}; the same command with `-p resume True` goes on"
+    return f"{job.run} {safe}; the same command with `-p resume True` goes on"

@@ -64,6 +64,12 @@ def stoppable(first: Callable[[], None] = lambda: None) -> Iterator[Stop]:
             signal.signal(signum, handler)
 
 
+def killed_by(signum: int) -> str:
+    """How a process ended that a signal killed: nobody told it why, but there is a usual reason."""
+    lack = ", most often for lack of memory" if signum == signal.SIGKILL else ""
+    return f"killed by {signal.Signals(signum).name}{lack}"
+
+
 def end_with_parent() -> None:
     """Where the parent asked for it (by `PARENT`), stop as by SIGTERM once it is gone: a killed suite leaves no run."""
     parent = os.environ.pop(PARENT, "")

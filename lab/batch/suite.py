@@ -23,7 +23,7 @@ from queue import SimpleQueue
 from tqdm import tqdm
 
 from lab.batch.jobs import Job, notebook_of, notebook_parameters, plan
-from lab.batch.signals import PARENT, Interrupted, stoppable
+from lab.batch.signals import PARENT, Interrupted, killed_by, stoppable
 from lab.config import NOT_SCIENTIFIC, RunConfig
 from lab.errors import LabError
 from lab.places import ROOT
@@ -223,7 +223,6 @@ def _execute(member: Member, threads: int, gpu: str, processes: Processes) -> Ou
 def _reason(code: int, log: Path) -> str:
     """Why a process failed: the signal that killed it, else the last line that it wrote."""
     if code < 0:
-        lack = ", most often for lack of memory" if -code == signal.SIGKILL else ""
-        return f"killed by {signal.Signals(-code).name}{lack}"
+        return killed_by(-code)
     lines = log.read_text(errors="replace").strip().splitlines()
     return lines[-1] if lines else f"no output, exit code {code}"

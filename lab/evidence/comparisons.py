@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from statistics import NormalDist
 
 import numpy as np
+from scipy.special import stdtr
 
 from lab.evidence.read import ALL, Run, rows_of
 from lab.evidence.stats import (
@@ -138,9 +139,9 @@ def of_shares(
 
     `counts`: right, n, right, n for each seed. The variance of a gap is that of Agresti and Caffo (Am. Stat. 54:280,
     2000), which counts one more right and one more wrong answer each, so that it does not vanish at 0 % and 100 %. The
-    two count as independent and the same questions serve every seed: too wide rather than too narrow. How far the
-    seeds differ beyond that is a level of its own. `optimism`: what picking one of several looks has added to the gap's
-    size, taken off before it is evidence against the claim.
+    two count as independent, and as the same questions serve every seed, seeds do not lessen it: too wide rather than
+    too narrow. How far the seeds differ beyond that is a level of its own in the interval. `optimism`: what picking one
+    of several looks has added to the gap, taken off before it is evidence against the claim.
     """
     gaps, shrunk = (
         np.array([(k + add) / (n + 2 * add) - (j + add) / (m + 2 * add) for k, n, j, m in counts]) for add in (0, 1)
@@ -148,12 +149,23 @@ def of_shares(
     tried = [((k + 1) / (n + 2), n + 2) for count in counts for k, n in (count[:2], count[2:])]
     variance = 2 * float(np.mean([share * (1 - share) / n for share, n in tried]))
     seeds, questions = len(counts), min(n for _, n in tried) - 2
-    apart = max(float(gaps.var(ddof=1)) - variance, 0.0) / seeds if seeds > 1 else 0.0
-    found = {"clusters": questions, "seeds": seeds, "variance_clusters": variance, "variance_seeds": apart}
-    centre, half = float(shrunk.mean()), half_width(found, ALPHA)
-    above, below = centre - margin, centre + optimism - margin
-    return Comparison(
-        label, float(gaps.mean()), centre - half, centre + half,
-        _one_sided(p_value(found | {"mean": above}), above)[0], _one_sided(p_value(found | {"mean": below}), below)[1],
-        questions, questions, seeds, margin=margin, detail=detail | {"per_seed": gaps.tolist()},
-    )  # fmt: skip
+    apart = float(gaps.var(ddof=1)) if seeds > 1 else 0.0
+    levels = {"clusters": questions, "seeds": seeds, "variance_clusters": variance,
+              "variance_seeds": max(apart - variance, 0.0) / seeds}  # fmt: skip
+    centre, half = float(shrunk.mean()), half_width(levels, ALPHA)
+    greater = _p_above(centre - margin, variance, apart / seeds, questions, seeds)
+    less = _p_above(margin - centre - optimism, variance, apart / seeds, questions, seeds)
+    return Comparison(label, float(gaps.mean()), centre - half, centre + half, greater, less, questions, questions,
+                      seeds, margin=margin, detail=detail | {"per_seed": gaps.tolist()})  # fmt: skip
+
+
+def _p_above(mean: float, sampling: float, between: float, questions: int, seeds: int) -> float:
+    """One-sided p of a mean above 0 whose variance is the sum of two: t with Satterthwaite's degrees of freedom.
+
+    At the strict levels of a family the square sum of two t quantiles, as intervals have it, asks three seeds to
+    agree to a hundredth of their spread.
+    """
+    total = sampling + between
+    freedom = total**2 / (sampling**2 / (questions - 1) + between**2 / max(seeds - 1, 1))
+    least = max(2.0**-questions, 1e-200)  # as `p_value` has it
+    return float(np.clip(stdtr(freedom, -mean / np.sqrt(total)), least, 1 - least))

@@ -17,7 +17,7 @@ import yaml
 
 from lab.config import NOT_SCIENTIFIC, RunConfig
 from lab.errors import LabError
-from lab.evidence.refusals import check_different, check_prompts, check_scorer
+from lab.evidence.refusals import check_different, check_frozen, check_prompts, check_scorer
 from lab.evidence.summary import ORACLE, check_records, in_group
 from lab.runs import RunDirectory, broken_seal, read_jsonl, read_seal
 from lab.tasks import TASKS
@@ -54,7 +54,11 @@ class Run:
     def recipe(self, without: Iterable[str] = ()) -> tuple:
         """All scientific settings but the seed (and those of `without`): equal for replicates, and only for them."""
         left_out = {*NOT_SCIENTIFIC, "seed", *without}
-        return tuple(sorted((name, repr(value)) for name, value in self.settings.items() if name not in left_out))
+        return tuple(pair for pair in self._settings if pair[0] not in left_out)
+
+    @cached_property
+    def _settings(self) -> list[tuple[str, str]]:
+        return sorted((name, repr(value)) for name, value in self.settings.items())
 
     def right(self, arm: str) -> dict[str, bool]:
         """id -> whether the arm's answer is right."""
@@ -128,6 +132,7 @@ def read_run(path: str | Path) -> Run:
     settings, file = read_settings(path), final_records(path)
     records = read_jsonl(file)
     try:
+        RunDirectory(path).check_config()
         seal = read_seal(file)
         if seal and (broken := broken_seal(records, seal)):
             raise LabError(f"{broken[0]}; `python -m lab verify {path}` names everything")
@@ -207,6 +212,7 @@ def read_evidence(paths: Sequence[str | Path]) -> Evidence:
     for number, run in enumerate(runs):
         for other in runs[:number]:
             check_different(other, run)
+    check_frozen(runs)
     return Evidence(runs, tuple(unfinished))
 
 

@@ -30,6 +30,11 @@ def judge(evidence: Evidence, alpha: float = ALPHA, claims: Sequence[Claim] = CL
     "p_holm", "effect", "low", "high", "unit", "n", "clusters", "seeds", "comparisons": [...]}], "runs" (each with task,
     models and config hash)}. A claim of several comparisons shows the weakest one's effect.
     """
+    if {claim.key for claim in claims} < {claim.key for claim in CLAIMS}:
+        raise LabError(
+            f"claims: {len(claims)} of the family of {len(CLAIMS)} were given, so the correction would count fewer; "
+            "judge all that were declared, and show the ones you want."
+        )
     found: dict[str, list[Comparison]] = {}
     reasons: dict[str, NotRun] = {}
     for claim in claims:

@@ -25,8 +25,7 @@ from lab.pictures.evidence_figures import arms_figure, follow_figure, probe_figu
 from lab.pictures.figures import (
     COLOURS,
     FONT,
-    GRID,
-    INK,
+    HOVER,
     LATENT_COLOUR,
     MUTED,
     accuracy_figure,
@@ -34,8 +33,10 @@ from lab.pictures.figures import (
     training_curve,
     write_figure,
 )
+from lab.pictures.intervals import CLUSTERED, INTERVALS, PAIRED, WILSON
 from lab.pictures.numbers import format_p
 from lab.pictures.showing import show
 from lab.pictures.summaries import COLUMNS, summaries_text, summarize
 from lab.pictures.tables import Table, frame_table, table
+from lab.pictures.theme import CLEAR, GRID, INK, on_paper
 from lab.pictures.verdicts import claims_figure, claims_table, claims_text, seeds_table

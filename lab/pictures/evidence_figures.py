@@ -10,11 +10,12 @@ from plotly.subplots import make_subplots
 
 from lab.evidence import ORACLE
 from lab.pictures.cost_figures import styled
-from lab.pictures.figures import COLOURS, INK, MUTED, arm_label, is_control
+from lab.pictures.figures import COLOURS, MUTED, arm_label, is_control
+from lab.pictures.theme import INK
 
 
 def arms_figure(rows: Sequence[Mapping]) -> go.Figure:
-    """Every arm's accuracy: the mean with its 95 % interval, and each seed as a point of its own."""
+    """Every arm's accuracy: the mean with its 95 % interval, by word and seed, and each seed as a point of its own."""
     figure, names = go.Figure(), [arm_label(row["arm"]) for row in rows]
     for row, name in zip(rows, names, strict=True):
         colour = COLOURS.get(row["arm"], MUTED if is_control(row["arm"]) else "#009E73")
@@ -31,7 +32,8 @@ def arms_figure(rows: Sequence[Mapping]) -> go.Figure:
                 mode="markers", showlegend=False, marker={"size": 7, "symbol": "line-ns-open", "color": INK},
             )  # fmt: skip
     figure.update_yaxes(autorange="reversed")
-    figure.update_xaxes(title_text="Right answers, per cent, with 95 % intervals; ticks are seeds", range=[-2, 102])
+    title = "Right answers, per cent, with 95 % intervals by word; ticks are seeds"
+    figure.update_xaxes(title_text=title, range=[-2, 102])
     figure.update_layout(margin={"l": 210})
     return styled(figure, "All arms", 900, 120 + 30 * len(rows))
 

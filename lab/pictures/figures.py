@@ -10,10 +10,11 @@ from plotly.subplots import make_subplots
 
 from lab.errors import LabError
 from lab.evidence import LATENT, ORACLE, ordered_arms
+from lab.pictures.theme import CLEAR, FAINT_INK, GRID, INK, PAPER_INK, QUIET_INK, on_paper
 from lab.runs import write_text
 
 # Okabe and Ito's palette: told apart under every common colour blindness. Controls stay grey, they are the ground.
-INK, FAINT_INK, MUTED, GRID, LATENT_COLOUR = "#22262B", "#6B7178", "#9AA0A6", "#E9EBEE", "#D55E00"
+MUTED, LATENT_COLOUR = "#9AA0A6", "#D55E00"
 COLOURS = {"source": "#56B4E9", "target": "#0072B2", ORACLE: INK, LATENT: LATENT_COLOUR}
 OTHER_COLOURS = ("#009E73", "#CC79A7", "#E69F00")
 ARM_LABELS = {
@@ -32,6 +33,7 @@ PANELS = {
     "lore/long/held_out": "Both skills, held out",
 }
 FONT = "Inter, Helvetica Neue, Helvetica, Arial, DejaVu Sans, sans-serif"
+HOVER = {"bgcolor": "white", "font": {"family": FONT, "size": 13, "color": PAPER_INK}}
 
 
 def arm_label(arm: str) -> str:
@@ -60,11 +62,11 @@ def _style(figure: go.Figure, width: int, height: int) -> go.Figure:
     figure.update_layout(
         width=width,
         height=height,
-        paper_bgcolor="white",
-        plot_bgcolor="white",
+        paper_bgcolor=CLEAR,
+        plot_bgcolor=CLEAR,
         showlegend=False,
         font={"family": FONT, "size": 13, "color": INK},
-        hoverlabel={"bgcolor": "white", "font": {"family": FONT, "size": 13, "color": INK}},
+        hoverlabel=HOVER,
     )
     return figure
 
@@ -139,11 +141,11 @@ def _dot(arm: str, cell: Mapping, row: int, colour: str) -> go.Scatter:
         name=arm_label(arm),
         # a label must not be cut at the panel's edge
         textposition="top right" if accuracy < 8 else "top left" if accuracy > 92 else "top center",
-        textfont={"size": 12, "color": "#5F656B" if is_control(arm) else INK},
+        textfont={"size": 12, "color": QUIET_INK if is_control(arm) else INK},
         cliponaxis=False,
         marker={
             "size": 8 if big else 7,
-            "color": "white" if open_dot else colour,
+            "color": CLEAR if open_dot else colour,
             "symbol": "diamond" if open_dot else "circle",
             "line": {"width": 1.5 if open_dot else 0, "color": colour},
         },
@@ -195,7 +197,7 @@ def training_curve(metrics: Sequence[Mapping], title: str = "Training") -> go.Fi
     figure = make_subplots(1, 2 if accuracies else 1, horizontal_spacing=0.12)
     steps = sorted(losses)
     values = [losses[step] for step in steps]
-    faint, plain = {"color": "#BFD9EA", "width": 1}, {"color": "#0072B2", "width": 2.5}
+    faint, plain = {"color": "rgba(0,114,178,0.25)", "width": 1}, {"color": "#0072B2", "width": 2.5}
     figure.add_trace(go.Scatter(x=steps, y=values, mode="lines", name="loss", line=faint), 1, 1)
     figure.add_trace(go.Scatter(x=steps, y=running_mean(values), mode="lines", name="running mean", line=plain), 1, 1)
     figure.update_yaxes(title_text="Loss", rangemode="tozero", row=1, col=1)
@@ -217,8 +219,9 @@ def training_curve(metrics: Sequence[Mapping], title: str = "Training") -> go.Fi
 
 
 def write_figure(figure: go.Figure, path: str | Path) -> None:
-    """Write `figure` as .html (stands alone), .pdf, .svg or .png (twice the resolution), by the path's ending."""
-    path = Path(path)
+    """Write `figure` as .html (stands alone), .pdf, .svg or .png (twice the resolution), by the path's ending: in dark
+    ink on white, as for paper."""
+    path, figure = Path(path), on_paper(figure)
     if path.suffix == ".html":
         return write_text(path, figure.to_html(include_plotlyjs=True, full_html=True, config={"displaylogo": False}))
     if path.suffix not in (".pdf", ".svg", ".png"):
@@ -243,8 +246,8 @@ def flips_figure(table: Mapping, title: str = "Right in the row, wrong in the co
     figure = go.Figure(
         go.Heatmap(
             z=table["counts"], x=[f"{name}<br>wrong" for name in names], y=[f"{name} right" for name in names],
-            colorscale=[[0, "#FFFFFF"], [1, LATENT_COLOUR]], showscale=False, xgap=3, ygap=3, texttemplate="%{z}",
-            hovertemplate="%{y}, %{x}: %{z}<extra></extra>",
+            colorscale=[[0, "#FFFFFF"], [1, LATENT_COLOUR]], showscale=False, xgap=3, ygap=3,
+            texttemplate="%{z}", hovertemplate="%{y}, %{x}: %{z}<extra></extra>",
         )
     )  # fmt: skip
     figure.update_yaxes(autorange="reversed", showgrid=False)

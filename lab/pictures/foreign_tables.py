@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lab.evidence import mcnemar, ordered_arms, wilson
+from lab.pictures.intervals import PAIRED, WILSON
 from lab.pictures.numbers import format_p
 from lab.pictures.tables import printable
 from lab.runs import StepRows
 from lab.tasks import INVALID
 
 
-def arms_of(rows: StepRows) -> dict[str, dict]:
+def arms_of(rows: StepRows | None) -> dict[str, dict]:
     """``{arm: {"n", "accuracy", "ci95" (Wilson), "unscored", "invalid", "against"}}`` in reading order.
 
     An arm's accuracy is over the questions with a verdict; `unscored` counts the others that it answered. `against`:
@@ -20,7 +21,7 @@ def arms_of(rows: StepRows) -> dict[str, dict]:
     """
     right: dict[str, dict[str, bool]] = {}
     answers: dict[str, list[dict]] = {}
-    for record in rows.records:
+    for record in rows.records if rows else ():
         for arm, answer in record["arms"].items():
             answers.setdefault(arm, []).append(answer)
             if answer["correct"] is not None:
@@ -46,7 +47,7 @@ def arms_side_by_side(entry: Mapping) -> str:
     name = f"{printable(entry['run'])} ({', '.join(entry['tools'])})"
     if not entry["arms"]:
         return f"{name}: no sample could be read"
-    head = ["arm", "n", "right, %", "95 % (Wilson)", "invalid", "difference", "95 % (paired)", "discordant", "p"]
+    head = ["arm", "n", "right, %", WILSON, "invalid", "difference", PAIRED, "discordant", "p"]
     lines = [head, *(_line(arm, found) for arm, found in entry["arms"].items())]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     table = ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines]

@@ -80,8 +80,16 @@ def _object(run: RunFiles, step: int | str, rows: StepRows | None, logged: Mappi
         "unread": len(rows.problems) if rows else None,
         "repeated": found.get("repeated"),
         "status": run.status,
-        **({"tools": list(run.tools), "arms": arms_of(rows) if rows else {}} if run.tools else {}),
+        **_of_other_tools(run, rows),
     }
+
+
+def _of_other_tools(run: RunFiles, rows: StepRows | None) -> dict:
+    """The arms of files that other tools wrote, whatever they are called; empty for a run of this workbench."""
+    parts = rows.parts if rows else []
+    if not run.tools and not parts:
+        return {}
+    return {"tools": list(dict.fromkeys(part.tool for part in parts)) or list(run.tools), "arms": arms_of(rows)}
 
 
 def _of_rows(rows: StepRows) -> dict:

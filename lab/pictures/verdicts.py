@@ -73,6 +73,7 @@ def claims_text(judged: Mapping, width: int = 118) -> str:
         f"layout {printable(judged['layout'])})",
         f"scenario: {story['name']} ({printable(story['sentence'])})",
         f"family: {judged['family']} claims declared, {judged['tested']} tested; p after Holm over all of them",
+        f"intervals: {CLUSTERED}; questions that share a word, and seeds, are not taken as independent",
     ]
     if judged["unfinished"]:
         lines.append("left out, not finished: " + ", ".join(map(printable, judged["unfinished"])))
@@ -95,7 +96,8 @@ def claims_figure(judged: Mapping, title: str = "What the records say of each cl
     """Effects in points with their 95 % intervals, one row per tested claim; every seed's own value as a small dot."""
     import plotly.graph_objects as go
 
-    from lab.pictures.figures import FONT, GRID, INK
+    from lab.pictures.figures import FONT, HOVER
+    from lab.pictures.theme import CLEAR, GRID, INK
 
     rows = [row for row in _rows(judged) if row.get("effect") is not None and row["unit"] == "accuracy"]
     figure = go.Figure()
@@ -123,9 +125,10 @@ def claims_figure(judged: Mapping, title: str = "What the records say of each cl
     figure.add_vline(x=0, line={"color": INK, "width": 1})
     names = [textwrap.fill(row["sentence"], 52).replace("\n", "<br>") for row in rows]
     figure.update_layout(
-        title={"text": f"{title}<br><sub>weakest comparison of each claim; bars are 95 % intervals, small dots single "
+        title={"text": f"{title}<br><sub>weakest comparison of each claim; bars are {CLUSTERED}, small dots single "
                        f"seeds; n = {judged['n']:,}</sub>"},
-        width=1040, height=150 + 52 * max(len(rows), 1), paper_bgcolor="white", plot_bgcolor="white", showlegend=False,
+        width=1040, height=150 + 52 * max(len(rows), 1), paper_bgcolor=CLEAR, plot_bgcolor=CLEAR, showlegend=False,
+        hoverlabel=HOVER,
         font={"family": FONT, "size": 13, "color": INK}, margin={"l": 380, "r": 160, "t": 90, "b": 60},
         xaxis={"title": "effect, points of accuracy", "gridcolor": GRID, "zeroline": False},
         yaxis={"tickvals": [height[row["key"]] for row in rows], "ticktext": names, "gridcolor": GRID,

@@ -73,14 +73,15 @@ def flush(path: Path) -> None:
 
     A file system that cannot flush folders (some network shares) does it in its own time.
     """
-    file = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(file)
+        file = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
     except OSError:
         if not path.is_dir():
             raise
-    finally:
-        os.close(file)
 
 
 def fingerprint(path: Path) -> dict:

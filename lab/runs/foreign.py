@@ -1,6 +1,6 @@
 """Samples of other tools: whose file it is, told by its name, and what its reader makes of it.
 
-A new format is a module with one function, path -> `Samples`, a line in `origin_of` and one in `lab.runs.reading`.
+A new format is a module with one function that gives `Samples`, a line in `origin_of` and one in `lab.runs.reading`.
 """
 
 import re
@@ -42,9 +42,10 @@ class Samples(StepRows):
     """One file of another tool: one model's answers to one task.
 
     The arms of its records are the rules that scored them (a harness's filter, a scorer), "" where there is only one.
-    A verdict may be None: scored, but neither right nor wrong. `places`: the line on which each question came first.
+    A verdict may be None: scored, but neither right nor wrong. `tool`: the one that wrote it; `places`: the line on which each question came first.
     """
 
+    tool: str = ""
     model: str = ""
     task: str = ""
     time: str = ""

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from lab.runs.foreign import Samples, foreign_answer, origin_of
+from lab.runs.foreign import HARNESS, Samples, foreign_answer, origin_of
 from lab.runs.legacy import bare_question
 from lab.runs.rows import Problem, json_row, name_repeated
 from lab.tasks import INVALID, final_answer, question_id
@@ -31,7 +31,7 @@ def read_harness(path: Path, lines: Iterable[bytes], damage: str | None) -> Samp
     """A file of samples. Arms are named by filter, and by metric where several say right or wrong."""
     origin = origin_of(path)
     task, time = (origin.task, origin.time) if origin else (path.name.split(".")[0], "")
-    samples = Samples(path, model=_model(path), task=task, time=time)
+    samples = Samples(path, tool=HARNESS, model=_model(path), task=task, time=time)
     rows = []
     for number, raw in enumerate(lines, start=1):
         samples.lines = number

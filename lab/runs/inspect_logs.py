@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.errors import LabError
-from lab.runs.foreign import Samples, foreign_answer, origin_of
+from lab.runs.foreign import INSPECT, Samples, foreign_answer, origin_of
 from lab.runs.rows import Problem, name_repeated
 from lab.tasks import INVALID, final_answer, question_id
 
@@ -22,7 +22,8 @@ def read_inspect(path: Path) -> Samples:
     """
     log = _log(path)
     origin = origin_of(path)
-    samples = Samples(path, model=log.eval.model, task=log.eval.task, time=origin.time if origin else log.eval.created)
+    time = origin.time if origin and origin.time else log.eval.created
+    samples = Samples(path, tool=INSPECT, model=log.eval.model, task=log.eval.task, time=time)
     samples.lines = len(log.samples or [])
     if log.status != "success":
         samples.warnings.append((samples.lines, f"the evaluation ended with status '{log.status}'"))

@@ -5,12 +5,16 @@ whose file system knows it. Where it does not, nothing is locked, and a run coun
 """
 
 import errno
-import fcntl
 import os
 import socket
 import time
 from pathlib import Path
 from weakref import WeakValueDictionary
+
+try:
+    import fcntl
+except ImportError:  # a laptop with Windows reads runs, without locks
+    fcntl = None
 
 RUN_LOCK = ".lock"  # in a run's folder: held by the process that writes the run
 WITHOUT_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
@@ -32,7 +36,7 @@ class Lock:
         while True:
             self._file = open(path, "a+")
             try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _flock(self._file, exclusive=True)
             except BlockingIOError:
                 holder = _told(self._file)
                 self._file.close()
@@ -86,7 +90,7 @@ def is_held(path: Path) -> bool:
     """Whether a process has the lock on `path`. Where that cannot be told, it is taken for held."""
     try:
         with open(path, "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            _flock(file, exclusive=False)
     except FileNotFoundError:
         return False
     except OSError:
@@ -97,6 +101,13 @@ def is_held(path: Path) -> bool:
 def is_written(run: Path) -> bool:
     """Whether a process has the run at `run` open for writing."""
     return is_held(run / RUN_LOCK)
+
+
+def _flock(file, exclusive: bool) -> None:
+    """Lock until the file is closed; BlockingIOError if another has it, OSError of `WITHOUT_LOCKS` where there are none."""
+    if fcntl is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    fcntl.flock(file, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
 
 
 def _told(file) -> str:

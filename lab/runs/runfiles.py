@@ -57,7 +57,7 @@ class RunFiles:
         """The manifest of a run of this workbench; empty for older ones."""
         try:
             found = json.loads((self.path / "manifest.json").read_text("utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
 
@@ -66,7 +66,7 @@ class RunFiles:
         """The settings: `config.yaml` of a run of this workbench, else what the log printed; empty if neither."""
         try:
             found = yaml.safe_load((self.path / "config.yaml").read_text("utf-8"))
-        except (OSError, ValueError, yaml.YAMLError):
+        except (OSError, ValueError, RecursionError, yaml.YAMLError):
             found = None
         return found if isinstance(found, dict) else self.log.config
 

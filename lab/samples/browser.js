@@ -1,4 +1,4 @@
-// The page side of lab/browser.py: shows what Python sends and sends one small message per click or key.
+// The page side of lab/samples/browser.py: shows what Python sends and sends one small message per click or key.
 // Every text reaches the page through textContent, .value or a text node, so none of it can become markup.
 //
 // In this order: elements, the talk with Python, the shelf of questions, one function per part of the page, and
@@ -146,11 +146,13 @@ function sideMenus(say) {
   const element = h("span", { className: "lb-sides" }), menus = {};
   for (const which of SIDES) {
     const words = { arm: which === "a" ? "show" : "against", step: "at", run: "of" };
+    const one = h("span", { className: "lb-one" });
     for (const name of PLACES_OF_A_SIDE) {
       const made = sideMenu(say, which, name);
       menus[which + name] = made;
-      element.append(h("span", { className: `soft ${name}` }, words[name]), made.element);
+      one.append(h("span", { className: `lb-pair ${name}` }, soft(words[name]), made.element));
     }
+    element.append(one);
   }
   const show = ({ runs, steps, arms }, sides) => {
     for (const which of SIDES) {
@@ -158,7 +160,7 @@ function sideMenus(say) {
       menus[which + "step"].show(steps[which], sides[which].step);
       menus[which + "arm"].show(arms[which], sides[which].arm);
     }
-    for (const part of element.querySelectorAll(".lb-run, .run")) part.hidden = runs.length < 2;
+    for (const part of element.querySelectorAll(".lb-pair.run")) part.hidden = runs.length < 2;
   };
   return { element, show };
 }
@@ -178,8 +180,8 @@ function bar(say) {
   const clear = say.button("Clear", "clear", {}, { className: "clear" });
   const blind = say.button("Blind", "blind", {}, { className: "blind" });
   const out = say.button("Export", "export", {}, { className: "export" });
-  const gap = h("span", { className: "gap" });
-  const element = h("div", { className: "lb-bar" }, sides.element, blindly, gap, clear, blind, out);
+  const actions = h("span", { className: "lb-actions" }, clear, blind, out);
+  const element = h("div", { className: "lb-bar" }, sides.element, blindly, actions);
   const show = (choices, now) => {
     sides.element.hidden = now.blind;
     blindly.hidden = !now.blind;
@@ -201,12 +203,19 @@ function badge() {
   return h("span", { className: "lb-badge", title }, "exploratory");
 }
 
+// An interval by its name: the same number may stand elsewhere with one of another kind.
+function interval(kind, ends, { about }) {
+  const shown = soft(`${kind} ${ends}`);
+  shown.title = about;
+  return shown;
+}
+
 function pairedResult(now) {
   const p = now.p.startsWith("<") ? now.p : `= ${now.p}`;
   return [
     ...now.sides.map(({ name, right, accuracy, ci95 }) =>
-      figure(name, big(`${accuracy} %`), soft(` ${right}/${now.n}, 95 % ${ci95}`))),
-    figure("difference", big(now.difference), soft(` points, 95 % ${now.difference_ci95}`)),
+      figure(`${name} ${right}/${now.n}`, big(`${accuracy} %`), interval(` ${now.kinds.arm}`, ci95, now.kinds))),
+    figure("difference, points", big(now.difference), interval(` ${now.kinds.pair}`, now.difference_ci95, now.kinds)),
     figure(`right in one only: ${now.a} / ${now.b}`, big(`${now.only_a} / ${now.only_b}`)),
     figure("exact McNemar, paired", big(`p ${p}`), now.exploratory ? badge() : null),
     h("div", { className: "chips" },
@@ -261,6 +270,7 @@ function narrowing(say) {
     clearTimeout(typing);
     typing = setTimeout(() => say.send("choose", { words: search.value }), 60);
   });
+  search.addEventListener("keydown", (event) => { if (event.key === "Enter") say.focus(); }); // the words stay
   cell.element.addEventListener("change", () => say.send("choose", { cell: cell.element.value }));
   tag.element.addEventListener("change", () => say.send("choose", { tag: tag.element.value }));
   const show = (now) => {
@@ -269,8 +279,12 @@ function narrowing(say) {
     tag.show(["", ...now.tags], now.tag, ["any tag", ...now.tags]);
     cell.element.hidden = now.cells.length === 0;
   };
+  const drop = () => {
+    clearTimeout(typing);
+    search.value = "";
+  };
   const row = (...parts) => h("div", { className: "lb-row" }, parts);
-  return { elements: [row(search), row(cell.element, tag.element)], search, show };
+  return { elements: [row(search), row(cell.element, tag.element)], search, drop, show };
 }
 
 function listItem(say, row, names) {
@@ -357,8 +371,12 @@ function answerHead({ name, verdict, there, extracted }) {
     extracted ? h("span", { className: "small" }, "extracted ", h("b", {}, extracted)) : null);
 }
 
+// What is not recorded is not shown: other tools know nothing of soft tokens.
 function tokenCounts({ prompt_tokens: read, soft_tokens: translated, new_tokens: made }) {
-  return small(`reads ${read ?? "?"} tokens of text, ${translated ?? "?"} soft; wrote ${made ?? "?"}`);
+  const soft = translated === undefined ? "" : `, ${translated} soft`;
+  const reads = read === undefined && !soft ? "" : `reads ${read ?? "?"} tokens of text${soft}`;
+  const known = [reads, made === undefined ? "" : `wrote ${made}`].filter(Boolean).join("; ");
+  return known ? small(known) : null;
 }
 
 // Whose source states a control was given.
@@ -428,9 +446,12 @@ function stepCell(say, step, arm, read) {
   return { element, show };
 }
 
+// A table that scrolls in a box of its own, under its heads.
+const boxed = (...table) => h("div", { className: "lb-box" }, table);
+
 // The table is made when the steps or arms change; a move only fills its cells.
 function stepTable(say) {
-  const element = h("div");
+  const element = h("div", { className: "lb-steps" });
   let cells = [];
   const build = whenChanged(({ step: here, arm: own, arms, steps, steps_left_out: left }) => {
     cells = arms.map((arm) => steps.map(({ step, read }) => ({ arm, ...stepCell(say, step, arm, read) })));
@@ -438,16 +459,19 @@ function stepTable(say) {
     const heads = steps.map(({ step }) => h("th", { className: step === here ? "here" : "" }, step));
     const row = (arm, line) => h("tr", {}, h("th", { className: arm === own ? "here" : "", title: arm }, arm),
       line.map((cell) => h("td", {}, cell.element)));
-    fill(element, h("h4", {}, `This question at ${many}`), h("table", { className: "lb-grid steps" },
+    const box = boxed(h("table", { className: "lb-grid steps" },
       h("thead", {}, h("tr", {}, h("th"), heads)),
       h("tbody", {}, arms.map((arm, place) => row(arm, cells[place])))));
+    fill(element, h("h4", {}, `This question at ${many}`), box);
+    const shown = heads.find((head) => head.className === "here");
+    if (shown) box.scrollLeft = shown.offsetLeft - box.clientWidth / 2;
   });
   const show = (steps) => cells.forEach((line) => line.forEach((cell, place) => cell.show(steps[place]?.[cell.arm])));
   return { element, build, show };
 }
 
 function flipTable(say) {
-  const element = h("div");
+  const element = h("div", { className: "lb-flips" });
   const cell = (value, row, column, names) => value === null ? "" : say.button(String(value), "flip", { row, column },
     { title: `${names[row]} right, ${names[column]} wrong` });
   const show = whenChanged(({ kind, names, counts, left_out: left, kinds }) => {
@@ -458,7 +482,7 @@ function flipTable(say) {
     const many = left ? ` ${names.length} of ${names.length + left}` : "";
     const head = h("thead", {}, h("tr", {}, h("th"), heads)), body = h("tbody", {}, counts.map(row));
     fill(element, h("h4", {}, "Row right, column wrong, by ", kinds.map(choice), many),
-      h("table", { className: `lb-grid flips ${names.length > WIDE ? "many" : ""}` }, head, body));
+      boxed(h("table", { className: `lb-grid flips ${names.length > WIDE ? "many" : ""}` }, head, body)));
   });
   return { element, show };
 }
@@ -467,7 +491,7 @@ function flipTable(say) {
 
 function foot() {
   const key = (name, what) => h("span", {}, h("kbd", {}, name), " " + what);
-  const keys = [key("j", "next"), key("k", "previous"), key("s f e", "tag success, failure, enrichment"),
+  const keys = [key("j ↓ →", "next"), key("k ↑ ←", "previous"), key("s f e", "tag success, failure, enrichment"),
     key("t", "tag"), key("n", "note"), key("/", "search"), key("b", "blind"), key("x", "export"), key("Esc", "clear")];
   const status = h("span", { className: "status" }), notes = h("div");
   const showNotes = whenChanged((lines) => fill(notes, lines.length
@@ -482,18 +506,16 @@ function foot() {
   return { element: h("div", { className: "lb-foot" }, keys, status, notes), show };
 }
 
-// ---- keys: the browser's own while it has the focus, except in a field
+// ---- keys: the browser's own while it has the focus, except in a field; there Escape leaves it
 
-function listenToKeys(root, keys, say) {
+function listenToKeys(root, keys, leave) {
   root.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const field = event.target.matches("input, select, textarea");
-    if (field && event.key === "Escape") say.focus();
+    if (field && event.key === "Escape") leave(event.target);
     else if (field || !Object.hasOwn(keys, event.key)) return;
-    else {
-      keys[event.key]();
-      event.preventDefault();
-    }
+    else keys[event.key]();
+    event.preventDefault();
     event.stopPropagation();
   });
 }
@@ -531,12 +553,15 @@ function render({ model, el }) {
     steps: stepTable(say), flips: flipTable(say), foot: foot(),
   };
   const empty = h("div", { className: "lb-empty", hidden: true }, "No question passes these filters.");
-  const lower = h("div", { className: "lb-lower" }, parts.steps.element, parts.flips.element);
-  const ofQuestion = [parts.question.element, parts.tags.element, parts.answers.element, lower];
-  const main = h("div", { className: "lb-main" }, empty, ofQuestion);
-  const side = h("div", { className: "lb-side" }, parts.matrix.element, parts.filters.element, parts.narrow.elements,
-    parts.list.elements);
-  const body = h("div", { className: "lb-body" }, side, main);
+  const lower = h("details", { className: "lb-lower", open: true },
+    h("summary", {}, "across steps, arms and runs"),
+    h("div", { className: "lb-tables" }, parts.steps.element, parts.flips.element));
+  const ofQuestion = [parts.question.element, parts.tags.element, parts.answers.element];
+  const sample = h("div", { className: "lb-sample" }, empty, ofQuestion);
+  const main = h("div", { className: "lb-main" }, sample, lower);
+  const chosen = h("div", { className: "lb-choose" }, parts.matrix.element, parts.filters.element);
+  const found = h("div", { className: "lb-find" }, parts.narrow.elements, parts.list.elements);
+  const body = h("div", { className: "lb-body" }, h("div", { className: "lb-side" }, chosen, found), main);
   add(root, [parts.bar.element, parts.header.element, body, parts.foot.element]);
 
   const total = () => model.get("listing").total;
@@ -555,7 +580,7 @@ function render({ model, el }) {
     parts.header.show(model.get("header"));
     parts.narrow.show(now);
     parts.list.show({ rows: listing.rows, names: now.blind ? {} : now.matrix });
-    for (const part of [parts.matrix.element, parts.filters.element]) part.hidden = now.blind;
+    chosen.hidden = now.blind;
     if (!now.blind) showCounts(now, across);
     parts.foot.show(model.get("status"), now.notices ?? [], across.unread ?? 0);
   }
@@ -576,10 +601,10 @@ function render({ model, el }) {
     root.dataset.sample = question.id ?? "";
     empty.hidden = question.id !== null;
     for (const part of ofQuestion) part.hidden = question.id === null;
-    lower.hidden ||= question.blind;
+    lower.hidden = question.id === null || question.blind;
     parts.list.point(place, total());
     if (question.id !== null) showParts(question);
-    if (another) main.scrollTop = 0;
+    if (another) sample.scrollTop = 0;
     parts.list.follow(); // last: it asks for the layout
   }
 
@@ -626,12 +651,18 @@ function render({ model, el }) {
     else talk.send("more");
   }
 
+  const next = () => say.move(1), previous = () => say.move(-1), clear = () => talk.send("clear");
   listenToKeys(root, {
-    j: () => say.move(1), ArrowRight: () => say.move(1), k: () => say.move(-1), ArrowLeft: () => say.move(-1),
+    j: next, ArrowRight: next, ArrowDown: next, k: previous, ArrowLeft: previous, ArrowUp: previous,
     s: () => say.tag({ tag: "success" }), f: () => say.tag({ tag: "failure" }), e: () => say.tag({ tag: "enrichment" }),
     t: () => parts.tags.tag.focus(), n: () => parts.tags.note.focus(), "/": () => parts.narrow.search.focus(),
-    b: () => talk.send("blind"), x: () => talk.send("export"), Escape: () => talk.send("clear"),
-  }, say);
+    b: () => talk.send("blind"), x: () => talk.send("export"), Escape: clear,
+  }, (field) => {
+    say.focus();
+    if (field !== parts.narrow.search) return;
+    parts.narrow.drop(); // of a search one Escape is enough: it leaves the field and clears
+    clear();
+  });
 
   const listeners = { "change:done": () => queueMicrotask(answered) }; // after the other parts of the same message
   for (const name of SHELL) listeners[`change:${name}`] = () => { changed = true; };

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lab.errors import LabError
+from lab.pictures import PAIRED
 from lab.samples.answers import clean
 from lab.samples.comparison import Side, percent
 from lab.samples.export import Sample, write_samples
@@ -75,7 +76,7 @@ def caption(desk: Desk) -> str:
     return (
         f"Run {clean(desk.library.runs[desk.a.run].name)}, step {desk.a.step}, n = {result['n']}: {label_a} "
         f"{percent(result['a']['accuracy'])} %, {label_b} {percent(result['b']['accuracy'])} %, difference "
-        f"{100 * result['difference']:+.1f} points (95 % interval {100 * low:+.1f} to {100 * high:+.1f}), "
+        f"{100 * result['difference']:+.1f} points ({PAIRED} {100 * low:+.1f} to {100 * high:+.1f}), "
         f"discordant {result['only_a']} and {result['only_b']}, exact McNemar p = {result['p']:.2g}. "
         "The samples were chosen by looking at them, they are no random draw."
     )

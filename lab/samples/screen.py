@@ -3,7 +3,7 @@
 In blind mode they hold no arm's name, no verdict, nothing that would tell the arms apart but their texts.
 """
 
-from lab.pictures import format_p
+from lab.pictures import INTERVALS, PAIRED, WILSON, format_p
 from lab.samples.answers import clean, fold_saw, pieces, scorers_disagree, verdicts
 from lab.samples.comparison import FILTERS, SHUFFLED, Side, percent
 from lab.samples.desk import Desk
@@ -35,6 +35,7 @@ def header(desk: Desk) -> dict:
              "ci95": f"{percent(result[side]['ci95'][0])} to {percent(result[side]['ci95'][1])}"}
             for side, name in (("a", label_a), ("b", label_b))
         ],
+        "kinds": {"arm": WILSON, "pair": PAIRED, "about": INTERVALS},
         "only_a": result["only_a"], "only_b": result["only_b"],
         "difference": f"{100 * result['difference']:+.1f}".replace("-", "−"),
         "difference_ci95": f"{100 * low:+.1f} to {100 * high:+.1f}".replace("-", "−"),

@@ -69,7 +69,7 @@ def save_checkpoint(
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise LabError(
-            f"{folder} cannot be saved ({reason}); the checkpoint before it is whole: mend that, then resume the run."
+            f"{folder} cannot be saved ({reason}); what was saved before is whole: mend that, then resume the run."
         ) from None
 
 

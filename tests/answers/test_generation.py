@@ -1,9 +1,11 @@
 """Where an answer ends, that batches do not matter, and the cache."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
+from tiny_models import tiny_tokenizer
 
 from lab.answers.generation import (
     AnswerCache,
@@ -193,3 +195,40 @@ def test_hygiene_answers_alike_alone_and_in_a_batch(tiny_pair):
             together = generate(model, build_inputs(model, TEXT, None, contexts_of(QUESTIONS), None), decoding)
             for context, answer in zip(contexts_of(QUESTIONS), together, strict=True):
                 assert generate(model, build_inputs(model, TEXT, None, [context], None), decoding) == [answer]
+
+
+def test_a_fingerprint_sees_weights_and_vocabulary(tiny_pair):
+    """Two models that differ in their tokenizer alone are two models."""
+    other = tiny_tokenizer(r"\p{N}")  # that of the source: single digits
+    assert len(other) == len(tiny_pair.target.tokenizer)
+    assert fingerprint(replace(tiny_pair.target, tokenizer=other)) != fingerprint(tiny_pair.target)
+
+
+def test_every_end_token_of_a_model_ends_an_answer(tiny_pair):
+    """Llama 3 has several: its tokenizer names one of them, its generation settings all."""
+    model = tiny_pair.target
+    inputs = build_inputs(model, TEXT, None, contexts_of(QUESTIONS[:1]), None)
+    (plain,), settings = greedy(model, inputs, 8), model.model.generation_config
+    kept = settings.eos_token_id
+    try:
+        settings.eos_token_id = [model.tokenizer.eos_token_id, plain.ids[3]]
+        (ended,) = greedy(model, inputs, 8)
+    finally:
+        settings.eos_token_id = kept
+    first = plain.ids.index(plain.ids[3])
+    assert (ended.ids, ended.new_tokens) == (plain.ids[:first], first + 1)
+
+
+def test_what_was_asked_is_said_in_full():
+    """These names stand in every line of a cache and in every seal: under others, old ones would not be read."""
+    digest = "4ae81572f06e1b88fd5ced7a1a000945432e83e1551e6f721ee9c00b8cc33260"  # SHA-256 of "Q"
+    assert Asked("m", "w", "Q", Decoding(9, Hygiene(1.1, 3))).facts() == {
+        "model": "m", "weights": "w", "prompt": digest, "max_new_tokens": 9, "repetition_penalty": 1.1,
+        "no_repeat_ngram": 3, "ends": "answer_end",
+    }  # fmt: skip
+
+
+def test_inputs_of_another_precision_are_read_in_that_of_the_model(tiny_pair):
+    inputs = build_inputs(tiny_pair.target, TEXT, None, contexts_of(QUESTIONS), None)
+    finer = replace(inputs, embeds=inputs.embeds.double())
+    assert generate(tiny_pair.target, finer, Decoding(4)) == generate(tiny_pair.target, inputs, Decoding(4))

@@ -146,6 +146,17 @@ def test_a_refused_command_leaves_a_finished_run_as_it_was(project, finished, wh
     assert set(os.listdir(finished.parent)) <= {"j", "j.failed.ipynb"}
 
 
+def test_a_run_that_another_process_writes_meanwhile_is_left_to_it(project):
+    """Trained in JupyterLab, and asked to be resumed here: its files change, but not by this execution."""
+    run = RunDirectory.create(project.root / "runs" / "j", Config())
+    run.metric({"step": 0})
+    body = "with open(f'{runs}/{name}/metrics.jsonl', 'a') as file:\n    file.write('{}\\n')\n" + STEPS
+    with pytest.raises(LabError, match="runs/j is being written by process .*; wait until it has ended"):
+        run_job(project, project(body), ("resume", "true"))
+    assert run.status == "running" and not (run.path / "notebook.ipynb").exists()
+    run.finish()
+
+
 def test_a_damaged_manifest_keeps_what_it_still_says(project, finished):
     (finished / "manifest.json").write_bytes((finished / "manifest.json").read_bytes()[:60])
     before = content(finished)
@@ -164,6 +175,17 @@ def test_a_resumed_run_that_fails_later_is_marked(project, finished):
     manifest = json.loads((finished / "manifest.json").read_text())
     assert manifest["status"] == "failed" and manifest["config_hash"] == "10" and len(manifest["resumed"]) == 1
     assert "ZeroDivisionError" in (finished / "notebook.ipynb").read_text()
+
+
+def test_a_kernel_that_is_killed_says_by_what_and_how_to_go_on(project):
+    path = project(STEPS + "os.kill(os.getpid(), 9)")
+    with pytest.raises(LabError) as error:
+        run_job(project, path)
+    run = project.root / "runs" / "j"
+    assert str(error.value) == (
+        f"the kernel of nb was killed by SIGKILL, most often for lack of memory; {run} is safe; "
+        f"the same command with `-p resume True` goes on (notebook: {run}/notebook.ipynb)"
+    )
 
 
 def test_a_disk_that_fills_up_is_one_sentence(project, monkeypatch):

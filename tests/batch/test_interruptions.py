@@ -73,6 +73,7 @@ def left_beside(project) -> list[str]:
 @pytest.mark.parametrize("how", ["INT", "TERM", "HUP", "INT, then TERM"])
 def test_an_interrupted_run_says_one_line_and_goes_on(project, start, how):
     process = start("-p", "rate", "0.2")
+    assert process.stdout.readline() == "step 0\n"
     signum = getattr(signal, f"SIG{how.split(',')[0]}")
     os.killpg(process.pid, signum)
     if how.endswith("then TERM"):  # Ctrl-C of a suite: from the terminal, and then from the suite
@@ -150,3 +151,37 @@ def test_a_reader_that_leaves_is_no_error(tmp_path):
     command = f"{sys.executable} -m lab summarize {tmp_path} | true; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT)
     assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+SMALL = dict(steps=8, warmup_steps=2, batch_size=4, eval_every=2, dev_questions=4, test_questions=8, max_new_tokens=8,
+             width=32, heads=2, depth=1, control=False)  # fmt: skip
+
+
+def train(runs, name, **more) -> subprocess.Popen:
+    given = {**SMALL, "name": name, **more}.items()
+    words = [word for key, value in given for word in ("-p", f"{key}={value}")]
+    command = [sys.executable, "-m", "lab", "run", "papermill_jobs/base.yaml", "--runs", str(runs), *words]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+def test_a_training_killed_now_and_then_ends_in_the_same_bytes(tmp_path):
+    """The whole path: `lab run`, its kernel and its models, killed without warning, twice."""
+    assert train(tmp_path, "whole").wait(timeout=300) == 0
+    begun = False
+    for step in (2, 6):
+        process = train(tmp_path, "killed", resume=begun)
+        wait_until(lambda step=step: (tmp_path / "killed" / "checkpoints" / f"step_{step}").exists())
+        process.kill()
+        process.wait()
+        wait_until(lambda: RunDirectory(tmp_path / "killed").status == "dead")
+        begun = True
+    last = train(tmp_path, "killed", resume=True)
+    assert last.wait(timeout=300) == 0, last.stderr.read()
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for name in ("best/model.safetensors", "last/model.safetensors", "last/optimizer.safetensors", "last/state.json"):
+        assert (whole / "checkpoints" / name).read_bytes() == (killed / "checkpoints" / name).read_bytes(), name
+    name = "eval_samples_step_final.jsonl"
+    assert (whole / name).read_bytes() == (killed / name).read_bytes()
+    metrics = [[row | {"seconds": 0} for row in RunDirectory(run).metrics()] for run in (whole, killed)]
+    assert metrics[0] == metrics[1]

@@ -101,7 +101,7 @@ def look_at_export(tab, repository: Path, name: str) -> None:
 
 
 def test_the_first_hour(repository):
-    with jupyter(repository, repository) as address, page(height=5200) as tab:
+    with jupyter(repository, repository=repository) as address, page(height=5200) as tab:
         said = run_notebook(tab, address, "00_start_here")
         assert "runs/demo/summary.json" in said and f"relative paths start at {repository}" in said
         assert (repository / "runs" / "demo" / "summary.json").is_file()

@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from foreign_samples import write_harness
 from payloads import PAYLOADS
 from sample_records import step_records, write_runs
 
@@ -161,7 +162,7 @@ def test_the_notebook_in_jupyterlab(site, tmp_path):
         assert tab.locator(".lb-item.here").inner_text().startswith("✗")
         click(tab, ".lb-matrix .fixed button")
 
-        click(tab, ".lb-grid.flips >> xpath=.. >> button:has-text('steps')")
+        click(tab, ".lb-flips button:has-text('steps')")
         click(tab, ".lb-grid.flips tbody tr:nth-child(3) td:nth-of-type(2) button")
         assert "latent @final" in head(tab) and "latent @100" in head(tab)
         picture(tab, tmp_path, "steps")
@@ -173,8 +174,15 @@ def test_the_notebook_in_jupyterlab(site, tmp_path):
         press(tab, "/")
         tab.keyboard.type("box 3?")
         tab.wait_for_function("() => document.querySelectorAll('.lb-item').length === 1")
-        press(tab, "Escape", "Escape")
+        found = seen(tab)
+        press(tab, "ArrowDown", "ArrowRight", "j")  # letters and arrows are the field's while one types
+        assert seen(tab) == found and tab.locator(".search").input_value() == "box 3?j"
+        press(tab, "Backspace", "Escape")  # one is enough: out of the field, and the search is gone
+        assert tab.locator(".search").input_value() == "" and "20 of 20" in head(tab)
         key = seen(tab)
+        assert key == found
+        press(tab, "ArrowDown", "ArrowRight", "ArrowUp", "ArrowLeft")
+        assert seen(tab) == key
         press(tab, "f", "n")
         tab.keyboard.type("forgets to double")
         press(tab, "Enter", "t")
@@ -254,7 +262,7 @@ def test_nothing_that_a_model_or_a_file_wrote_is_executed(site, tmp_path):
         settle(tab)
         tab.locator(".notices summary").click()
         for name in ("arms", "steps", "runs"):
-            click(tab, f".lb-grid.flips >> xpath=.. >> h4 >> button:has-text('{name}')")
+            click(tab, f".lb-flips h4 button:has-text('{name}')")
         tab.wait_for_timeout(1000)
         picture(tab, tmp_path, "hostile")
         press(tab, "b", "j", "b", "x")
@@ -278,6 +286,89 @@ def test_nothing_that_a_model_or_a_file_wrote_is_executed(site, tmp_path):
         assert exported.evaluate("window.hit") is None and dialogs == []
         assert requests == [page_file.as_uri()]  # self-contained: nothing else was asked for
         assert exported.locator("article").count() >= 1 and exported.locator(f"article :is({ACTIVE})").count() == 0
+
+
+def many_steps(folder: Path) -> None:
+    """Runs whose tables are larger than any box: 27 steps, nine arms."""
+    for step in [*range(0, 2600, 100), "final"]:
+        rows = step_records("final")
+        for row in rows:
+            row["arms"] |= {f"arm_{number}": row["arms"]["latent"] for number in range(5)}
+        write_jsonl(folder / "long" / f"eval_samples_step_{step}.jsonl", rows)
+
+
+LAYOUT = """() => {
+  const box = (name) => document.querySelector(name).getBoundingClientRect();
+  const root = box('.lab-browser'), all = [...document.querySelectorAll('.lab-browser *')];
+  return {
+    root: root.width, answer: box('.lb-answer').width, lower: box('.lb-lower'), sample: box('.lb-sample'),
+    wide: all.filter((part) => part.getBoundingClientRect().right > root.right + 1 && !part.closest('.lb-box'))
+      .map((part) => part.className),
+  };
+}"""
+# After a box was scrolled to its end: how far its heads are from its edges.
+SCROLLED = """(name) => {
+  const scrolling = document.querySelector(name), edge = () => scrolling.getBoundingClientRect();
+  scrolling.scrollTo(10000, 10000);
+  const head = scrolling.querySelector('thead th:last-child').getBoundingClientRect();
+  const side = scrolling.querySelector('tbody tr:last-child th').getBoundingClientRect();
+  return {moved: scrolling.scrollTop + scrolling.scrollLeft, top: head.top - edge().top, left: side.left - edge().left};
+}"""
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_a_narrow_page_and_a_dark_one_can_be_read(site, tmp_path, theme):
+    many_steps(site / "records")
+    with jupyter(site, theme=f"JupyterLab {theme}") as address, page(1500) as tab:
+        open_browser(tab, address)
+        tab.wait_for_function("() => !document.querySelector('.lb-foot .status').textContent")
+        for width in (1500, 900, 620, 520):  # the last one: 900 beside JupyterLab's file browser
+            tab.set_viewport_size({"width": width, "height": 1700})
+            tab.wait_for_timeout(500)
+            now = tab.evaluate(LAYOUT)
+            assert now["answer"] >= 225, (width, now)
+            assert now["wide"] == [], (width, now)  # nothing reaches over the edge
+            assert now["sample"]["height"] >= 350 and now["lower"]["top"] >= now["sample"]["bottom"] - 1, (width, now)
+            for table in (".lb-steps .lb-box", ".lb-flips .lb-box"):
+                after = tab.evaluate(SCROLLED, table)
+                assert after["moved"] > 0 and abs(after["top"]) <= 1 and abs(after["left"]) <= 1, (width, table, after)
+            assert tab.evaluate(LAYOUT)["lower"] == now["lower"]  # the tables scrolled, the page did not
+            picture(tab, tmp_path, f"{theme.lower()}_{width}")
+        check_grounds(tab, theme == "Dark")
+        picture(tab, tmp_path, f"{theme.lower()}_notebook", whole=True)
+
+
+GROUNDS = """() => Object.fromEntries(
+  [['browser', '.lab-browser'], ['card', '.lab-card'], ['figure', '.js-plotly-plot .main-svg']].map(([name, where]) => {
+    const style = getComputedStyle(document.querySelector(where));
+    return [name, [style.backgroundColor, style.color]];
+  }))"""
+
+
+def brightness(colour: str) -> float:
+    red, green, blue, *rest = map(float, re.findall(r"[\d.]+", colour))
+    return (red + green + blue) / 765
+
+
+def check_grounds(tab, dark: bool):
+    """Browser and cards have the theme's ground with the other's text on it; a figure has none of its own."""
+    grounds = tab.evaluate(GROUNDS)
+    for name in ("browser", "card"):
+        ground, text = map(brightness, grounds[name])
+        assert (ground < 0.3 and text > 0.7) if dark else (ground > 0.9 and text < 0.3), (name, grounds)
+    assert grounds["figure"][0] == "rgba(0, 0, 0, 0)"
+
+
+def test_samples_of_another_tool_stand_side_by_side(site, tmp_path):
+    write_harness(site / "records", {"one": ["7", "x8", "4"], "two": ["7", "9", "[invalid]"]})
+    with jupyter(site) as address, page() as tab:
+        open_browser(tab, address)
+        assert "3 of 3" in head(tab) and "sums: one · flexible-extract 3/3" in head(tab)
+        names = tab.locator(".lb-answer .name").all_inner_texts()
+        assert set(names) == {f"{model} · {rule}" for model in ("one", "two")
+                              for rule in ("strict-match", "flexible-extract")}  # fmt: skip
+        assert "soft" not in tab.locator(".lb-answers").inner_text()  # other tools know nothing of soft tokens
+        picture(tab, tmp_path, "other_tool")
 
 
 @pytest.mark.skipif(not LEGACY.is_dir(), reason="the archived runs are not here")

@@ -5,8 +5,9 @@ import shutil
 import pytest
 from synthetic_runs import ACCURACY, edit_records, make_run
 
+from lab.config import NOT_SCIENTIFIC, RunConfig
 from lab.errors import LabError
-from lab.evidence.read import find_runs, paths_of, read_evidence, rows_of
+from lab.evidence.read import Run, find_runs, paths_of, read_evidence, rows_of
 from lab.runs import write_jsonl
 
 
@@ -169,3 +170,23 @@ def test_values_follow_ids_not_the_order_of_the_file(tmp_path):
     edit_records(runs[1], lambda rows: rows[::-1])
     after = rows_of(read_evidence(runs).main).values(read_evidence(runs).main, "latent")
     assert (before == after).all()
+
+
+def test_rows_of_one_word_are_one_cluster(tmp_path):
+    """A comparison is no surer for asking a word more often."""
+    run = make_run(tmp_path, "a")
+    rows = rows_of(read_evidence([run]).main, ["lore"])
+    words = {row["word"] for row in rows.records}
+    assert rows.clusters == [row["word"] for row in rows.records] and 1 < len(words) < len(rows.records)
+
+
+@pytest.mark.parametrize("name", sorted(set(RunConfig().parameters()) - {*NOT_SCIENTIFIC, "seed"}))
+def test_every_scientific_setting_keeps_recipes_apart(tmp_path, name):
+    settings = RunConfig().parameters()
+    one, other = (Run(tmp_path, settings | {name: value}, []) for value in (settings[name], "another"))
+    assert one.recipe() != other.recipe() and one.recipe([name]) == other.recipe([name])
+
+
+def test_a_run_without_a_seal_has_none(tmp_path):
+    assert Run(tmp_path, {}, []).seal is None
+    assert read_evidence([make_run(tmp_path, "a")]).runs[0].seal is None

@@ -34,6 +34,16 @@ def test_accuracies_per_arm_cell_and_prefix(records):
     assert arms["source"]["invalid"] == 1 and arms["target"]["invalid"] == 0
 
 
+def test_an_unreadable_answer_is_a_wrong_one(records):
+    """It is counted, and it counts: accuracy is over all questions, not over those that were answered."""
+    source = summarise(records)["arms"]["source"]
+    records[9]["arms"]["source"]["extracted"] = "[invalid]"  # wrong before, unreadable now
+    now = summarise(records)["arms"]["source"]
+    assert now["invalid"] == source["invalid"] + 1
+    assert (now["accuracy"], now["n"], now["ci95"]) == (source["accuracy"], 30, source["ci95"])
+    assert now["cells"] == source["cells"]
+
+
 def test_the_oracle_is_right_where_either_is(records):
     oracle = summarise(records)["arms"]["oracle"]
     assert oracle["accuracy"] == pytest.approx(12 / 30) and oracle["invalid"] is None
@@ -103,3 +113,11 @@ def test_other_arms_stand_between_the_references_and_the_latent_arm():
         "latent",
         "latent_constant",
     ]
+
+
+def test_word_f1_is_averaged_where_every_row_has_one(records):
+    for number, row in enumerate(records):
+        row["arms"]["latent"]["f1"] = number % 2 / 2
+    arms = summarise(records)["arms"]
+    assert arms["latent"]["f1"] == pytest.approx(0.25)
+    assert "f1" not in arms["target"] and "f1" not in arms["oracle"]

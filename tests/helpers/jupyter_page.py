@@ -29,7 +29,7 @@ def chromium() -> str | None:
 
 
 @contextmanager
-def jupyter(folder: Path, repository: Path = ROOT) -> Iterator[str]:
+def jupyter(folder: Path, repository: Path = ROOT, theme: str = "JupyterLab Light") -> Iterator[str]:
     """JupyterLab serving `folder`, its settings kept below it; gives the address. Kernels import the package of
     `repository`."""
     with socket.socket() as free:
@@ -40,6 +40,7 @@ def jupyter(folder: Path, repository: Path = ROOT) -> Iterator[str]:
     settings.mkdir(parents=True, exist_ok=True)
     # the news pop-up covers a corner
     (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    (settings / "themes.jupyterlab-settings").write_text(json.dumps({"theme": theme}))
     environment = os.environ | {
         "JUPYTER_CONFIG_DIR": str(home), "JUPYTER_DATA_DIR": str(home / "data"), "IPYTHONDIR": str(home / "ipython"),
         "JUPYTERLAB_SETTINGS_DIR": str(home / "lab/user-settings"),

@@ -99,9 +99,10 @@ def test_control_of_another_source(world):
         load_controls({"latent_no_lore_source": trained(world, CONFIG)}, world.pair, CONFIG)
 
 
-def test_constant_prompt_reads_the_source(world, plant):
+def test_constant_prompt_reads_the_source(world, plant, monkeypatch):
     constant = world.translator(CONFIG.replace(translator="constant"))
     world.evaluate(constant=constant, arms=("target", "latent_constant"))
+    monkeypatch.setattr(ConstantPrompt, "needs_source", True)
     plant.edit(ConstantPrompt.forward, "self.soft_tokens.expand(len(source.mask), -1, -1)",
                "self.soft_tokens + source.states.mean(dim=(1, 2, 3))[:, None, None]")  # fmt: skip
     with pytest.raises(LabError, match="latent_constant"):

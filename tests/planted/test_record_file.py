@@ -11,6 +11,7 @@ from lab.answers.generation import generate
 from lab.errors import LabError
 from lab.evidence import read_evidence, verify_run
 from lab.runs import write_jsonl
+from lab.runs.seals import seal_path
 from lab.tasks import load_task
 
 pytestmark = pytest.mark.slow
@@ -34,18 +35,18 @@ def refused(finished):
 
 
 def test_file_row_dropped(refused):
-    refused(lambda rows: rows[:4] + rows[5:], "dropped|questions")
+    refused(lambda rows: rows[:4] + rows[5:], "1 rows were dropped")
 
 
 def test_file_row_under_another_id(refused):
-    refused(lambda rows: [*rows, rows[2] | {"id": "0123456789abcdef"}], "twice|doubled|questions")
+    refused(lambda rows: [*rows, rows[2] | {"id": "0123456789abcdef"}], "was not in this evaluation; it repeats")
 
 
 def test_file_verdict_flipped(refused):
     def change(rows):
         rows[3]["arms"]["latent"]["correct"] ^= True
 
-    refused(change, "'latent' of question .* another extractor")
+    refused(change, "altered after it was written")
 
 
 def test_file_answer_rewritten(refused):
@@ -53,21 +54,21 @@ def test_file_answer_rewritten(refused):
         gold = rows[3]["gold"]
         rows[3]["arms"]["latent"] |= {"text": f"So it is.\n#### {gold}", "extracted": gold, "correct": True}
 
-    refused(change, "tokens|altered")
+    refused(change, "altered after it was written")
 
 
 def test_file_gold_changed(refused):
     def change(rows):
         rows[3]["gold"] = str(int(rows[3]["gold"]) + 1)
 
-    refused(change, "gold|questions")
+    refused(change, "altered after it was written")
 
 
 def test_file_question_reworded(refused):
     def change(rows):
         rows[3]["question"] = rows[3]["question"].replace("How many", "About how many")
 
-    refused(change, "questions?")
+    refused(change, "altered after it was written")
 
 
 def test_file_words_removed(refused):
@@ -75,7 +76,7 @@ def test_file_words_removed(refused):
         for row in rows:
             del row["word"]
 
-    refused(change, "word")
+    refused(change, "altered after it was written")
 
 
 def test_file_of_another_split(world, refused):
@@ -84,7 +85,7 @@ def test_file_of_another_split(world, refused):
         arms = tuple(rows[0]["arms"])
         return world.evaluate(MINI, task, task.dev(), arms=arms)
 
-    refused(other_rows, "split|questions")
+    refused(other_rows, "was not in this evaluation")
 
 
 def test_file_arm_renamed(refused):
@@ -92,7 +93,7 @@ def test_file_arm_renamed(refused):
         for row in rows:
             row["arms"]["target"] = row["arms"].pop("latent_shuffled")
 
-    refused(change, "target")
+    refused(change, "altered after it was written")
 
 
 def test_file_question_hidden(refused):
@@ -102,14 +103,14 @@ def test_file_question_hidden(refused):
                 if arm.startswith("latent"):
                     answer["saw"], answer["context_aware"] = answer["saw"].replace(row["question"], ""), False
 
-    refused(change, "layout|saw|prompt")
+    refused(change, "altered after it was written")
 
 
 def test_file_answer_over_the_limit(refused):
     def change(rows):
         rows[3]["arms"]["latent"]["new_tokens"] = 999
 
-    refused(change, "tokens")
+    refused(change, "answered with 999 tokens|altered after it was written")
 
 
 def test_file_config_edited(finished):
@@ -133,3 +134,12 @@ def test_file_frozen_answers_differ(world, plant, finished):
     plant.around(generate, planted)
     with pytest.raises(LabError, match="target"):
         read_evidence([finished, world.finish(MINI.replace(seed=5))])
+
+
+def test_file_seal_removed(finished):
+    read_evidence([finished])
+    path = finished / FINAL
+    write_jsonl(path, [json.loads(line) for line in path.read_text().splitlines()][:-1])
+    seal_path(path).unlink()
+    with pytest.raises(LabError, match="seal"):
+        read_evidence([finished])

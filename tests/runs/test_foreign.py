@@ -134,6 +134,8 @@ def test_an_older_version_and_a_renamed_file_are_read(tmp_path):
     path.write_bytes(gzip.compress((json.dumps(old) + "\n").encode()))
     [record] = read_step(path).records
     assert record["id"] == question_id(QUESTIONS[0][0])
+    [found] = summarize(path)
+    assert found["tools"] == [HARNESS] and found["arms"][tmp_path.name]["accuracy"] == 1
     assert record["arms"][tmp_path.name]["correct"] is True and record["arms"][tmp_path.name]["saw"].startswith("Q: Ana")
 
 
@@ -206,9 +208,10 @@ def test_without_the_package_one_sentence_says_what_is_missing(tmp_path, monkeyp
 
 @pytest.fixture
 def inspect_ai():
-    return pytest.importorskip("inspect_ai", reason="inspect_ai is not installed: `pip install inspect-ai`")
+    return pytest.importorskip("inspect_ai", reason="inspect_ai is not installed: `pip install --no-deps -r requirements-inspect.lock`")
 
 
+@pytest.mark.slow  # `make test-slow` installs the package
 @pytest.mark.parametrize("form", ["eval", "json"])
 def test_a_log_of_inspect_has_an_arm_for_each_scorer(tmp_path, inspect_ai, form):
     path = write_inspect(tmp_path, ["ANSWER: 7", "so it is 9", "I can't say"], form=form)
@@ -225,12 +228,14 @@ def test_a_log_of_inspect_has_an_arm_for_each_scorer(tmp_path, inspect_ai, form)
     assert (answer["prompt_tokens"], answer["new_tokens"]) == (12, 3)
 
 
+@pytest.mark.slow
 def test_epochs_are_arms(tmp_path, inspect_ai):
     arms = verdicts(read_step(write_inspect(tmp_path, ["7", "8"], epochs=2)))
     assert list(arms)[:2] == ["mockllm/model · match", "mockllm/model · includes"] and len(arms) == 4
     assert "mockllm/model · match epoch 2" in arms
 
 
+@pytest.mark.slow
 def test_both_tools_stand_side_by_side(tmp_path, inspect_ai):
     write_harness(tmp_path, ANSWERS)
     write_inspect(tmp_path / "logs", ["7", "9", "4"])
@@ -241,6 +246,7 @@ def test_both_tools_stand_side_by_side(tmp_path, inspect_ai):
     assert found["arms"]["one · flexible-extract"]["accuracy"] == 1.0
 
 
+@pytest.mark.slow
 def test_what_inspect_cannot_read_is_one_sentence(tmp_path, inspect_ai):
     for name in ("a.eval", "a.json"):
         (tmp_path / name).write_text("{}")

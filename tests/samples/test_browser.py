@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,8 @@ from payloads import PAYLOADS
 from sample_records import write_runs
 
 import lab
-from lab.batch import jobs
+from lab.batch import execute, plan
+from lab.places import ROOT
 from lab.samples.browser import browse
 
 SOURCE = (Path(lab.__file__).parent / "samples" / "browser.js").read_text("utf-8")
@@ -123,6 +126,12 @@ def test_the_page_makes_no_markup_of_text():
     assert re.findall(r"setAttribute\(([^,]*),", SOURCE) == ['"aria-" + key']
 
 
+@pytest.mark.parametrize("script", ["benchmarks/browse.py", "figures/browser.py"])
+def test_scripts_that_show_the_browser_find_their_helpers(script):
+    done = subprocess.run([sys.executable, script, "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and "usage" in done.stdout, done.stderr
+
+
 def test_there_are_fifty_different_payloads():
     assert len(set(PAYLOADS)) == 50
 
@@ -131,7 +140,7 @@ def test_the_job_leaves_an_export_and_pictures_without_a_browser(tmp_path):
     """Executed by papermill, nobody clicks: the choice is automatic, and the notebook shows more than a widget."""
     records = write_runs(tmp_path / "records")
     words = [("records", str(records)), ("samples", "6")]
-    made = jobs.execute(jobs.plan(jobs.ROOT / "papermill_jobs" / "browse.yaml", words, tmp_path / "runs"))
+    made = execute(plan(ROOT / "papermill_jobs" / "browse.yaml", words, tmp_path / "runs"))
     assert {"samples.md", "samples.tex", "samples.html", "notebook.ipynb"} <= {path.name for path in made.iterdir()}
     assert (made / "samples.html").read_text("utf-8").count("<article>") == 6
     outputs = (made / "notebook.ipynb").read_text("utf-8")

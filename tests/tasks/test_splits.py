@@ -155,14 +155,14 @@ def test_what_is_evaluated_and_what_is_chosen_on_is_compared_by_text():
         check_distinct([first, twin])
     with pytest.raises(LabError, match=f"{first.id} is also an exemplar"):
         check_distinct([first], [twin])
-    asked = dataclasses.replace(task.test()[0], id="asked")
 
-    class Peeking(MiniGSM):
-        def dev(self):
-            return [first, asked]
 
+def test_dev_is_no_dev_with_a_test_question_in_it():
+    task = MiniGSM()
+    asked = dataclasses.replace(task.test()[0], id="asked", question=task.test()[0].question + ".")
+    assert len(Dev.of(task)) == 1319
     with pytest.raises(LabError, match="selection on test: 1 questions of the dev split are test questions"):
-        Dev.of(Peeking())
+        Dev.of(Mixed("dev", asked))
 
 
 def test_paragraphs_do_not_make_another_question():
