@@ -73,7 +73,7 @@ def check_no_gold(question: Question, seen_text: str, shots: str = "", handed: S
     another model's answer, which may be right and are held to their origin by `check_handed`.
     """
     rest = seen_text
-    for known in (*sorted(handed, key=len, reverse=True), shots, question.question):
+    for known in sorted((*handed, shots, question.question), key=len, reverse=True):  # one may stand in another
         rest = rest.replace(known, "\0", 1) if known else rest
     if _tells_gold(question, rest):
         raise LabError(f"question {question.id}: the gold answer stands in what an arm saw; mend its layout.")
@@ -168,7 +168,7 @@ def check_aligned(arm: str, answered: Sequence[str], ids: Sequence[str]) -> None
 def residue(saw: str, instruction: str, shots: str, question: str, handed: Sequence[str]) -> str:
     """What is left of a prompt once everything that it was meant to hold is taken away: labels and white space."""
     rest = SOFT_MARK.sub("", saw)
-    for known in (*sorted(handed, key=len, reverse=True), shots, question, instruction):
+    for known in sorted((*handed, shots, question, instruction), key=len, reverse=True):  # one may stand in another
         rest = rest.replace(known, "") if known.strip() else rest
     return rest
 

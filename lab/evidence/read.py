@@ -20,9 +20,11 @@ from lab.errors import LabError
 from lab.evidence.refusals import check_different, check_frozen, check_prompts, check_scorer
 from lab.evidence.summary import ORACLE, check_records, in_group
 from lab.runs import RunDirectory, broken_seal, read_jsonl, read_seal
+from lab.tasks import TASKS
 
 FINAL = "eval_samples_step_final.jsonl"
-SCORED_BY_NUMBER = ("minigsm", "gsm8k")  # tasks of lab.tasks.scoring
+SCORED_BY_NUMBER = ("minigsm", "gsm8k")  # tasks of lab.tasks.scoring; of jsonl its scorer says it
+WITH_EVIDENCE = [name for name, kind in TASKS.items() if "evidence" in kind.takes]
 ALL = ""  # the group of all questions
 
 
@@ -135,9 +137,9 @@ def read_run(path: str | Path) -> Run:
         if seal and (broken := broken_seal(records, seal)):
             raise LabError(f"{broken[0]}; `python -m lab verify {path}` names everything")
         check_records(records)
-        if settings["task"] in SCORED_BY_NUMBER:
+        if settings["task"] in SCORED_BY_NUMBER or settings["scorer"] == "number":
             check_scorer(records)
-        if settings.get("evidence") != "source" or settings["task"] != "hotpotqa":  # there the source may read more
+        if settings["task"] not in WITH_EVIDENCE or settings["evidence"] != "source":  # there the source may read more
             check_prompts(records, seal["evaluation"].get("frames", {}) if seal else {})
     except LabError as error:
         raise LabError(f"run {path.name}: {error}") from None

@@ -44,6 +44,15 @@ def test_residue_leaves_labels_only():
     assert residue("Note: 12 each\nA:", "", "", "?", ["12", "12 each"]) == "Note: \nA:"
 
 
+def test_what_is_handed_over_may_stand_in_the_shots_too():
+    """The beginning of a question, or a source's "#### 2", occurs in the worked examples as well."""
+    shots = "Q: How many are 1 and 1?\nA: #### 2\n\n"
+    for handed, rest in (("How many", "Q: How many\nA:"), ("#### 2", "Note: #### 2\nQ: How many figs?\nA:")):
+        saw = shots + rest
+        assert "2" not in residue(saw, "", shots, "How many figs?", [handed])
+        check_no_gold(Question("x", "How many figs?", "#### 2", "2", ""), saw, shots, [handed])
+
+
 def test_soft_and_text_arms_may_differ_from_each_other_only():
     plain, soft = "Q: How many figs?\nA:", "<soft×4>\nA:"
     check_same_prompt([record(source=row(plain), target=row(plain), latent=row(soft, soft=4))])
