@@ -1,6 +1,6 @@
 """Do intervals cover, and do verdicts err, as often as they say? Measured in worlds whose truth is known.
 
-    python -m lab.evidence.calibration benchmarks/calibration.json     # twenty minutes on one core
+    python -m lab.evidence.calibration benchmarks/calibration.json     # ten minutes on one core
 
 writes the figures, each with its Monte Carlo error, and the same as a page beside them.
 """
@@ -159,7 +159,7 @@ def _verdicts(truth: Truth, seeds: int, worlds: int, rng: np.random.Generator) -
     return [row for half in halves for row in judged_worlds(half, truth, seeds, worlds // 2, rng)]
 
 
-def measure(worlds: int = 2000, families: int = 200, seed: int = 1) -> dict:
+def measure(worlds: int = 1500, families: int = 100, seed: int = 1) -> dict:
     """The whole table: {"coverage", "family", "power"}, each a list of flat rows.
 
     `worlds`: for each row of coverage; `families`: worlds for each row of verdicts.
