@@ -124,13 +124,25 @@ def suite(
 def claims(
     runs: Annotated[list[Path], typer.Argument(help="Run directories or folders of them; the first is the main one.")],
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+    page: Annotated[Path | None, typer.Option(help="An .html file to write, a chapter for each claim.")] = None,
+    claim: Annotated[str, typer.Option(help="Show this claim alone; it is judged among all of them.")] = "",
+    alpha: Annotated[float, typer.Option(min=0, max=1, help="The family-wise error that is allowed.")] = 0.05,
 ) -> None:
     """Judge every claim of the paper on the records of these runs: verdict, effect, interval, corrected p."""
     from lab.evidence import claims_json, judge_runs
-    from lab.pictures import claims_text
+    from lab.pictures import claims_page, claims_text, only
 
-    judged = judge_runs(runs)
-    print(claims_json(judged) if as_json else claims_text(judged))
+    if page and page.suffix.lower() not in (".html", ".htm"):
+        raise LabError(f"--page {page} is no page: name a file that ends in .html")
+    judged = judge_runs(runs, alpha)
+    judged = only(judged, claim) if claim else judged
+    if page:
+        from lab.runs import write_text
+
+        write_text(page, claims_page(judged).document())
+        print(page)
+    else:
+        print(claims_json(judged) if as_json else claims_text(judged))
 
 
 @app.command()

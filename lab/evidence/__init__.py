@@ -8,5 +8,15 @@ from lab.evidence.extraction import disagreements, effects_by_rule, extraction_t
 from lab.evidence.read import Evidence, paths_of, read_evidence
 from lab.evidence.stats import mcnemar, paired_difference, proportion, wilson
 from lab.evidence.summary import LATENT, ORACLE, ordered_arms, summarise
-from lab.evidence.verdicts import INCONCLUSIVE, NOT_RUN, REFUTED, SUPPORTED, arm_rows, claims_json, judge, judge_runs
+from lab.evidence.verdicts import (
+    INCONCLUSIVE,
+    NOT_RUN,
+    REFUTED,
+    SUPPORTED,
+    arm_rows,
+    claims_json,
+    could_show,
+    judge,
+    judge_runs,
+)
 from lab.evidence.verify import verify_run

@@ -6,7 +6,7 @@ Rows that share a lore word are one cluster, training seeds are a level of their
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -28,6 +28,14 @@ from lab.evidence.stats import (
 WORTH = 0.01  # one point of accuracy: less is not worth a sentence
 POWER = 0.8
 NORMAL = NormalDist()
+RECORDS, LOG = "records of the test split", "log of training, dev split"
+BY_WORD = "signs turned word by word, all patterns counted"
+T_TEST = "t, words as clusters and seeds as a level of their own"
+PAIRED = {
+    1: f"{BY_WORD}; against it {T_TEST}, and Tango's score test, the larger p",
+    2: f"{BY_WORD}, and {T_TEST}, the larger p; against it the t test and Tango's score test, the larger p",
+}
+ON_DEV = "two independent accuracies (Agresti and Caffo), over seeds t with Satterthwaite's degrees of freedom"
 
 
 class NotRun(Exception):
@@ -54,6 +62,13 @@ class Comparison:
     unit: str = "accuracy"
     margin: float = 0.0
     detail: dict = field(default_factory=dict)
+    test: str = ""
+    data: str = RECORDS
+    runs: tuple[str, ...] = ()
+
+    def of(self, runs: Sequence[Run]) -> Comparison:
+        """The same, with the names of the runs that it compares."""
+        return replace(self, runs=tuple(run.name for run in runs))
 
     @property
     def p(self) -> float:
@@ -90,7 +105,8 @@ def compare_arms(runs: Sequence[Run], better: str, worse: str, groups: Sequence[
     if not rows.records:
         raise NotRun(f"the records hold no question of {', '.join(groups)}")
     place = f" in {', '.join(groups)}" if tuple(groups) != (ALL,) else ""
-    return of_values(f"{better} - {worse}{place}", rows.values(runs, better), rows.values(runs, worse), rows.clusters)
+    sides = [rows.values(runs, arm) for arm in (better, worse)]
+    return of_values(f"{better} - {worse}{place}", *sides, rows.clusters).of(runs)
 
 
 def of_values(label: str, better: np.ndarray, worse: np.ndarray, clusters: Sequence[str]) -> Comparison:
@@ -109,7 +125,7 @@ def of_values(label: str, better: np.ndarray, worse: np.ndarray, clusters: Seque
     return Comparison(
         label, found["difference"], found["low"], found["high"], greater, less, found["n"], found["clusters"],
         found["seeds"], detail={key: found[key] for key in ("only_a", "only_b", "per_seed", "pairs")}
-        | {"discordant": (found["only_a"] + found["only_b"]) / found["n"]},
+        | {"discordant": (found["only_a"] + found["only_b"]) / found["n"]}, test=PAIRED[min(found["seeds"], 2)],
     )  # fmt: skip
 
 
@@ -129,6 +145,7 @@ def of_numbers(
     return Comparison(
         label, found["mean"], found["low"], found["high"], _one_sided(above["p"], above["mean"])[0],
         _one_sided(below["p"], below["mean"])[1], values.shape[-1], found["clusters"], found["seeds"], unit, margin,
+        test=T_TEST,
     )  # fmt: skip
 
 
@@ -155,8 +172,10 @@ def of_shares(
     centre, half = float(shrunk.mean()), half_width(levels, ALPHA)
     greater = _p_above(centre - margin, variance, apart / seeds, questions, seeds)
     less = _p_above(margin - centre - optimism, variance, apart / seeds, questions, seeds)
-    return Comparison(label, float(gaps.mean()), centre - half, centre + half, greater, less, questions, questions,
-                      seeds, margin=margin, detail=detail | {"per_seed": gaps.tolist()})  # fmt: skip
+    return Comparison(
+        label, float(gaps.mean()), centre - half, centre + half, greater, less, questions, questions, seeds,
+        margin=margin, detail=detail | {"per_seed": gaps.tolist()}, test=ON_DEV, data=LOG,
+    )  # fmt: skip
 
 
 def _p_above(mean: float, sampling: float, between: float, questions: int, seeds: int) -> float:

@@ -106,7 +106,7 @@ class Setting:
             refuse_context_aware(both)
         rows = rows_of(both)
         values = [rows.values(side, "latent") for side in sides]
-        return [of_values(f"latent: {self.contrast(sides)}", *values, rows.clusters)]
+        return [of_values(f"latent: {self.contrast(sides)}", *values, rows.clusters).of(both)]
 
     def contrast(self, sides: Sequence[Sequence[Run]]) -> str:
         """`kl_weight=0.05 - kl_weight=0.0`: what differs."""
@@ -170,7 +170,8 @@ class Direction:
         need_arms([*runs, *swapped], ("latent", "target"))
         rows = rows_of([*runs, *swapped])
         gaps = [rows.values(side, "latent") - rows.values(side, "target") for side in sides]
-        return [of_numbers("(latent - target), forward - swapped", gaps[0] - gaps[1], rows.clusters, WORTH)]
+        label = "(latent - target), forward - swapped"
+        return [of_numbers(label, gaps[0] - gaps[1], rows.clusters, WORTH).of([*runs, *swapped])]
 
 
 _MODELS = ("pair", "source", "target", "source_layers")
@@ -228,7 +229,8 @@ class Degradation:
             picked.append(expected_best_of(len(looks) - 1) * float(np.sqrt(share * (1 - share) / best[1])))
         optimism = float(np.mean(picked))
         label = f"last - best before on dev, margin -{self.points:.0%}"
-        return [of_shares(label, counts, -self.points, {"optimism_of_best": optimism}, optimism)]
+        found = of_shares(label, counts, -self.points, {"optimism_of_best": optimism}, optimism)
+        return [found.of(evidence.main)]
 
     def _need_a_peak(self, run: Run, peak: tuple[float, int]) -> None:
         if wilson(*_right(peak))[0] <= self.points:
@@ -254,7 +256,8 @@ class Collapse:
         sides = self.setting.sides(evidence)
         kept, fallen = ([_right(_last(need_looks(run))) for run in side] for side in sides)
         counts = [(*one, *other) for one, other in zip(kept, fallen, strict=True)]
-        return [of_shares(f"last on dev: {self.setting.contrast(sides)}", counts, 0.0, {})]
+        found = of_shares(f"last on dev: {self.setting.contrast(sides)}", counts, 0.0, {})
+        return [found.of([*sides[0], *sides[1]])]
 
 
 @dataclass(frozen=True)
@@ -276,7 +279,7 @@ class CacheSaved:
         per_token = cache_bytes_per_token(runs[0])
         if per_token:
             comparison.detail["kib_per_question"] = round(comparison.effect * per_token / 1024, 2)
-        return [comparison]
+        return [comparison.of(runs)]
 
 
 def _tokens_saved(run: Run) -> dict[str, int]:

@@ -17,13 +17,20 @@ import yaml
 
 from lab.config import NOT_SCIENTIFIC, RunConfig
 from lab.errors import LabError
-from lab.evidence.refusals import check_different, check_frozen, check_prompts, check_scorer
+from lab.evidence.refusals import (
+    check_different,
+    check_frozen,
+    check_prompts,
+    check_questions,
+    check_scorer,
+    check_split,
+    check_words,
+)
 from lab.evidence.summary import ORACLE, check_records, in_group
 from lab.runs import RunDirectory, broken_seal, read_jsonl, read_seal
-from lab.tasks import TASKS
+from lab.tasks import TASKS, load_task
 
 FINAL = "eval_samples_step_final.jsonl"
-SCORED_BY_NUMBER = ("minigsm", "gsm8k")  # tasks of lab.tasks.scoring; of jsonl its scorer says it
 WITH_EVIDENCE = [name for name, kind in TASKS.items() if "evidence" in kind.takes]
 ALL = ""  # the group of all questions
 
@@ -70,8 +77,7 @@ class Run:
 
     def about(self) -> dict:
         """The run, its task, its models and the hash of its config, as every artefact names them."""
-        known = {name: self.settings[name] for name in RunConfig().parameters()}
-        return RunConfig.from_parameters(**known).about(self.name)
+        return known_config(self.settings).about(self.name)
 
     @cached_property
     def texts(self) -> dict[str, dict[str, str | None]]:
@@ -136,14 +142,29 @@ def read_run(path: str | Path) -> Run:
         seal = read_seal(file)
         if seal and (broken := broken_seal(records, seal)):
             raise LabError(f"{broken[0]}; `python -m lab verify {path}` names everything")
+        check_seed(path, settings)
         check_records(records)
-        if settings["task"] in SCORED_BY_NUMBER or settings["scorer"] == "number":
-            check_scorer(records)
+        check_words(records)
+        task = load_task(known_config(settings).task)
+        check_scorer(records, task)
+        check_split(records, task, settings["data"])
         if settings["task"] not in WITH_EVIDENCE or settings["evidence"] != "source":  # there the source may read more
             check_prompts(records, seal["evaluation"].get("frames", {}) if seal else {})
     except LabError as error:
         raise LabError(f"run {path.name}: {error}") from None
     return Run(path, settings, records, seal)
+
+
+def known_config(settings: Mapping) -> RunConfig:
+    """The settings that this version knows, as a config."""
+    return RunConfig.from_parameters(**{name: settings[name] for name in RunConfig().parameters()})
+
+
+def check_seed(path: Path, settings: Mapping) -> None:
+    """The config names the seed that the run was started with."""
+    started = RunDirectory(path).manifest().get("seeds", {}).get("training", settings["seed"])
+    if started != settings["seed"]:
+        raise LabError(f"its config says seed {settings['seed']}, its manifest {started}; give runs as they were made.")
 
 
 def final_records(path: Path) -> Path | None:
@@ -184,6 +205,8 @@ class Evidence:
 
     runs: tuple[Run, ...]
     unfinished: tuple[Path, ...] = ()
+    given: tuple[str, ...] = ()
+    """The paths that were named to be read."""
 
     @property
     def main(self) -> list[Run]:
@@ -209,11 +232,12 @@ def read_evidence(paths: Sequence[str | Path]) -> Evidence:
         if key in seen:
             raise LabError(f"runs {seen[key]} and {run.name} have the same config and seed; give one of them.")
         seen[key] = run.name
+    check_questions(runs)
     for number, run in enumerate(runs):
         for other in runs[:number]:
             check_different(other, run)
     check_frozen(runs)
-    return Evidence(runs, tuple(unfinished))
+    return Evidence(runs, tuple(unfinished), tuple(map(str, paths)))
 
 
 @dataclass(frozen=True)

@@ -3,27 +3,84 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isclose
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.errors import LabError
-from lab.tasks import final_answer, same_answer
+from lab.tasks import Task, normalised_text
 
 if TYPE_CHECKING:
     from lab.evidence.read import Run
 
+LORE = "lore"  # the cells whose questions ask about a made-up word
 
-def check_scorer(records: Sequence[Mapping]) -> None:
-    """Every arm was scored by the one official rule: its text is read and compared again."""
+
+def check_scorer(records: Sequence[Mapping], task: Task) -> None:
+    """Every arm was scored by the task's own rule: its text is read and compared again."""
     for row in records:
         for arm, answer in row["arms"].items():
             if "text" not in answer:
                 continue
-            extracted = final_answer(answer["text"])
-            if extracted != answer.get("extracted") or same_answer(extracted, row["gold"]) != answer["correct"]:
+            extracted = task.extract(answer["text"])
+            if extracted != answer.get("extracted") or task.correct(extracted, row["gold"]) != answer["correct"]:
                 raise LabError(
                     f"arm '{arm}' of question {row['id']} was scored by another extractor: its text gives "
                     f"{extracted}, its record says {answer.get('extracted')} ({answer['correct']}); score it again."
                 )
+            for name, grade in task.grades(extracted, row["gold"]).items():
+                if not isclose(answer.get(name, grade), grade, abs_tol=1e-9):
+                    raise LabError(
+                        f"arm '{arm}' of question {row['id']} has {name} {answer[name]}, its text gives {grade}; "
+                        "score it again."
+                    )
+
+
+def check_words(records: Sequence[Mapping]) -> None:
+    """Every row says which word it asks about, or that it asks about none: rows that share one are not independent."""
+    for row in records:
+        if not isinstance(row.get("word"), str):
+            raise LabError(
+                f"question {row['id']} has no field 'word': without it questions about one word pass for independent; "
+                "take the records as they were written."
+            )
+        if row["cell"].partition("/")[0] == LORE and not row["word"]:
+            raise LabError(f"question {row['id']} of cell {row['cell']} names no word, though it asks about one.")
+
+
+def check_split(records: Sequence[Mapping], task: Task, data: str) -> None:
+    """No row is a question that a checkpoint was chosen on, or a worked example, in whatever words.
+
+    `data`: the folder of a task that reads its questions from one; where they are not at hand nothing is known of them.
+    """
+    if "data" in task.takes and not (data and Path(data).is_dir()):
+        return
+    whole = getattr(task, "whole", task)  # of a limited task all that it limits
+    try:
+        splits = {"dev": whole.dev(), "exemplars": whole.exemplars(whole.most_shots)}
+    except LabError:
+        return
+    for split, questions in splits.items():
+        theirs = {normalised_text(question.question) for question in questions}
+        if found := [row["id"] for row in records if normalised_text(row["question"]) in theirs]:
+            raise LabError(
+                f"{len(found)} of {len(records)} rows are of the split {split} of task {task.name}, first question "
+                f"{found[0]}; claims rest on test questions."
+            )
+
+
+def check_questions(runs: Sequence[Run]) -> None:
+    """A question of a task is the same in every run: the same text, gold, cell and word under one id."""
+    seen: dict[tuple[str, str], tuple[Run, Mapping]] = {}
+    for run in runs:
+        for row in run.records:
+            first, known = seen.setdefault((run.settings["task"], row["id"]), (run, row))
+            for name in ("question", "gold", "cell", "word"):
+                if row.get(name) != known.get(name):
+                    raise LabError(
+                        f"runs {first.name} and {run.name} do not agree on question {row['id']}: its {name} is "
+                        f"{known.get(name)!r} in one, {row.get(name)!r} in the other; evaluate them on one test split."
+                    )
 
 
 def check_prompts(records: Sequence[Mapping], frames: Mapping[str, Sequence[str]]) -> None:

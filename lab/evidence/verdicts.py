@@ -8,6 +8,7 @@ A verdict needs more than a p-value: *supported* where the effect has the stated
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -25,10 +26,12 @@ SUPPORTED, REFUTED, INCONCLUSIVE, NOT_RUN = "supported", "refuted", "inconclusiv
 def judge(evidence: Evidence, alpha: float = ALPHA, claims: Sequence[Claim] = CLAIMS) -> dict:
     """Every claim's verdict on these runs, Holm-corrected over all of `claims`, those not run included.
 
-    Returns {"alpha", "family", "tested", "main" (run names), "seeds", "layout", "n", "scenario", "unfinished", "arms"
-    (see `arm_rows`), "claims": [{"key", "sentence", "reported", "needs", "verdict", "refused", "reason", "p",
-    "p_holm", "effect", "low", "high", "unit", "n", "clusters", "seeds", "comparisons": [...]}], "runs" (each with task,
-    models and config hash)}. A claim of several comparisons shows the weakest one's effect.
+    Returns {"alpha", "family", "tested", "main" (run names), "seeds", "layout", "n", "scenario", "unfinished",
+    "command" (that judges them again), "arms" (see `arm_rows`), "claims": [{"key", "sentence", "reported", "needs",
+    "verdict", "refused", "reason", "p", "p_holm", "effect", "low", "high", "unit", "margin", "n", "clusters", "seeds",
+    "detectable" (the least effect that is found with a power of 80 % at the strictest step of Holm, or None),
+    "comparisons": [...]}], "runs" (each with task, models and config hash)}. A claim of several comparisons shows the
+    weakest one's effect.
     """
     if {claim.key for claim in claims} < {claim.key for claim in CLAIMS}:
         raise LabError(
@@ -67,7 +70,8 @@ def judge(evidence: Evidence, alpha: float = ALPHA, claims: Sequence[Claim] = CL
         rows.append(row | {
             "verdict": verdict, "refused": False, "reason": reason, "detectable": detectable,
             "p": p_values[claim.key], "p_holm": corrected[claim.key],
-            **{name: getattr(decisive, name) for name in ("effect", "low", "high", "unit", "n", "clusters", "seeds")},
+            **{name: getattr(decisive, name) for name in ("effect", "low", "high", "unit", "margin", "n", "clusters",
+                                                            "seeds")},
             "comparisons": [vars(c) for c in comparisons],
         })  # fmt: skip
     main = evidence.main
@@ -75,8 +79,15 @@ def judge(evidence: Evidence, alpha: float = ALPHA, claims: Sequence[Claim] = CL
         "alpha": alpha, "family": len(claims), "tested": len(found), "main": [run.name for run in main],
         "seeds": [run.seed for run in main], "layout": main[0].settings["layout"], "n": len(main[0].records),
         "scenario": scenario(evidence, alpha), "unfinished": [path.name for path in evidence.unfinished],
-        "arms": arm_rows(evidence), "claims": rows, "runs": [run.about() for run in evidence.runs],
+        "command": command(evidence, alpha), "arms": arm_rows(evidence), "claims": rows,
+        "runs": [run.about() for run in evidence.runs],
     }  # fmt: skip
+
+
+def command(evidence: Evidence, alpha: float = ALPHA) -> str:
+    """What to type for the same verdicts."""
+    runs = evidence.given or [run.name for run in evidence.runs]
+    return shlex.join(["python", "-m", "lab", "claims", *runs, *(["--alpha", str(alpha)] * (alpha != ALPHA))])
 
 
 def _reason(verdict: str, decisive: Comparison, lone: bool, detectable: float | None) -> str:

@@ -65,3 +65,13 @@ max-width:400px;overflow-wrap:break-word;white-space:pre-wrap}}
 .lab-table.lab-table td.number{{white-space:nowrap}}
 .lab-table.lab-table .number{{text-align:right;font-variant-numeric:tabular-nums}}
 </style>"""
+
+PAGE_STYLE = f"""<style>
+.lab-page{{{_GROUND};font:14px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif;max-width:1100px;margin:0 auto}}
+body.lab-page{{padding:24px}}
+.lab-page h2{{font-size:17px;border-top:1px solid var(--line);margin:28px 0 4px;padding-top:16px}}
+.lab-page summary{{font-weight:600;cursor:pointer;border-top:1px solid var(--line);padding:6px 0}}
+.lab-page dl{{display:grid;grid-template-columns:150px 1fr;gap:2px 14px;margin:8px 0}}
+.lab-page dt{{color:var(--soft)}}
+.lab-page dd{{margin:0;overflow-wrap:anywhere}}
+</style>"""

@@ -9,6 +9,7 @@ from lab.config import NOT_SCIENTIFIC, RunConfig
 from lab.errors import LabError
 from lab.evidence.read import Run, find_runs, paths_of, read_evidence, rows_of
 from lab.runs import write_jsonl
+from lab.tasks.minigsm import MiniGSM
 
 
 def planted(tmp_path, change):
@@ -39,7 +40,29 @@ def instruct_one(rows):
         row["arms"]["target"]["saw"] = "Think hard. " + row["arms"]["target"]["saw"]
 
 
+def without_words(rows):
+    for row in rows:
+        del row["word"]
+
+
+def words_emptied(rows):
+    for row in rows:
+        row["word"] = ""
+
+
+def a_dev_question(rows):
+    rows[7] |= {"question": f"  {MiniGSM().dev()[3].question.upper()}"}
+
+
+def a_worked_example(rows):
+    rows[7] |= {"question": MiniGSM().exemplars(2)[1].question}
+
+
 @pytest.mark.parametrize("change, message", [
+    (without_words, "question 0+ has no field 'word'"),
+    (words_emptied, "of cell lore/short/seen names no word"),
+    (a_dev_question, "1 of 320 rows are of the split dev of task minigsm, first question 0+7"),
+    (a_worked_example, "1 of 320 rows are of the split exemplars of task minigsm"),
     (drop_arm, "arm 'latent' is missing"),
     (duplicate, "occurs twice"),
     (score_otherwise, "'latent_shuffled' .* another extractor"),
@@ -49,6 +72,48 @@ def instruct_one(rows):
 def test_planted_defects_are_named(tmp_path, change, message):
     with pytest.raises(LabError, match=f"run a: .*{message}"):
         read_evidence(planted(tmp_path, change))
+
+
+def test_answers_of_another_task_are_read_by_its_own_rule(tmp_path):
+    run = make_run(tmp_path, "a", task="hotpotqa")
+    read_evidence([run])
+
+    def read_loosely(rows):
+        rows[2]["arms"]["latent"].update(text="#### the Eiffel Tower of 1889", extracted="1889", correct=False)
+
+    edit_records(run, read_loosely)
+    with pytest.raises(LabError, match="'latent' .* another extractor: its text gives the Eiffel Tower of 1889"):
+        read_evidence([run])
+
+    def graded_kindly(rows):
+        rows[2]["arms"]["latent"].update(extracted="the Eiffel Tower of 1889", f1=0.9)
+
+    edit_records(run, graded_kindly)
+    with pytest.raises(LabError, match="'latent' .* has f1 0.9, its text gives 0.0"):
+        read_evidence([run])
+
+
+@pytest.mark.parametrize("name, value", [("gold", "5"), ("question", "How few?"), ("cell", "plain/long"),
+                                         ("word", "blick")])  # fmt: skip
+def test_a_question_is_the_same_in_every_run(tmp_path, name, value):
+    first, second = make_run(tmp_path, "a"), make_run(tmp_path, "b", seed=2)
+
+    def change(rows):
+        rows[4][name] = value
+        for answer in rows[4]["arms"].values():
+            answer["correct"] = answer["extracted"] == rows[4]["gold"]
+
+    edit_records(second, change)
+    with pytest.raises(LabError, match=f"runs a and b do not agree on question 0+4: its {name} is"):
+        read_evidence([first, second])
+    read_evidence([second, make_run(tmp_path, "c", seed=3, task="hotpotqa")])  # another task has questions of its own
+
+
+def test_a_config_that_names_another_seed_than_the_run_was_started_with(tmp_path):
+    run = make_run(tmp_path, "a", seed=2)
+    (run / "manifest.json").write_text('{"seeds": {"training": 1}}')
+    with pytest.raises(LabError, match="run a: its config says seed 2, its manifest 1"):
+        read_evidence([run])
 
 
 def test_dropped_and_exchanged_rows_are_named(tmp_path):

@@ -19,6 +19,8 @@ def test_the_job_leaves_the_verdicts(tmp_path):
     assert [about["run"] for about in judged["runs"]] == judged["main"]
     assert {"task", "models", "config_hash"} <= judged["runs"][0].keys()
     assert (tmp_path / "claims" / "notebook.ipynb").exists()
+    page = (tmp_path / "claims" / "claims.html").read_text()
+    assert page.startswith("<!doctype html>") and page.count("--claim") == len(judged["claims"])
 
 
 def test_missing_evidence_ends_in_one_line(tmp_path):
