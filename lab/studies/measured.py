@@ -68,10 +68,10 @@ def said(candidates: Sequence[Candidate]) -> str:
     for candidate in candidates:
         about = candidate.about()
         source, target = about["models"].values()
-        lines.append(
-            f"{about['run']}: task {about['task']}, {source} -> {target}, layout {candidate.config.layout.layout!r}, "
-            f"config {about['config_hash']}"
-        )
+        lines += [
+            f"{about['run']}: task {about['task']}, {source} -> {target}",
+            f"  layout {candidate.config.layout.layout!r}, config {about['config_hash']}",
+        ]
         if candidate.controls:
             lines.append(f"  controls: {', '.join(candidate.controls)}")
         for name, was in about["set_here"].items():
