@@ -196,8 +196,8 @@ def _check_contents(arm: str, evaluation: Evaluation, answers: Sequence[Answer])
 
 
 def _check_models(evaluation: Evaluation, needed: set[str]) -> None:
-    """On the first few questions, before anything is answered: what enters the target, and what the bridges write."""
-    few = evaluation.questions[:REPLAY_QUESTIONS]
+    """On a few questions, before anything is answered: what enters the target, and what the bridges write."""
+    few = _of_different_lengths(evaluation.questions, REPLAY_QUESTIONS)
     contexts, target = [evaluation.context(question) for question in few], evaluation.pair.target
     replay_check(target, contexts)
     check_sources({arm: evaluation.bridges[arm] for arm in needed}, evaluation.pair.source, target)
@@ -210,6 +210,14 @@ def _check_models(evaluation: Evaluation, needed: set[str]) -> None:
             check_source_reads(f"arm {arm}", bridge, few, given[0])
         if written.mask is None:
             check_soft_inputs(target, evaluation.layout, written.soft_tokens.to(target.device), contexts)
+
+
+def _of_different_lengths(questions: Sequence[Question], count: int) -> list[Question]:
+    """`count` questions (all, if there are fewer) from the shortest to the longest: beside one another they have
+    padding, and only there does it show what padding does."""
+    by_length = sorted(questions, key=lambda question: len(question.question))
+    places = [round(place * (len(by_length) - 1) / (count - 1)) for place in range(count)]
+    return [by_length[place] for place in dict.fromkeys(places)]
 
 
 def choose_cascade_prompt(evaluation: Evaluation, cache_dir: str | Path | None = None) -> tuple[str, dict[str, float]]:
