@@ -85,6 +85,9 @@ class SimulatedRun(Run):
     def arms(self) -> set[str]:
         return set(self.answers) | {ORACLE} if {"source", "target"} <= self.answers.keys() else set(self.answers)
 
+    def about(self) -> dict:
+        return {"run": self.name}
+
     def right(self, arm: str) -> dict[str, bool]:
         ids = [row["id"] for row in self.records]
         if arm == ORACLE:
@@ -132,7 +135,8 @@ def simulate(rng: np.random.Generator, questions: Questions, truth: Truth, seeds
     def recipe(changed: Mapping, answers: Mapping[str, np.ndarray], last: float) -> list[SimulatedRun]:
         return [
             SimulatedRun(Path(f"{'-'.join(changed) or 'main'}-{seed}"), flat | changed | {"seed": seed}, rows,
-                         {arm: found[seed] for arm, found in answers.items()}, _looks(rng, truth.accuracy, last))
+                         answers={arm: found[seed] for arm, found in answers.items()},
+                         looks=_looks(rng, truth.accuracy, last))
             for seed in range(seeds)
         ]  # fmt: skip
 
