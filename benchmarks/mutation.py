@@ -80,7 +80,7 @@ class Worker:
                 (self.tree / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(ROOT / name, self.tree / name)
 
-    def start(self, tests: tuple[str, ...], mutant: Mutant | None) -> None:
+    def start(self, tests: list[str], mutant: Mutant | None) -> None:
         self.place.unlink(missing_ok=True)
         if mutant:
             text = (ROOT / mutant.path).read_text(encoding="utf-8")
@@ -90,7 +90,7 @@ class Worker:
         if not self.pid:
             os._exit(self._run(tests))
 
-    def _run(self, tests: tuple[str, ...]) -> int:
+    def _run(self, tests: list[str]) -> int:
         os.setsid()  # what the tests start ends with them
         quiet = os.open(os.devnull, os.O_RDWR)
         for stream in range(3):
@@ -101,7 +101,7 @@ class Worker:
         import pytest
 
         given = ["-q", "-x", "-m", "not slow", "-p", "no:cacheprovider", "--rootdir", str(self.tree)]
-        return int(pytest.main([*given, *dict.fromkeys(tests)], plugins=[FirstFailure(self.place)]))
+        return int(pytest.main([*given, *tests], plugins=[FirstFailure(self.place)]))
 
     def poll(self, limit: float) -> tuple[str, float, str] | None:
         """(what became of it, seconds, the test that noticed), None while it runs."""
@@ -119,21 +119,30 @@ class Worker:
         return found, seconds, self.place.read_text() if self.place.exists() else ""
 
 
+def tests_of(path: str) -> list[str]:
+    """The test files of a module, each once, folders opened."""
+    given = [ROOT / name for name in TESTS[path]]
+    opened = [file for place in given for file in (sorted(place.glob("test_*.py")) if place.is_dir() else [place])]
+    return [str(file.relative_to(ROOT)) for file in dict.fromkeys(opened)]
+
+
 def times_without(workers: list[Worker], mutants: list[Mutant]) -> dict[str, float]:
-    """Seconds of each module's tests on the sound code, which have to pass; as many at a time as mutants will be."""
-    waiting, seconds, running = list(dict.fromkeys(TESTS[mutant.path] for mutant in mutants)), {}, {}
+    """Seconds of each test file on the sound code, which has to pass; as many at a time as mutants will be."""
+    waiting = list(dict.fromkeys(file for mutant in mutants for file in tests_of(mutant.path)))
+    seconds, running = {}, {}
     while waiting or running:
         for worker in workers:
             if worker not in running and waiting:
                 running[worker] = waiting.pop()
-                worker.start(running[worker], None)
+                worker.start([running[worker]], None)
             elif worker in running and (found := worker.poll(3600)) is not None:
-                tests, (outcome, took, failed) = running.pop(worker), found
+                file, (outcome, took, failed) = running.pop(worker), found
                 if outcome != SURVIVED:
-                    sys.exit(f"error: without any mutant {failed or ' '.join(tests)} fails; mend it first")
-                seconds[tests] = took
+                    sys.exit(f"error: without any mutant {failed or file} fails; mend it first")
+                print(f"{file}: {took:.0f} s without a mutant", flush=True)
+                seconds[file] = took
         time.sleep(0.05)
-    return {path: seconds.get(tests, 0.0) for path, tests in TESTS.items()}
+    return seconds
 
 
 def run(mutants: list[Mutant], workers: list[Worker], minutes: float) -> list[dict]:
@@ -142,13 +151,14 @@ def run(mutants: list[Mutant], workers: list[Worker], minutes: float) -> list[di
     while waiting or any(worker.pid for worker in workers):
         for worker in workers:
             if worker.pid:
-                if (found := worker.poll(max(LEAST, PATIENCE * known[worker.mutant.path]))) is not None:
+                usual = sum(known[file] for file in tests_of(worker.mutant.path))
+                if (found := worker.poll(max(LEAST, PATIENCE * usual))) is not None:
                     outcome, seconds, test = found
                     rows.append(worker.mutant.told() | {"outcome": outcome, "seconds": round(seconds, 1), "by": test})
                     print(f"{len(rows)}/{len(mutants)} {outcome} {rows[-1]['where']} in {seconds:.0f} s", flush=True)
             elif waiting and time.monotonic() - began < 60 * minutes:
                 mutant = waiting.pop(0)
-                worker.start(TESTS[mutant.path], mutant)
+                worker.start(tests_of(mutant.path), mutant)
             elif waiting:
                 waiting.clear()
         time.sleep(0.05)

@@ -15,30 +15,33 @@ from lab.evidence.extraction import EXTRACTORS
 from lab.runs.legacy import bare_question
 from lab.runs.logs import parse_log
 from lab.samples import answers
-from lab.tasks import answer_end, cut_at_stop, final_answer, find_answer, same_answer
-from lab.tasks.hotpotqa import HotpotQA, f1
+from lab.tasks import answer_end, cut_at_stop, final_answer, find_answer, normalised_text, same_answer
+from lab.tasks.paraphrases import problem_content
+from lab.tasks.phrases import f1, phrase, phrase_end
+from lab.tasks.scorers import letter, same_text
 
 MEGABYTE, FIFTH = 1_000_000, 200_000
-SECONDS = 10
+SECONDS = 20
 # What a text is made of: a beginning, and a piece that fills it.
 ADVERSARIES = [
     ("#### ", " "), ("#### -", " "), ("#### $", "\t"), ("", "#"), ("", "#### "), ("", "#### - $ "), ("", "#### 1 "),
     ("#### ", "1"), ("#### 1", ","), ("#### 1", ",000"), ("#### ", "1."), ("#### ", "1 000 "), ("#### ", "1\u202f"),
     ("#### ", "1/"), ("#### ", "1e"), ("#### ", "$"), ("#### ", "*"), ("#### ", "\\boxed{"), ("#### 1 ", "million "),
+    ("#### A) ", "or "), ("#### ", "A or "), ("", "Ana has 3 figs. "), ("", "@n "),
     ("", "Q:"), ("", "Q:\n"), ("", "\nQ:"), ("", "\n"), ("", "\r\n"), ("", " \n"), ("", "\u2028"), ("= ", " "),
     ("", "= - $ "), ("", "<<"), ("", "<<1=2>>"), ("", "."), ("", "-"), ("a. ", " "), ("", "the "), ("", "é\u0301"),
     ("The answer is ", "1,"), ("", "The answer is "), ("capped ", "capped "), ("Experiment: a", " "),
     ("Experiment:", " "), ("", "Experiment: "), ("", "[Final Eval] "), ("", "Source acc: "), ("Source acc: ", "1"),
     ("Step ", "1"), ("==== Config ====\na: ", "("), ("", "Question:"), ("", "\nA:"),
 ]  # fmt: skip
-HOTPOT = HotpotQA("nowhere")
 SCORERS = {
     "cut_at_stop": cut_at_stop, "final_answer": final_answer, "answer_end": answer_end, "find_answer": find_answer,
     "same_answer": lambda text: same_answer(text, text) or same_answer(text, "18"),
-    "hotpotqa extract": HOTPOT.extract, "hotpotqa answer_end": HOTPOT.answer_end,
+    "phrase": phrase, "phrase_end": phrase_end, "letter": letter,
 }  # fmt: skip
 READERS = SCORERS | {
-    "hotpotqa f1": lambda text: f1(text, "a b"),
+    "f1": lambda text: f1(text, "a b"), "same_text": lambda text: same_text(text, "a b"),
+    "normalised_text": normalised_text, "problem_content": problem_content,
     **{f"rule {name}": lambda text, rule=rule: rule.score(text, text) for name, rule in EXTRACTORS.items()},
     "clean": answers.clean, "repeats_itself": answers.repeats_itself, "steps": answers.steps,
     "copies_question": lambda text: answers.copies_question(text, text),

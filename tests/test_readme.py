@@ -39,7 +39,7 @@ def test_the_demo_shows_enrichment(tmp_path):
 
 def test_the_shipped_translator_carries_the_question():
     translator = load_translator(MINI / "translator")
-    config = RunConfig.from_parameters(name="shipped", layout="soft_only", eval_batch_size=256)
+    config = RunConfig.from_parameters(name="shipped", layout="soft_only", soft_tokens=16, eval_batch_size=256)
     task, pair = load_task(config.task), load_pair(config.pair)
     questions = task.test()
     mean = sum(len(pair.target.tokens([q.question])[0]) for q in questions) / len(questions)

@@ -21,7 +21,17 @@ from lab.answers.common import Answer
 from lab.answers.evaluation import Evaluation
 from lab.answers.generation import AnswerCache
 from lab.answers.latent import CHANGED, SHUFFLE_SEED, change_of, derangement, latent_arm
-from lab.answers.model_checks import check_bridge, check_decoding, check_soft_inputs, replay_check
+from lab.answers.model_checks import (
+    check_bridge,
+    check_cut,
+    check_decoding,
+    check_soft_inputs,
+    check_soft_tokens,
+    check_source_reads,
+    check_sources,
+    heard,
+    replay_check,
+)
 from lab.answers.text import (
     CASCADE_PROMPTS,
     cascade,
@@ -123,7 +133,7 @@ def _latent_answers(arm: str, evaluation: Evaluation) -> list[Answer]:
     if arm == "latent_shuffled":
         questions = evaluation.questions
         donors = derangement([q.cell for q in questions], SHUFFLE_SEED, [len(q.question) for q in questions])
-        check_derangement(donors)  # here again, whoever made them
+        check_derangement(donors, [question.cell for question in questions])  # here again, whoever made them
     elif arm in CHANGED:
         change = change_of(arm, bridge, evaluation)
     return latent_arm(arm, evaluation, bridge, donors, change)
@@ -151,6 +161,7 @@ def evaluate(
             check_aligned(arm, [answer.id for answer in found[arm]], ids)
             model = evaluation.pair.source if arm == "source" else evaluation.pair.target
             check_decoding(arm, found[arm], model, evaluation.decoding)
+            _check_contents(arm, evaluation, found[arm])
     records = [
         {"id": question.id, "question": question.question, "gold": question.gold, "cell": question.cell,
          "word": question.word,
@@ -166,15 +177,37 @@ def evaluate(
     return records
 
 
+def _check_contents(arm: str, evaluation: Evaluation, answers: Sequence[Answer]) -> None:
+    """What was given to an arm: cut text of the right length, soft tokens of the right number and origin."""
+    if arm in ("token_budget", "token_budget_question", "same_bytes"):
+        budget = _budget(evaluation)
+        check_cut(arm, evaluation, answers, budget, WIRES["bf16"].bytes(budget, evaluation.pair.target.hidden_size))
+    if _is_text(arm):
+        return
+    wanted = evaluation.config.translator.soft_tokens
+    if wrong := next((answer for answer in answers if wanted and answer.soft_tokens != wanted), None):
+        raise LabError(
+            f"arm {arm}: question {wrong.id} has {wrong.soft_tokens} soft tokens, the config says {wanted}; give the "
+            "translator of this config."
+        )
+    bridge = evaluation.bridges[_bridge_of(arm)]
+    if bridge.translator.needs_source:
+        check_soft_tokens(arm, bridge, evaluation.questions, answers[:REPLAY_QUESTIONS])
+
+
 def _check_models(evaluation: Evaluation, needed: set[str]) -> None:
     """On the first few questions, before anything is answered: what enters the target, and what the bridges write."""
     few = evaluation.questions[:REPLAY_QUESTIONS]
     contexts, target = [evaluation.context(question) for question in few], evaluation.pair.target
     replay_check(target, contexts)
+    check_sources({arm: evaluation.bridges[arm] for arm in needed}, evaluation.pair.source, target)
     for arm in sorted(needed):
         bridge = evaluation.bridges[arm]
         check_bridge(arm, bridge, few)
-        written = bridge.write(few)
+        with heard(bridge.translator) as given:
+            written = bridge.write(few)
+        if bridge.translator.needs_source:
+            check_source_reads(f"arm {arm}", bridge, few, given[0])
         if written.mask is None:
             check_soft_inputs(target, evaluation.layout, written.soft_tokens.to(target.device), contexts)
 

@@ -9,6 +9,7 @@ stands in `lab.answers.model_checks`, and what needs a loss in `lab.training.los
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -72,7 +73,7 @@ def check_no_gold(question: Question, seen_text: str, shots: str = "", handed: S
     another model's answer, which may be right and are held to their origin by `check_handed`.
     """
     rest = seen_text
-    for known in (*sorted(handed, key=len, reverse=True), shots, question.question):
+    for known in sorted((*handed, shots, question.question), key=len, reverse=True):  # one may stand in another
         rest = rest.replace(known, "\0", 1) if known else rest
     if _tells_gold(question, rest):
         raise LabError(f"question {question.id}: the gold answer stands in what an arm saw; mend its layout.")
@@ -117,13 +118,21 @@ def check_hints(task: Task, questions: Sequence[Question]) -> None:
         _check_gives_nothing_away(question, "hint", text)
 
 
-def check_derangement(donors: Sequence[int]) -> None:
-    """Raise LabError unless every question gets another one's soft tokens."""
+def check_derangement(donors: Sequence[int], cells: Sequence[str] = ()) -> None:
+    """Raise LabError unless every question gets another one's soft tokens, of its own of `cells` where that has others.
+    """
     if fixed := [index for index, donor in enumerate(donors) if index == donor]:
         raise LabError(
             f"latent_shuffled: the shuffle has {len(fixed)} fixed points, first question {fixed[0]}; a question that "
             "keeps its own soft tokens is no control."
         )
+    counts = Counter(cells)
+    for cell, donor in zip(cells, donors, strict=False):
+        if counts[cell] > 1 and cells[donor] != cell:
+            raise LabError(
+                f"latent_shuffled: a question of cell {cell!r} gets soft tokens of cell {cells[donor]!r}, though its "
+                "own has others; the control would be wrong for reasons of form."
+            )
 
 
 def check_complete(records: Sequence[Mapping], ids: Sequence[str], arms: Sequence[str]) -> None:
@@ -159,7 +168,7 @@ def check_aligned(arm: str, answered: Sequence[str], ids: Sequence[str]) -> None
 def residue(saw: str, instruction: str, shots: str, question: str, handed: Sequence[str]) -> str:
     """What is left of a prompt once everything that it was meant to hold is taken away: labels and white space."""
     rest = SOFT_MARK.sub("", saw)
-    for known in (*sorted(handed, key=len, reverse=True), shots, question, instruction):
+    for known in sorted((*handed, shots, question, instruction), key=len, reverse=True):  # one may stand in another
         rest = rest.replace(known, "") if known.strip() else rest
     return rest
 
@@ -179,6 +188,11 @@ def check_same_prompt(records: Sequence[Mapping], instruction: str = "", shots: 
                 raise LabError(
                     f"arm {arm} reads a different prompt: that of question {record['id']} does not begin with the "
                     f"instruction {instruction[:60]!r}; give every arm the same one."
+                )
+            if shots and arm not in CUT_WHOLE_PROMPT and not row["soft_tokens"] and shots not in row["saw"]:
+                raise LabError(
+                    f"arm {arm} reads a different prompt: it lacks the worked examples of the other arms for question "
+                    f"{record['id']}; give every arm the same ones."
                 )
             rest = residue(row["saw"], instruction, shots, record["question"], handed)
             extra = " ".join(LABEL.sub("", rest).split())

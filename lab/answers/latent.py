@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from lab.answers.checks import check_derangement
-from lab.answers.common import Answer, answer_of
+from lab.answers.common import Answer, answer_of, sketches
 from lab.answers.evaluation import Evaluation
 from lab.answers.generation import generate
 from lab.answers.model_checks import check_sent, check_token_counts
@@ -65,9 +65,11 @@ def latent_arm(
         check_token_counts(target, layout, inputs, contexts, counts)
         knows = bridge.translator.needs_source and label not in CONTENTLESS
         generations = generate(target, inputs, evaluation.decoding)
-        for index, context, generation, count in zip(batch, contexts, generations, counts, strict=True):
+        drawn = sketches(soft, output.mask)
+        for place, index in enumerate(batch):
             donor = questions[donors[index]].id if knows else ""
-            answers[index] = answer_of(questions[index], generation, target, layout, context, count, donor)
+            answers[index] = answer_of(questions[index], generations[place], target, layout, contexts[place],
+                                       counts[place], donor, sketch=drawn[place])  # fmt: skip
     return answers
 
 

@@ -5,25 +5,29 @@ They run in every evaluation, on a few questions where they cost a pass and on a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from lab.answers.common import Answer, count_tokens
-from lab.answers.generation import Decoding, end_tokens_of, generate_from_text, greedy, text_of
+from lab.answers.common import Answer, count_tokens, sketches
+from lab.answers.cutting import cut_text
+from lab.answers.generation import Decoding, end_tokens_of, fingerprint, generate_from_text, greedy, text_of
 from lab.answers.wire import Wire
 from lab.config import SOFT, TEXT, Layout
 from lab.errors import LabError
 from lab.models import build_inputs, positions
-from lab.tasks import Question
+from lab.tasks import Question, source_text
 
 if TYPE_CHECKING:
-    from lab.models import FrozenModel, TargetInputs
+    from lab.answers.evaluation import Evaluation
+    from lab.models import FrozenModel, SourceStates, TargetInputs
     from lab.translators import Bridge
 
 REPLAY_TOKENS = 24
+SAME = 0.02  # of a sketch: batches round otherwise, another question differs by far more
 CLOSE = 1e-3  # of soft tokens' size: how far a batch may round otherwise than a question alone, in float32
 
 
@@ -129,6 +133,100 @@ def check_bridge(arm: str, bridge: Bridge, questions: Sequence[Question]) -> Non
                 f"arm {arm}: its translator writes other soft tokens for question {question.id} alone than in a batch; "
                 "padding or the batch leaks into them."
             )
+
+
+@contextmanager
+def heard(translator: nn.Module) -> Iterator[list[SourceStates]]:
+    """What a translator is given inside, call by call."""
+    found: list[SourceStates] = []
+    hook = translator.register_forward_pre_hook(lambda _, given: found.append(given[0]))
+    try:
+        yield found
+    finally:
+        hook.remove()
+
+
+def check_source_reads(where: str, bridge: Bridge, questions: Sequence[Question], given: SourceStates) -> None:
+    """Raise LabError unless `given` are the states of what the source reads of `questions`, at the translator's layers.
+
+    Read here once more, by the rule itself: training and evaluation are both held to it.
+    """
+    texts = [source_text(question.question, question.evidence) for question in questions]
+    expected = bridge.source.source_states(texts, bridge.translator.layers)
+    if expected.ids.shape != given.ids.shape or not torch.equal(expected.ids, given.ids):
+        raise LabError(
+            f"{where}: the source does not read {texts[0][:60]!r} of the question and its evidence; training and "
+            "evaluation have to read by one rule."
+        )
+    close = expected.states.shape == given.states.shape and torch.allclose(
+        expected.states.float(), given.states.float(), rtol=1e-3, atol=1e-3
+    )
+    if not close:
+        raise LabError(
+            f"{where}: the states that the translator is given are not those of layers {bridge.translator.layers!r}, "
+            "which it was built for; training and evaluation have to read the same ones."
+        )
+
+
+def check_soft_tokens(arm: str, bridge: Bridge, questions: Sequence[Question], answers: Sequence[Answer]) -> None:
+    """Raise LabError unless the soft tokens that entered are those that the arm's name and its record say.
+
+    Of the first questions: those of the donor that the record names; in latent_zero none at all, in latent_noise and
+    latent_mean not the question's own.
+    """
+    by_id = {question.id: question for question in questions}
+    for answer in answers:
+        donor = by_id[answer.soft_from or answer.id]
+        written = bridge.write([donor])
+        own = torch.tensor(sketches(written.soft_tokens, written.mask)[0])
+        entered = torch.tensor(answer.sketch)
+        apart = len(entered) != len(own) or (entered - own).abs().max() > SAME * own.abs().max().clamp_min(1e-6)
+        if arm == "latent_zero" and entered.any():
+            raise LabError(f"arm latent_zero: soft tokens of question {answer.id} are not zero; the control is none.")
+        if arm in ("latent_noise", "latent_mean") and not apart and len(questions) > 1:
+            raise LabError(f"arm {arm}: question {answer.id} has its own soft tokens; the control is none.")
+        if arm in ("latent", "latent_shuffled") and apart:
+            raise LabError(
+                f"arm {arm}: the soft tokens that question {answer.id} was given are not those of question {donor.id}, "
+                "which its record names."
+            )
+
+
+def check_cut(arm: str, evaluation: Evaluation, answers: Sequence[Answer], budget: int, size: int) -> None:
+    """Raise LabError unless text that was cut has the length of the soft tokens: `budget` tokens, or `size` bytes.
+
+    Not more, which would favour it, and not less than the longest piece that fits, which would be no rival.
+    """
+    target = evaluation.pair.target
+    for question, answer in zip(evaluation.questions, answers, strict=True):
+        handed = [text for text in answer.handed if text]
+        if arm == "same_bytes":
+            whole = [] if len(answer.handed) > 1 else [question.question]
+            spent = sum(len(text.encode("utf-8")) for text in [*whole, *handed])
+            if spent > size:
+                raise LabError(
+                    f"arm same_bytes: question {answer.id} was given {spent} bytes of text, soft tokens take {size}."
+                )
+            continue
+        text = TEXT.visible_text(**evaluation.context(question)) if arm == "token_budget" else question.question
+        expected = cut_text(target, text, budget, "end" if arm == "token_budget" else "start")
+        if handed != [piece for piece in [expected] if piece]:
+            count = len(target.tokens([handed[0]])[0]) if handed else 0
+            raise LabError(
+                f"arm {arm}: question {answer.id} was given {count} tokens of text, not the longest piece of at most "
+                f"{budget}, which is what the soft tokens take."
+            )
+
+
+def check_sources(bridges: Mapping[str, Bridge], source: FrozenModel, target: FrozenModel) -> None:
+    """Raise LabError unless each retrained control reads the source that it is named for."""
+    ours, others = fingerprint(source), fingerprint(target)
+    for arm, bridge in bridges.items():
+        read = fingerprint(bridge.source) if bridge.translator.needs_source else ""
+        named = {"latent_random_source": read != ours, "latent_no_lore_source": read != ours,
+                 "latent_target_source": read == others}  # fmt: skip
+        if not named.get(arm, True):
+            raise LabError(f"arm {arm}: its translator reads a source that the arm is not named for; give its own.")
 
 
 def check_sent(arm: str, wire: Wire, soft: Tensor, received: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lab.answers.common import Answer, answer_of
+from lab.answers.cutting import cut_bytes, cut_text
 from lab.answers.evaluation import Evaluation
 from lab.answers.generation import AnswerCache, Asked, fingerprint, generate
 from lab.answers.model_checks import check_token_counts
@@ -84,26 +85,6 @@ def source_shown(evaluation: Evaluation) -> list[Shown]:
               (question.evidence,) * bool(question.evidence))
         for question in evaluation.questions
     ]  # fmt: skip
-
-
-def cut_text(model: FrozenModel, text: str, tokens: int, keep: str = "start") -> str:
-    """The longest start (or end, with keep="end") of `text` that takes at most `tokens` tokens of `model`.
-
-    Cut between tokens; where a cut text is tokenised anew into more tokens, one token less is kept.
-    """
-    if keep not in ("start", "end"):
-        raise LabError(f"keep={keep!r} is not known; choose start or end.")
-    spans = model.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-    for kept in range(min(tokens, len(spans)), 0, -1):
-        piece = text[: spans[kept - 1][1]] if keep == "start" else text[spans[len(spans) - kept][0] :]
-        if len(model.tokens([piece])[0]) <= tokens:
-            return piece
-    return ""
-
-
-def cut_bytes(text: str, size: int) -> str:
-    """The longest start of `text` that takes at most `size` bytes of UTF-8."""
-    return text.encode("utf-8")[: max(size, 0)].decode("utf-8", errors="ignore")
 
 
 def token_budget(evaluation: Evaluation, tokens: int) -> list[Shown]:

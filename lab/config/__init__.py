@@ -9,6 +9,7 @@ from lab.config.run import NOT_SCIENTIFIC, RunConfig, set_in
 from lab.config.sections import (
     NAMED_LAYERS,
     NAMED_LAYERS_TEXT,
+    OF_TASKS,
     EvalConfig,
     PairConfig,
     TaskConfig,

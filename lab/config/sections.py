@@ -14,8 +14,13 @@ from typing import Any
 from lab.config.layout import Layout, get_layout
 from lab.config.model_names import PAIRS
 from lab.errors import LabError
-from lab.tasks import TASKS
+from lab.tasks import SCORERS, TASKS
 
+OF_TASKS = {
+    "data": "where its questions are",
+    "evidence": "who reads it, source or both",
+    "scorer": f"how its answers are read, {', '.join(SCORERS)}",
+}  # what a task takes besides numbers of questions
 NAMED_LAYERS = ("all", "last", "middle")
 NAMED_LAYERS_TEXT = f"{', '.join(NAMED_LAYERS)}, or a list of layer indices"
 
@@ -112,14 +117,17 @@ class PairConfig(Section):
 
 @dataclass(frozen=True)
 class TaskConfig(Section):
-    """Which questions, how many of each split (0: all), after how many worked examples. `data`: the task's folder.
+    """Which questions, how many of each split (0: all), after how many worked examples. `data`: the task's folder, or
+    its file for jsonl.
 
-    `evidence`: who reads hotpotqa's paragraphs, the source alone or both models.
+    `evidence`: who reads hotpotqa's paragraphs and jsonl's evidence, the source alone or both models. `scorer`: how
+    answers of jsonl are read, number, exact, f1 or choice; the other tasks have their own.
     """
 
     task: str = "minigsm"
     data: str = ""
     evidence: str = "source"
+    scorer: str = ""
     shots: int = 0
     train_questions: int = 0
     dev_questions: int = 0
@@ -128,8 +136,13 @@ class TaskConfig(Section):
     def check(self) -> None:
         _one_of(self, "task", tuple(TASKS))
         _one_of(self, "evidence", ("source", "both"))
+        if self.scorer:
+            _one_of(self, "scorer", tuple(SCORERS))
         _at_least(self, 0, "shots", "train_questions", "dev_questions", "test_questions")
-        for name in ("data", "evidence"):
+        for name in TASKS[self.task].needs:
+            if not getattr(self, name):
+                raise LabError(f"task={self.task!r} needs {name}: {OF_TASKS[name]}.")
+        for name in OF_TASKS:
             if getattr(self, name) != getattr(TaskConfig, name) and name not in TASKS[self.task].takes:
                 readers = " or ".join(task for task, kind in TASKS.items() if name in kind.takes)
                 raise LabError(

@@ -182,6 +182,8 @@ def question_costs(evaluation: Evaluation, question: Question) -> dict[str, dict
     waited = found["source"].seconds
     began = _begin(device) - waited
     _, cost = _cost(target, text_inputs(target, handed), began, waited, decoding)
+    if cost.seconds_to_first_token <= found["source"].seconds:
+        raise LabError("costs: the cascade's time does not hold the source's answer, which it waits for.")
     peaks = [peak for peak in (found["source"].peak_bytes, cost.peak_bytes) if peak is not None]
     found["cascade"] = replace(cost, peak_bytes=max(peaks, default=None))  # the source's answer is part of it
     return {arm: asdict(cost) for arm, cost in found.items()}

@@ -1,8 +1,9 @@
 """Do intervals cover, and do verdicts err, as often as they say? Measured in worlds whose truth is known.
 
-    python -m lab.evidence.calibration benchmarks/calibration.json     # ten minutes on one core
+    python -m lab.evidence.calibration benchmarks/calibration.json     # twenty minutes of one core, shared by all
 
-writes the figures, each with its Monte Carlo error, and the same as a page beside them.
+writes the figures, each with its Monte Carlo error, and the same as a page beside them. Every figure has random
+numbers of its own, so how many cores there are changes none.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import gc
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 from math import sqrt
 from pathlib import Path
@@ -141,15 +143,18 @@ def power(found: Sequence[Mapping[str, str]], right: str) -> dict[str, dict]:
     return rows
 
 
-def _coverage(worlds: int, seed: int) -> Iterator[dict]:
-    cells = list(product(SIZES, (1, 2, 3), ACCURACIES))
-    for number, (words, seeds, accuracy) in enumerate(tqdm(cells, desc="coverage")):
-        rng = np.random.default_rng([seed, 0, number])
-        for name, row in coverage(Questions(SIZES[words]), seeds, accuracy, worlds, rng).items():
-            yield {"interval": name, "words": words, "seeds": seeds, "accuracy": accuracy} | row
-    for number, (n, seeds, accuracy) in enumerate(product(ON_DEV, (1, 2, 3), ACCURACIES)):
-        row = coverage_on_dev(n, seeds, accuracy, worlds, np.random.default_rng([seed, 3, number]))
-        yield {"interval": "gap on dev", "words": f"none, {n} questions", "seeds": seeds, "accuracy": accuracy} | row
+def _coverage(place: tuple, worlds: int, seed: int) -> list[dict]:
+    number, (words, seeds, accuracy) = place
+    rng = np.random.default_rng([seed, 0, number])
+    found = coverage(Questions(SIZES[words]), seeds, accuracy, worlds, rng)
+    cell = {"words": words, "seeds": seeds, "accuracy": accuracy}
+    return [{"interval": name} | cell | row for name, row in found.items()]
+
+
+def _coverage_on_dev(cell: tuple, worlds: int, seed: int) -> list[dict]:
+    number, (n, seeds, accuracy) = cell
+    row = coverage_on_dev(n, seeds, accuracy, worlds, np.random.default_rng([seed, 3, number]))
+    return [{"interval": "gap on dev", "words": f"none, {n} questions", "seeds": seeds, "accuracy": accuracy} | row]
 
 
 def _verdicts(truth: Truth, seeds: int, worlds: int, rng: np.random.Generator) -> list[dict[str, str]]:
@@ -159,24 +164,40 @@ def _verdicts(truth: Truth, seeds: int, worlds: int, rng: np.random.Generator) -
     return [row for half in halves for row in judged_worlds(half, truth, seeds, worlds // 2, rng)]
 
 
-def measure(worlds: int = 1500, families: int = 100, seed: int = 1) -> dict:
+def _family(cell: tuple, worlds: int, seed: int) -> list[dict]:
+    number, (name, seeds, accuracy) = cell
+    truth, wrong = FALSE[name]
+    found = _verdicts(truth(accuracy), seeds, worlds, np.random.default_rng([seed, 1, number]))
+    return [{"truth": name, "wrong": wrong, "seeds": seeds, "accuracy": accuracy} | family_error(found, wrong)]
+
+
+def _power(cell: tuple, worlds: int, seed: int) -> list[dict]:
+    number, (name, seeds) = cell
+    truth, right = TRUE[name]
+    found = power(_verdicts(truth, seeds, worlds, np.random.default_rng([seed, 2, number])), right)
+    return [{"effect": name, "right": right, "claims": kind, "seeds": seeds} | row for kind, row in found.items()]
+
+
+def measure(worlds: int = 2000, families: int = 200, seed: int = 1) -> dict:
     """The whole table: {"coverage", "family", "power"}, each a list of flat rows.
 
     `worlds`: for each row of coverage; `families`: worlds for each row of verdicts.
     """
-    family, powers = [], []
-    cells = list(product(FALSE, (1, 3), ACCURACIES))
-    for number, (name, seeds, accuracy) in enumerate(tqdm(cells, desc="false claims")):
-        truth, wrong = FALSE[name]
-        found = _verdicts(truth(accuracy), seeds, families, np.random.default_rng([seed, 1, number]))
-        row = {"truth": name, "wrong": wrong, "seeds": seeds, "accuracy": accuracy}
-        family.append(row | family_error(found, wrong))
-    for number, (name, seeds) in enumerate(tqdm(list(product(TRUE, (1, 3))), desc="true claims")):
-        truth, right = TRUE[name]
-        found = _verdicts(truth, seeds, families, np.random.default_rng([seed, 2, number]))
-        for kind, row in power(found, right).items():
-            powers.append({"effect": name, "right": right, "claims": kind, "seeds": seeds} | row)
-    return {"coverage": list(_coverage(worlds, seed)), "family": family, "power": powers}
+    parts = [
+        ("family", _family, product(FALSE, (1, 3), ACCURACIES), families),
+        ("power", _power, product(TRUE, (1, 3)), families),
+        ("coverage", _coverage, product(SIZES, (1, 2, 3), ACCURACIES), worlds),
+        ("coverage", _coverage_on_dev, product(ON_DEV, (1, 2, 3), ACCURACIES), worlds),
+    ]
+    found: dict[str, list[dict]] = {"coverage": [], "family": [], "power": []}
+    with ProcessPoolExecutor() as pool:
+        asked = [
+            (part, pool.submit(simulated, cell, count, seed))
+            for part, simulated, cells, count in parts for cell in enumerate(cells)
+        ]  # fmt: skip
+        for part, answer in tqdm(asked, desc="worlds", unit="figure"):
+            found[part] += answer.result()
+    return found
 
 
 def together(rows: Sequence[Mapping]) -> dict:

@@ -19,6 +19,7 @@ from lab.config import NOT_SCIENTIFIC, RunConfig
 from lab.errors import LabError
 from lab.evidence.refusals import (
     check_different,
+    check_frozen,
     check_prompts,
     check_questions,
     check_scorer,
@@ -27,9 +28,10 @@ from lab.evidence.refusals import (
 )
 from lab.evidence.summary import ORACLE, check_records, in_group
 from lab.runs import RunDirectory, broken_seal, read_jsonl, read_seal
-from lab.tasks import load_task
+from lab.tasks import TASKS, load_task
 
 FINAL = "eval_samples_step_final.jsonl"
+WITH_EVIDENCE = [name for name, kind in TASKS.items() if "evidence" in kind.takes]
 ALL = ""  # the group of all questions
 
 
@@ -136,6 +138,7 @@ def read_run(path: str | Path) -> Run:
     settings, file = read_settings(path), final_records(path)
     records = read_jsonl(file)
     try:
+        RunDirectory(path).check_config()
         seal = read_seal(file)
         if seal and (broken := broken_seal(records, seal)):
             raise LabError(f"{broken[0]}; `python -m lab verify {path}` names everything")
@@ -145,7 +148,7 @@ def read_run(path: str | Path) -> Run:
         task = load_task(known_config(settings).task)
         check_scorer(records, task)
         check_split(records, task, settings["data"])
-        if settings.get("evidence") != "source" or settings["task"] != "hotpotqa":  # there the source may read more
+        if settings["task"] not in WITH_EVIDENCE or settings["evidence"] != "source":  # there the source may read more
             check_prompts(records, seal["evaluation"].get("frames", {}) if seal else {})
     except LabError as error:
         raise LabError(f"run {path.name}: {error}") from None
@@ -233,6 +236,7 @@ def read_evidence(paths: Sequence[str | Path]) -> Evidence:
     for number, run in enumerate(runs):
         for other in runs[:number]:
             check_different(other, run)
+    check_frozen(runs)
     return Evidence(runs, tuple(unfinished), tuple(map(str, paths)))
 
 

@@ -94,6 +94,36 @@ def check_prompts(records: Sequence[Mapping], frames: Mapping[str, Sequence[str]
             raise LabError(f"question {row['id']}: source and target read different prompts; evaluate them alike.")
 
 
+def check_frozen(runs: Sequence[Run]) -> None:
+    """The frozen models answer alike wherever all that decides it is alike: questions, prompt, limits, weights, device
+    and batch. Runs without a seal say nothing of it."""
+    first: dict[str, Run] = {}
+    for run in runs:
+        for arm, key in _frozen_keys(run).items():
+            other = first.setdefault(f"{arm} {key}", run)
+            if other is run or arm not in run.arms & other.arms:
+                continue
+            ours, theirs = (_tokens(one, arm) for one in (run, other))
+            if differ := [key for key in ours if ours[key] != theirs.get(key)]:
+                raise LabError(
+                    f"runs {other.name} and {run.name}: the frozen {arm} was asked the same in the same way and "
+                    f"answered {len(differ)} questions otherwise, first {differ[0]}; one is not what was generated."
+                )
+
+
+def _frozen_keys(run: Run) -> dict[str, str]:
+    """For source and target alone: all that decides their answers, as one text; nothing without a seal."""
+    if run.seal is None:
+        return {}
+    said = run.seal["evaluation"]
+    shared = [said.get(name) for name in ("questions", "instruction", "exemplars", "decoding", "frames", "made_on")]
+    return {arm: repr([said.get(arm), *shared]) for arm in ("source", "target")}
+
+
+def _tokens(run: Run, arm: str) -> dict[str, str]:
+    return {row["id"]: row["arms"][arm].get("tokens", "") for row in run.records}
+
+
 def check_different(one: Run, other: Run) -> None:
     """Two runs are two translators, evaluated each for itself: the same weights, losses or answers are one, twice."""
     if reason := _same_translator(one, other) or _same_answers(one, other):

@@ -33,6 +33,11 @@ def judge(evidence: Evidence, alpha: float = ALPHA, claims: Sequence[Claim] = CL
     "comparisons": [...]}], "runs" (each with task, models and config hash)}. A claim of several comparisons shows the
     weakest one's effect.
     """
+    if {claim.key for claim in claims} < {claim.key for claim in CLAIMS}:
+        raise LabError(
+            f"claims: {len(claims)} of the family of {len(CLAIMS)} were given, so the correction would count fewer; "
+            "judge all that were declared, and show the ones you want."
+        )
     found: dict[str, list[Comparison]] = {}
     reasons: dict[str, NotRun] = {}
     for claim in claims:
@@ -128,7 +133,7 @@ def arm_rows(evidence: Evidence) -> list[dict]:
     places = {"all": (ALL,)} | ({"both_held_out": BOTH_HELD_OUT} if rows_of(runs, BOTH_HELD_OUT).records else {})
     rows, p_values, seen = [], {}, {}
     for arm in arms:
-        aware = None if arm == ORACLE else any(row["arms"][arm].get("context_aware") for row in runs[0].records)
+        aware = None if arm == ORACLE else any(row["arms"].get(arm, {}).get("context_aware") for row in runs[0].records)
         versus = {}
         for place, groups in places.items() if LATENT in arms and arm != LATENT else ():
             try:

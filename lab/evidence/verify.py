@@ -12,7 +12,7 @@ from pathlib import Path
 from lab.config import RunConfig
 from lab.errors import LabError
 from lab.evidence.summary import summarise
-from lab.runs import broken_seal, check_sums, read_jsonl, read_seal, unpack_tokens
+from lab.runs import RunDirectory, broken_seal, check_sums, read_jsonl, read_seal, unpack_tokens
 from lab.tasks import Task, load_task
 
 Decode = Callable[[str, Sequence[int]], str | None]  # (source or target, token ids) -> text; None: no tokenizer here
@@ -52,6 +52,10 @@ def _seal_findings(file: Path, rows: Sequence[Mapping]) -> list[str]:
 def _config_findings(folder: Path, config: RunConfig) -> list[str]:
     """Whether manifest and summary were made with the config that lies beside them."""
     found = []
+    try:
+        RunDirectory(folder).check_config()
+    except LabError as error:
+        found.append(str(error))
     for name in ("manifest.json", "summary.json"):
         said = _json(folder / name).get("config_hash")
         if said not in (None, config.hash()):

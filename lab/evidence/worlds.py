@@ -86,7 +86,7 @@ class SimulatedRun(Run):
         return set(self.answers) | {ORACLE} if {"source", "target"} <= self.answers.keys() else set(self.answers)
 
     def about(self) -> dict:
-        return {"run": self.name}
+        return {"run": self.name}  # nothing was trained: there are no models to name
 
     def right(self, arm: str) -> dict[str, bool]:
         ids = [row["id"] for row in self.records]

@@ -211,7 +211,14 @@ class RunDirectory:
             config.to_yaml(run.path / "config.yaml")  # after the manifest: without that it would be a run of anything
         except OSError as error:
             raise LabError(f"{run.path / 'config.yaml'} cannot be written ({error.strerror}).") from None
+        run.note(config_sha256=hashlib.sha256((run.path / "config.yaml").read_bytes()).hexdigest())
         return run
+
+    def check_config(self) -> None:
+        """Raise LabError if config.yaml is not the file that the run wrote. Of older runs nothing is said."""
+        said = self.manifest().get("config_sha256")
+        if said and said != hashlib.sha256((self.path / "config.yaml").read_bytes()).hexdigest():
+            raise LabError(f"{self.path / 'config.yaml'} was changed after the run wrote it; its config is not this one.")
 
     def _refuse(self, config, resume: bool) -> dict:
         """The manifest of a run that may be gone on with, {} where there is none yet. Reads only."""

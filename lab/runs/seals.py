@@ -56,7 +56,16 @@ def seal_path(records: str | Path) -> Path:
 
 
 def write_sealed(run: RunDirectory, step: int | str, rows: Sequence[Mapping], evaluation: Mapping) -> Path:
-    """Write the records of a step and their seal; the manifest says that they have one. Returns the records' path."""
+    """Write the records of a step and their seal; the manifest says that they have one. Returns the records' path.
+
+    Raises LabError if these are not the rows of all the questions that were evaluated.
+    """
+    asked = [Question(row["id"], row["question"], "", row["gold"], "") for row in rows]
+    if (len(rows), questions_hash(asked)) != (evaluation["n"], evaluation["questions"]):
+        raise LabError(
+            f"{run.path}: {len(rows)} records of an evaluation of {evaluation['n']} questions are to be written; rows "
+            "were dropped or changed after it."
+        )
     path = run.write_records(step, rows)
     write_seal(path, rows, evaluation)
     run.note(sealed=sorted({*run.manifest().get("sealed", []), str(step)}))
@@ -92,7 +101,6 @@ def read_seal(records: str | Path) -> dict | None:
 def broken_seal(rows: Sequence[Mapping], seal: Mapping) -> list[str]:
     """What `rows` and their seal disagree on, one sentence each; none where the file is as it was written."""
     found, digests, seen = [], seal["rows"], set()
-    by_digest = {digest: key for key, digest in digests.items()}
     limit = seal["evaluation"]["decoding"]["max_new_tokens"]
     texts: dict[str, str] = {}
     for number, row in enumerate(rows, start=1):
@@ -100,7 +108,7 @@ def broken_seal(rows: Sequence[Mapping], seal: Mapping) -> list[str]:
         if key in seen:
             found.append(f"question {key} stands twice, again in row {number}")
         elif key not in digests:
-            twin = by_digest.get(row_digest(row)) or texts.get(normalised_text(str(row.get("question", ""))))
+            twin = texts.get(normalised_text(str(row.get("question", ""))))
             found.append(f"row {number}, question {key}, was not in this evaluation"
                          + (f"; it repeats question {twin}" if twin else ""))  # fmt: skip
         elif row_digest(row) != digests[key]:

@@ -1,16 +1,27 @@
 """One experiment from its config: train the translator and its control at equal budget, choose on dev, test once."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from lab.answers import Evaluation, check_splits, evaluate, greedy, latent_inputs, weights_of
+from lab.answers import (
+    Evaluation,
+    check_source_reads,
+    check_splits,
+    evaluate,
+    greedy,
+    heard,
+    latent_inputs,
+    weights_of,
+)
 from lab.config import RunConfig
 from lab.errors import LabError
 from lab.evidence import summarise
-from lab.models import Pair, load_pair
+from lab.models import FrozenModel, Pair, load_pair
 from lab.runs import RunDirectory, write_sealed
 from lab.studies.budget import check_equal_budget, check_same_rates, constant_config
 from lab.studies.looks import looks, note_look
@@ -23,7 +34,6 @@ from lab.training import (
     due_weights,
     steps_left,
     train,
-    training_inputs,
     training_terms,
     usable_checkpoint,
 )
@@ -72,34 +82,57 @@ def check_training(experiment: Experiment, config: RunConfig) -> None:
     with torch.random.fork_rng():
         translator = build_translator(config.translator, pair, config.pair.source_layers)
         batch = Batch(task.train(2, config.training.seed)[:2], surroundings(task, config.task.shots))
-        check_same_prompt_as_evaluation(config, pair, task, translator, batch)
+        check_same_as_evaluation(config, pair, task, translator, batch)
+        translator.train()
         terms = training_terms(translator, pair, config, batch, step, task, greedy)
         check_gradients(translator, terms, due_weights(config, step))
 
 
 @torch.no_grad()
-def check_same_prompt_as_evaluation(
-    config: RunConfig, pair: Pair, task: Task, translator: nn.Module, batch: Batch
-) -> None:
-    """Raise LabError unless what stands before the answer in training is what an evaluation gives the target.
+def check_same_as_evaluation(config: RunConfig, pair: Pair, task: Task, translator: nn.Module, batch: Batch) -> None:
+    """Raise LabError unless training gives both models what an evaluation gives them, before the answer.
 
-    Of one real batch, value by value and position by position, in the layout of the last step.
+    Of one real batch, in the layout of the last step: the states that the translator is given, then value by value and
+    position by position what enters the target.
     """
-    evaluation = Evaluation(config, pair, task, batch.questions)
-    output = Bridge(pair.source, translator.eval()).write(batch.questions)
-    trained = training_inputs(pair.target, pair.target.reads(config.layout.at(config.training.steps)), output, batch)
+    evaluation, bridge = Evaluation(config, pair, task, batch.questions), Bridge(pair.source, translator.eval())
+    with heard(translator) as given, heard_inputs(pair.target) as entered:
+        training_terms(translator, pair, answers_alone(config), batch, config.training.steps, task)
+    if translator.needs_source:
+        check_source_reads("training and evaluation differ", bridge, batch.questions, given[0])
     contexts = [evaluation.context(question) for question in batch.questions]
-    asked = latent_inputs(pair.target, evaluation.layout, output, contexts)
-    for row, (question, length) in enumerate(zip(batch.questions, trained.prompt_lengths, strict=True)):
-        start = int((trained.attention_mask[row] == 0).sum())
-        real = asked.attention_mask[row].bool()
-        for name in ("embeds", "position_ids"):
-            ours, theirs = getattr(trained, name)[row, start : start + length], getattr(asked, name)[row][real]
-            if not torch.equal(ours, theirs):
+    asked = latent_inputs(pair.target, evaluation.layout, bridge.write(batch.questions), contexts)
+    for row, question in enumerate(batch.questions):
+        ours, theirs = entered[0]["attention_mask"][row].bool(), asked.attention_mask[row].bool()
+        for name, trained, used in (("embeddings", entered[0]["inputs_embeds"], asked.embeds),
+                                    ("positions", entered[0]["position_ids"], asked.position_ids)):  # fmt: skip
+            prompt = trained[row][ours][: int(theirs.sum())]
+            if prompt.shape != used[row][theirs].shape or not torch.allclose(
+                prompt.float(), used[row][theirs].float(), rtol=1e-3, atol=1e-4
+            ):
                 raise LabError(
-                    f"training and evaluation differ in the prompt of question {question.id}: {len(ours)} {name} in "
-                    f"training, {len(theirs)} in an evaluation, not the same; build both by one layout."
+                    f"training and evaluation differ in the {name} of the prompt of question {question.id}; build both "
+                    "by one layout, from the same soft tokens."
                 )
+
+
+def answers_alone(config: RunConfig) -> RunConfig:
+    """`config` with the likelihood of the answer as its only loss."""
+    others = {name: 0.0 for name in config.parameters() if name.endswith("_weight")}
+    steps = max(1, config.translator.flow_backprop_steps)
+    return config.replace(**others | {"answer_nll_weight": 1.0, "teacher": "none", "duplicate_question": False,
+                                      "flow_guidance": 1.0, "flow_backprop_steps": steps})  # fmt: skip
+
+
+@contextmanager
+def heard_inputs(target: FrozenModel) -> Iterator[list[dict]]:
+    """What enters the target inside, call by call."""
+    found: list[dict] = []
+    hook = target.base.register_forward_pre_hook(lambda _, __, named: found.append(named), with_kwargs=True)
+    try:
+        yield found
+    finally:
+        hook.remove()
 
 
 def dev_accuracy(experiment: Experiment, config: RunConfig) -> Selection:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.answers import DEFAULT_CASCADE, Evaluation
-from lab.config import EvalConfig, PairConfig, RunConfig, TaskConfig, short_name
+from lab.config import OF_TASKS, EvalConfig, PairConfig, RunConfig, TaskConfig, short_name
 from lab.errors import LabError
 from lab.models import Pair
 from lab.places import below_root
@@ -24,7 +24,7 @@ __all__ = ["Candidate", "measured_config", "recipe_config", "said", "trained_con
 
 MAY_BE_SET = {item.name for kind in (PairConfig, TaskConfig, EvalConfig) for item in fields(kind)} | {"layout"}
 MAY_BE_SET -= {"source_layers", "train_questions"}  # those were trained with
-OF_A_TASK = {item.name: item.default for item in fields(TaskConfig) if item.name in ("data", "evidence")}
+OF_A_TASK = {item.name: item.default for item in fields(TaskConfig) if item.name in OF_TASKS}
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def recipe_config(folder: str | Path, given: Mapping[str, Any]) -> RunConfig:
 
 
 def _with(config: RunConfig, given: Mapping[str, Any]) -> RunConfig:
-    """`config` with `given` set in it. Another task takes none of the old one's own `data` and `evidence`."""
+    """`config` with `given` set in it. Another task takes none of the old one's own `data`, `evidence` and `scorer`."""
     other = given.get("task", config.task.task) != config.task.task
     return config.replace(**({**OF_A_TASK, **given} if other else given))
 

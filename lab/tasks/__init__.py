@@ -14,6 +14,7 @@ from lab.tasks.contract import (
 )
 from lab.tasks.normalised import normalised_id, normalised_text
 from lab.tasks.registry import TASKS, load_task
+from lab.tasks.scorers import SCORERS
 from lab.tasks.scoring import (
     INVALID,
     STOP,

@@ -68,14 +68,15 @@ class Task(ABC):
     """What a task gives. Splits are fixed: the same call returns the same questions, in the same order.
 
     `instruction` is empty or ends in a blank line; `max_new_tokens` is what a solution needs at most. `takes`: the
-    fields of a config, besides the numbers of questions, that its constructor takes. `most_shots`: how many fixed
-    exemplars there are. `evidence_may_answer`: whether the words of the answer may stand in the evidence, as in
-    paragraphs where it is to be found; the answer marked as such never may. A task whose source knows something that
-    one line of text could say gives that line by a method `hint(question)`.
+    fields of a config, besides the numbers of questions, that its constructor takes; `needs`: those of them that may
+    not be empty. `most_shots`: how many fixed exemplars there are. `evidence_may_answer`: whether the words of the
+    answer may stand in the evidence, as in paragraphs where it is to be found; the answer marked as such never may. A
+    task whose source knows something that one line of text could say gives that line by a method `hint(question)`.
     """
 
     name: str = ""
     takes: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     instruction: str = ""
     max_new_tokens: int = 160
     most_shots: int = 0

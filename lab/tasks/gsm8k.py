@@ -6,14 +6,13 @@ rows on which checkpoints are chosen (earlier work chose them on the test rows) 
 
 from __future__ import annotations
 
-import json
 import random
-from codecs import BOM_UTF8 as BYTE_ORDER_MARK
 from functools import cached_property
 from pathlib import Path
 
 from lab.errors import LabError
 from lab.tasks.contract import Question, Task, check_text, question_id
+from lab.tasks.json_lines import json_lines
 from lab.tasks.normalised import normalised_id
 from lab.tasks.scoring import INVALID, final_answer
 
@@ -109,15 +108,7 @@ def _local_rows(folder: Path, split: str) -> list[tuple[str, object]]:
     path = folder / f"{split}.jsonl"
     if not path.is_file():
         raise LabError(f"{path} does not exist; data= must be a folder with train.jsonl and test.jsonl.")
-    rows = []
-    for number, line in enumerate(path.read_bytes().removeprefix(BYTE_ORDER_MARK).split(b"\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            rows.append((f"{path}:{number}", json.loads(line.decode("utf-8"))))
-        except (ValueError, RecursionError) as error:  # covers broken UTF-8, broken JSON and deep nesting
-            raise LabError(f"{path}:{number}: not a line of JSON ({error}); repair or remove it.") from error
-    return rows
+    return json_lines(path)
 
 
 def _hub_rows(split: str) -> list[tuple[str, object]]:

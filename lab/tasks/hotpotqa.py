@@ -1,50 +1,25 @@
 """HotpotQA, distractor setting (Yang et al., 2018): questions over ten paragraphs, from the Hub or a local folder.
 
-The paragraphs go to the source alone or to both models (`evidence`). Answers are compared after the official
-normalisation (hotpot_evaluate_v1.py): lower case, no punctuation, no articles, single spaces; F1 is over words. Where
-that leaves nothing (the bands The The and !!!), the lower-case text itself is compared: officially any two such answers
-are equal, with an F1 of 0.
+The paragraphs go to the source alone or to both models (`evidence`). Answers are phrases (`lab.tasks.phrases`), scored
+by the official rules.
 """
 
 from __future__ import annotations
 
 import json
 import random
-import re
-import string
-from collections import Counter
 from functools import cached_property
 from pathlib import Path
 
 from lab.errors import LabError
 from lab.tasks.contract import Question, Task, check_text, question_id
 from lab.tasks.normalised import normalised_text
-from lab.tasks.scoring import INVALID, cut_at_stop
+from lab.tasks.phrases import f1, phrase, phrase_end, same_phrase
 
 HUB_NAME = "hotpotqa/hotpot_qa"
 DEV_SEED, EXEMPLAR_SEED = 8472, 42
 EXEMPLARS = 8
 DEV_ROWS = 500
-YES_NO = ("yes", "no", "noanswer")
-_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
-
-
-def normalised(answer: str) -> str:
-    """The official normalisation of an answer; the lower-case answer where that leaves nothing of it."""
-    kept = answer.lower().translate(_NO_PUNCTUATION)
-    return " ".join(re.sub(r"\b(a|an|the)\b", " ", kept).split()) or " ".join(answer.lower().split())
-
-
-def f1(prediction: str, gold: str) -> float:
-    """Word F1 of the official script: yes and no answers score only when both say the same."""
-    if prediction == INVALID:
-        return 0.0
-    prediction, gold = normalised(prediction), normalised(gold)
-    if prediction != gold and (prediction in YES_NO or gold in YES_NO):
-        return 0.0
-    ours, theirs = prediction.split(), gold.split()
-    shared = sum((Counter(ours) & Counter(theirs)).values())
-    return 2 * shared / (len(ours) + len(theirs)) if shared else 0.0
 
 
 class HotpotQA(Task):
@@ -85,27 +60,13 @@ class HotpotQA(Task):
         """The question without its paragraphs, which stand on lines before it where both models read them."""
         return normalised_text(question.question.rpartition("\n")[2])
 
-    def extract(self, text: str) -> str:
-        """The rest of the line after the first ``####`` before a new question, or ``[invalid]``."""
-        _, found, rest = cut_at_stop(text).partition("####")
-        answer = rest.strip().split("\n", 1)[0].strip()
-        return answer if found and answer else INVALID
-
-    def correct(self, extracted: str, gold: str) -> bool:
-        """Exact match after the normalisation; ``[invalid]`` and nothing never are, not even with themselves."""
-        return INVALID not in (extracted, gold) and normalised(extracted) == normalised(gold) != ""
+    extract = staticmethod(phrase)
+    answer_end = staticmethod(phrase_end)
+    correct = staticmethod(same_phrase)
 
     def grades(self, extracted: str, gold: str) -> dict[str, float]:
         """`f1`: word F1 of an extracted answer; `correct` is the exact match."""
         return {"f1": f1(extracted, gold)}
-
-    def answer_end(self, text: str) -> int | None:
-        """At the end of the line that `extract` reads: a phrase may go on after a number ("1969 until 1974")."""
-        shown = cut_at_stop(text)
-        answer = shown.partition("####")[2].lstrip()
-        if "\n" in answer:
-            return len(shown) - len(answer) + answer.index("\n")
-        return len(shown) if len(shown) < len(text) else None
 
     @cached_property
     def _parts(self) -> dict[str, list[Question]]:

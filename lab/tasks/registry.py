@@ -8,9 +8,10 @@ from lab.errors import LabError
 from lab.tasks.contract import Question, Task
 from lab.tasks.gsm8k import GSM8K
 from lab.tasks.hotpotqa import HotpotQA
+from lab.tasks.jsonl import Jsonl
 from lab.tasks.minigsm import MiniGSM
 
-TASKS: dict[str, type[Task]] = {kind.name: kind for kind in (MiniGSM, GSM8K, HotpotQA)}
+TASKS: dict[str, type[Task]] = {kind.name: kind for kind in (MiniGSM, GSM8K, HotpotQA, Jsonl)}
 
 
 class TaskSettings(Protocol):
@@ -26,7 +27,7 @@ class LimitedTask(Task):
     """The first so many questions of each split of another task (0: all of them); everything else is that task's."""
 
     ITS_OWN = (
-        "name", "instruction", "max_new_tokens", "most_shots", "evidence_may_answer", "content", "sound_hint",
+        "name", "instruction", "max_new_tokens", "evidence_may_answer", "content", "sound_hint",
         "extract", "answer_end", "grades", "correct",
     )  # fmt: skip
 
@@ -39,6 +40,10 @@ class LimitedTask(Task):
         if name == "whole":  # not set yet, as while unpickling: no recursion
             raise AttributeError(name)
         return getattr(self.whole, name)
+
+    @property
+    def most_shots(self) -> int:  # some tasks have to read their file for it
+        return self.whole.most_shots
 
     def train(self, count: int, seed: int) -> list[Question]:
         limit = self.limits["train"]

@@ -1,5 +1,7 @@
 """Laws of the evaluation: no gold gets in, controls are controls, records are complete, batches do not matter."""
 
+import hashlib
+import json
 from collections import Counter
 from dataclasses import replace
 
@@ -12,14 +14,17 @@ import lab.answers.model_checks as model_checks
 import lab.answers.text as text_module
 from lab.answers.arms import ALL_ARMS, ARMS, RETRAINED
 from lab.answers.checks import check_complete, check_no_gold
-from lab.answers.generation import AnswerCache
+from lab.answers.evaluation import weights_of
+from lab.answers.generation import AnswerCache, Decoding, Hygiene, fingerprint
 from lab.answers.latent import derangement
 from lab.answers.model_checks import check_token_counts, replay_check
-from lab.answers.text import CASCADE_PROMPTS, cut_bytes, cut_text
+from lab.answers.text import CASCADE_PROMPTS, cascade, cut_bytes, cut_text, same_bytes
+from lab.answers.wire import Wire
 from lab.config.layout import LAYOUTS, TEXT
 from lab.config.run import RunConfig, TranslatorConfig
 from lab.errors import LabError
 from lab.models.inputs import build_inputs
+from lab.runs import questions_hash
 from lab.tasks import Question, Task, question_id
 from lab.translators import Bridge, ConstantPrompt, build_translator
 
@@ -246,7 +251,8 @@ def test_replay_check_in_half_precision_compares_what_enters(tiny_pair, monkeypa
 def test_as_many_soft_tokens_as_the_source_has(tiny_pair, kind):
     """A translator that writes one soft token per source token goes through every control."""
     config = TranslatorConfig(translator=kind, soft_tokens=0, soft_tokens_cap=20, width=16, depth=1, heads=2)
-    records = everything(tiny_pair, build_translator(config, tiny_pair, "all"))
+    settled = settings().replace(soft_tokens=0, soft_tokens_cap=20)
+    records = everything(tiny_pair, build_translator(config, tiny_pair, "all"), config=settled)
     assert len({record["arms"]["latent"]["soft_tokens"] for record in records}) > 1
 
 
@@ -336,3 +342,91 @@ def test_texts_are_cut_to_their_budget(tiny_pair):
         assert max(len(tiny_pair.target.tokens([piece])[0]) for piece in (start, end)) <= budget
     assert cut_text(tiny_pair.target, text, 1000) == text
     assert cut_bytes("héllo", 2) == "h" and cut_bytes("héllo", 3) == "hé" and cut_bytes("x", -1) == ""
+
+
+def test_the_seal_says_all_that_fixes_an_evaluation(tiny_pair, translator, constant):
+    config = settings(batch=2, shots=2)
+    evaluation = evaluation_of(config, tiny_pair, TinyTask(), questions_with(), translator, constant)
+    weights = {side: fingerprint(getattr(tiny_pair, side)) for side in ("source", "target")}
+    shots = ["0 and 1?\n0\n#### 1", "1 and 1?\n1\n#### 2"]
+    seal = evaluation.seal()
+    assert json.loads(json.dumps(seal)) == seal == {
+        "task": "tiny",
+        "questions": questions_hash(questions_with()),
+        "n": 6,
+        "instruction": "Think.\n\n",
+        "exemplars": [hashlib.sha256(text.encode()).hexdigest()[:16] for text in shots],
+        "frames": {"source": ["", ""], "target": ["", ""]},
+        "decoding": {"max_new_tokens": 8, "repetition_penalty": 1.0, "no_repeat_ngram": 0, "ends": "Task.answer_end"},
+        "layout": {"template": evaluation.layout.template, "adapter_scale": evaluation.layout.adapter_scale},
+        "source": {"name": "tiny-mistral", "weights": weights["source"]},
+        "target": {"name": "tiny-llama", "weights": weights["target"]},
+        "bridges": {
+            "latent": {"weights": weights_of(translator), "source": weights["source"], "layers": [1, 2, 3]},
+            "latent_constant": {"weights": weights_of(constant), "source": "", "layers": []},
+        },
+        "cascade_prompt": "note",
+        "made_on": {"device": "cpu", "dtype": "float32", "batch": 2},
+    }  # fmt: skip
+
+
+def test_every_arm_decodes_as_the_config_says(tiny_pair):
+    config = settings().replace(repetition_penalty=1.2, no_repeat_ngram=3)
+    evaluation = evaluation_of(config, tiny_pair, TinyTask(), questions_with())
+    assert evaluation.decoding == Decoding(8, Hygiene(1.2, 3), evaluation.task.answer_end)
+
+
+def test_the_source_alone_reads_its_evidence(tiny_pair):
+    told = [replace(question, evidence="A blick is full.\n") for question in questions_with()]
+    for record in run(tiny_pair, told, arms=("source", "target")):
+        source, target = (record["arms"][arm] for arm in ("source", "target"))
+        assert source["handed"] == ["A blick is full.\n"]
+        assert f"A blick is full.\nQ: {record['question']}" in source["saw"]
+        assert target["handed"] == [] and "full" not in target["saw"]
+
+
+def test_a_cascade_is_whole_where_same_bytes_are_cut(tiny_pair):
+    config, long = settings().replace(soft_tokens=1), TEXTS[2] * 2  # one soft token: 48 x 2 bytes
+    question = Question(question_id(long), long, "12 = 12\n#### 12", "12", "")
+    (record,) = run(tiny_pair, [question], config=config, arms=("source", "cascade", "same_bytes"))
+    cut, whole = record["arms"]["same_bytes"], record["arms"]["cascade"]
+    assert cut["handed"] == [long[:96], ""] and long not in cut["saw"]
+    assert whole["handed"] == [record["arms"]["source"]["text"].strip()] and long in whole["saw"]
+
+
+def test_the_cache_says_which_model_answered(tiny_pair, tmp_path):
+    run(tiny_pair, cache_dir=tmp_path, arms=("source", "target"))
+    lines = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines() if line]
+    assert Counter(line["asked"]["model"] for line in lines) == {"tiny-mistral": 6, "tiny-llama": 6}
+
+
+def test_questions_and_answers_are_paired_one_by_one(tiny_pair):
+    evaluation = evaluation_of(settings(), tiny_pair, TinyTask(), questions_with())
+    for made in (lambda: cascade(evaluation, []), lambda: same_bytes(evaluation, [], 9)):
+        with pytest.raises(ValueError, match="shorter"):
+            made()
+
+
+@pytest.mark.parametrize("count", [2, 6, 7, 8, 13, 18, 19])
+def test_a_block_of_the_shuffle_is_never_one_question(count):
+    members = list(range(count))
+    blocks = latent_module._blocks(members)
+    assert sum(blocks, []) == members
+    assert all(2 <= len(block) <= latent_module.LENGTH_BLOCK + 1 for block in blocks)
+
+
+def test_the_noise_of_a_question_is_drawn_from_its_id():
+    """Records of years ago were answered under it: it must be the same noise again."""
+    question = replace(questions_with()[0], id="0123456789abcdef")
+    drawn = torch.randn(3, 8, generator=torch.Generator().manual_seed(0x0123456789ABCDE))
+    soft = torch.full((1, 3, 8), 2.0)
+    wanted = drawn * (soft[0].norm(dim=-1, keepdim=True) / drawn.norm(dim=-1, keepdim=True))
+    torch.testing.assert_close(latent_module.noise(soft, [question])[0], wanted)
+
+
+def test_soft_tokens_that_were_not_quantised_are_named_by_their_arm(tiny_pair, translator, monkeypatch):
+    evaluation = evaluation_of(settings(), tiny_pair, TinyTask(), questions_with(), translator)
+    monkeypatch.setattr(Wire, "through", lambda self, soft: soft)
+    change = latent_module.change_of("latent_int4", evaluation.bridges["latent"], evaluation)
+    with pytest.raises(LabError, match="^arm latent_int4: the soft tokens that arrive have 32 different values"):
+        change(torch.randn(2, 3, 48), questions_with()[:2])

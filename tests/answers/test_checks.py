@@ -12,9 +12,12 @@ from lab.answers.checks import (
     check_hints,
     check_no_gold,
     check_questions,
+    check_records,
     check_same_prompt,
+    check_scoring,
     check_splits,
     residue,
+    unframed,
 )
 from lab.errors import LabError
 from lab.tasks import Question
@@ -37,6 +40,17 @@ def test_residue_leaves_labels_only():
     assert residue(saw, "Think.\n\n", shots, "How many figs?", []) == "Q: \nA:"
     assert residue("<soft×16>\nA:", "", "", "How many figs?", []) == "\nA:"
     assert residue("Note: 12 each\nQ: How many figs?\nA:", "", "", "How many figs?", ["12 each"]) == "Note: \nQ: \nA:"
+    # the longest text goes first: one that is a part of another would break it
+    assert residue("Note: 12 each\nA:", "", "", "?", ["12", "12 each"]) == "Note: \nA:"
+
+
+def test_what_is_handed_over_may_stand_in_the_shots_too():
+    """The beginning of a question, or a source's "#### 2", occurs in the worked examples as well."""
+    shots = "Q: How many are 1 and 1?\nA: #### 2\n\n"
+    for handed, rest in (("How many", "Q: How many\nA:"), ("#### 2", "Note: #### 2\nQ: How many figs?\nA:")):
+        saw = shots + rest
+        assert "2" not in residue(saw, "", shots, "How many figs?", [handed])
+        check_no_gold(Question("x", "How many figs?", "#### 2", "2", ""), saw, shots, [handed])
 
 
 def test_soft_and_text_arms_may_differ_from_each_other_only():
@@ -87,6 +101,7 @@ def test_text_that_is_handed_over_has_an_origin(arm, handed, sound):
 def test_a_right_answer_of_the_source_is_no_leak_but_the_gold_is():
     question = Question("x", "How many figs?", "1 + 2 = 3\n#### 3", "3", "")
     check_no_gold(question, "Note: #### 3\nQ: How many figs?\nA:", handed=["#### 3"])
+    check_no_gold(question, "Note: so figs\n#### 3\nQ: How many figs?\nA:", handed=["figs", "so figs\n#### 3"])
     with pytest.raises(LabError, match="gold answer"):
         check_no_gold(question, "Note: #### 3\nQ: How many figs?\nA: #### 3", handed=["#### 3"])
 
@@ -184,3 +199,40 @@ def test_a_plain_question_has_no_hint():
     task.hint = lambda question: "Note: a blick holds 12.\n"
     with pytest.raises(LabError, match="do not say the hint"):
         check_hints(task, [plain])
+
+
+def test_the_frame_of_each_model_is_taken_off_what_it_read():
+    frames = {"source": ("[INST]", "[/INST]"), "target": ("<|user|>", "<|assistant|>")}
+    asked = record(source=row("[INST]Q?[/INST]"), target=row("<|user|>Q?<|assistant|>"),
+                   latent=row("<|user|>Q?<|assistant|><+soft×4>", soft=4))  # fmt: skip
+    (bare,) = unframed([asked], frames)
+    assert {arm: bare["arms"][arm]["saw"] for arm in bare["arms"]} == {
+        "source": "Q?", "target": "Q?", "latent": "Q?<+soft×4>"
+    }  # fmt: skip
+    for arm in ("source", "target"):
+        with pytest.raises(LabError, match=f"arm {arm} reads a different prompt: the chat template"):
+            unframed([record(**{arm: row("Q?")})], frames)
+
+
+def test_every_answer_is_scored_again_against_its_gold():
+    def scored(said, correct):
+        return record(latent=row("", text=f"#### {said}") | {"extracted": said, "correct": correct}) | {"gold": "3"}
+
+    check_scoring([scored("3", True), scored("4", False)], MiniGSM())
+    for said, correct in (("3", False), ("4", True)):
+        with pytest.raises(LabError, match="arm latent was scored by another extractor: question x has"):
+            check_scoring([scored(said, correct)], MiniGSM())
+
+
+def test_records_are_held_to_the_hints_of_their_task():
+    task = MiniGSM()
+    question = next(question for question in task.test() if question.word)
+
+    def hinted(text):
+        saw = f"{task.instruction}{text}Q: {question.question}\nA:"
+        arm = row(saw, [text], text="none") | {"extracted": task.extract("none"), "correct": False}
+        return [{"id": question.id, "question": question.question, "gold": question.gold, "arms": {"text_hint": arm}}]
+
+    check_records(hinted(task.hint(question)), [question], ["text_hint"], task)
+    with pytest.raises(LabError, match="arm text_hint was handed text of unknown origin"):
+        check_records(hinted("Note: a wug holds 2.\n"), [question], ["text_hint"], task)

@@ -217,3 +217,18 @@ def test_every_end_token_of_a_model_ends_an_answer(tiny_pair):
         settings.eos_token_id = kept
     first = plain.ids.index(plain.ids[3])
     assert (ended.ids, ended.new_tokens) == (plain.ids[:first], first + 1)
+
+
+def test_what_was_asked_is_said_in_full():
+    """These names stand in every line of a cache and in every seal: under others, old ones would not be read."""
+    digest = "4ae81572f06e1b88fd5ced7a1a000945432e83e1551e6f721ee9c00b8cc33260"  # SHA-256 of "Q"
+    assert Asked("m", "w", "Q", Decoding(9, Hygiene(1.1, 3))).facts() == {
+        "model": "m", "weights": "w", "prompt": digest, "max_new_tokens": 9, "repetition_penalty": 1.1,
+        "no_repeat_ngram": 3, "ends": "answer_end",
+    }  # fmt: skip
+
+
+def test_inputs_of_another_precision_are_read_in_that_of_the_model(tiny_pair):
+    inputs = build_inputs(tiny_pair.target, TEXT, None, contexts_of(QUESTIONS), None)
+    finer = replace(inputs, embeds=inputs.embeds.double())
+    assert generate(tiny_pair.target, finer, Decoding(4)) == generate(tiny_pair.target, inputs, Decoding(4))

@@ -26,3 +26,10 @@ def test_zeros_stay_zero_and_an_unknown_format_is_refused():
         assert not wire.through(torch.zeros(2, 3, 8)).any()
     with pytest.raises(LabError, match="bf16, int8, int4"):
         get_wire("int2")
+
+
+@pytest.mark.parametrize("name, most", [("int8", 127), ("int4", 7)])
+def test_the_scale_that_is_counted_as_bf16_is_one(name, most):
+    soft = torch.randn(64, 32, generator=torch.Generator().manual_seed(0)) * 0.1  # one group each
+    scale = WIRES[name].through(soft).abs().amax(dim=-1) / most
+    assert torch.equal(scale, scale.bfloat16().float())

@@ -20,7 +20,8 @@ CHANGES = {
     "source_mix": "weighted", "gate_init": 0.0, "layout": "soft_only", "steps": 11, "batch_size": 3,
     "learning_rate": 2e-3, "gate_learning_rate_scale": 1.0, "warmup_steps": 1, "weight_decay": 0.0,
     "gradient_clip": 2.0, "seed": 1, "eval_every": 5, "patience": 1, "start_from": "folder", "max_new_tokens": 9,
-    "evidence": "both", "soft_tokens_cap": 64, "conditioning": "mean", "flow_train_steps": 4, "flow_eval_steps": 8,
+    "evidence": "both", "scorer": "f1", "soft_tokens_cap": 64, "conditioning": "mean", "flow_train_steps": 4,
+    "flow_eval_steps": 8,
     "flow_backprop_steps": 1, "flow_condition_dropout": 0.2, "flow_guidance": 2.0, "injection": "adapter",
     "adapter_scale": 0.5, "question_until": 3, "answer_nll_weight": 0.5, "teacher": "answer",
     "duplicate_question": True, "flow_weight": 0.1, "token_alignment_weight": 0.1, "prompt_alignment_weight": 0.05,
@@ -37,6 +38,7 @@ NEEDS = {  # what has to stand in a config so that the field may be changed
     "flow_weight": {"flow_weight": 0.2, "teacher": "answer", "translator": "dit"},
     "duplicate_question": {"token_alignment_weight": 0.1, "teacher": "prompt", "injection": "adapter"},
     "geometry_weight": {"soft_tokens": 0}, "data": {"task": "gsm8k"}, "evidence": {"task": "hotpotqa"},
+    "scorer": {"task": "jsonl", "data": "a.jsonl", "scorer": "exact"},
 }  # fmt: skip
 
 

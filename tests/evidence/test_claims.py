@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from synthetic_runs import ACCURACY, add_settings, make_run
 
+from lab.answers.arms import ALL_ARMS, RETRAINED
 from lab.errors import LabError
-from lab.evidence.claims import CLAIMS
-from lab.evidence.comparisons import of_values
-from lab.evidence.hypotheses import cache_bytes_per_token
+from lab.evidence.claims import CLAIMS, Claim
+from lab.evidence.comparisons import Comparison, of_values
+from lab.evidence.hypotheses import Arms, cache_bytes_per_token
 from lab.evidence.read import FINAL, read_evidence
+from lab.evidence.summary import ORACLE
 from lab.evidence.verdicts import arm_rows, claims_json, judge, judge_runs
 from lab.pictures.arm_tables import rivals_table, text_transfer_sentence
 from lab.pictures.verdicts import claims_figure, claims_table, claims_text, seeds_table
@@ -41,6 +43,8 @@ def test_a_bridge_that_works_is_supported(tmp_path):
     assert judged["scenario"]["name"] == "best"
     assert judged["seeds"] == [1, 2, 3] and row_of(judged, "fusion_beats_both")["seeds"] == 3
     assert row_of(judged, "kv_savings")["effect"] == 20 - 3 - 4
+    assert row_of(judged, "kv_savings")["unit"] == "tokens"
+    assert row_of(judged, "depends_on_this_input")["reason"] == "weakest: latent - latent_shuffled"
     assert found["beats_text_transfer"] == "not run"
     assert row_of(judged, "beats_text_transfer")["reason"] == "the records lack the arm cascade"
 
@@ -145,9 +149,13 @@ def test_a_setting_of_a_later_version_is_kept_and_keeps_recipes_apart(tmp_path):
 
 def test_what_bounds_a_claim_is_said_beside_it(tmp_path):
     accuracies = ACCURACY | {"cascade": 0.3, "text_hint": 1.0}
-    row = row_of(judge_runs(seeds(tmp_path, "a", accuracies)), "beats_text_transfer")
+    judged = judge_runs(seeds(tmp_path, "a", accuracies))
+    row = row_of(judged, "beats_text_transfer")
     assert row["verdict"] == "supported"
-    assert "; latent - text_hint -" in row["reason"]  # the gold gloss as text is better still
+    beside = next(arm["versus"]["all"] for arm in judged["arms"] if arm["arm"] == "text_hint")
+    points = [100 * beside[name] for name in ("effect", "low", "high")]
+    assert points[0] < -5  # the gold gloss as text is better still
+    assert row["reason"].endswith("; latent - text_hint {:+.1f} [{:.1f}, {:.1f}] points".format(*points))
 
 
 def test_an_arm_that_repeats_another_is_no_second_rival(tmp_path):
@@ -231,7 +239,8 @@ def test_everything_shown_is_escaped_or_plain(tmp_path):
     judged = judge(evidence)
     text = claims_text(judged)
     assert "SUPPORTED" in text and "NOT RUN" in text and "\x1b" not in text
-    assert json.loads(claims_json(judged))["family"] == len(CLAIMS)
+    assert json.loads(claims_json(judged)) == json.loads(json.dumps(judged))
+    assert "naïve" in claims_json({"main": ["naïve"]})
     table = claims_table(judged)
     assert len(table) == len(CLAIMS)
     assert set(table.column("verdict")) <= {"supported", "refuted", "inconclusive", "not run"}
@@ -314,3 +323,47 @@ def test_an_undecided_claim_says_what_it_could_have_shown(tmp_path):
     accuracies = {"source": 0.3, "target": 0.5, "latent": 0.52, "latent_shuffled": 0.5}
     row = row_of(judge_runs(seeds(tmp_path, "null", accuracies, count=1)), "depends_on_this_input")
     assert row["verdict"] == "inconclusive" and "80 % power" in row["reason"]
+
+
+FAMILY = """fusion_beats_both enrichment enrichment_both_skills depends_on_this_input knowledge_moved
+sources_own_knowledge beats_text_transfer beats_token_budget fixes_prevent_collapse degradation_below_10
+compression_quality kv_savings generalises_hotpotqa direction_matters kl_slice prompt_alignment answer_supervision
+bottleneck_size adapters decode_loss"""
+
+
+def test_the_family_stays_as_it_was_declared():
+    """A claim that is renamed, dropped or added changes every correction; records name claims by these keys."""
+    assert [claim.key for claim in CLAIMS] == FAMILY.split()
+
+
+def test_claims_are_about_arms_that_there_are():
+    tests = {claim.key: claim.test for claim in CLAIMS if isinstance(claim.test, Arms)}
+    for key, test in tests.items():
+        assert {test.better, *test.worse} <= {*ALL_ARMS, ORACLE}, key
+    assert {claim.beside for claim in CLAIMS} <= {*ALL_ARMS, ""}
+    assert set(tests["sources_own_knowledge"].worse) == set(RETRAINED) - {"latent_constant"}
+
+
+@pytest.mark.parametrize("layout", ["soft_only", "soft_plus_text"])
+def test_a_row_of_the_arms_says_who_reads_the_question_and_is_not_compared_with_itself(tmp_path, layout):
+    rows = {row["arm"]: row for row in arm_rows(read_evidence(seeds(tmp_path, "a", count=1, layout=layout)))}
+    assert rows["target"]["context_aware"] is True and rows["oracle"]["context_aware"] is None
+    assert rows["latent"]["context_aware"] is (layout == "soft_plus_text")
+    assert rows["latent"]["versus"] == {}
+    assert all(set(row["versus"]) == {"all", "both_held_out"} for arm, row in rows.items() if arm != "latent")
+
+
+class Told:
+    """A test of two comparisons that are equally sure."""
+
+    needs = "nothing"
+
+    def compare(self, evidence):
+        return [Comparison(f"by {effect}", effect, effect - 0.1, effect + 0.1, 1e-9, 1 - 1e-9, 100, 100, 2)
+                for effect in (0.3, 0.2, 0.4)]  # fmt: skip
+
+
+def test_of_equally_sure_comparisons_the_least_effect_is_shown(tmp_path):
+    evidence = read_evidence(seeds(tmp_path, "a", count=1))
+    (row,) = judge(evidence, claims=[Claim("told", "It is so.", "not tested", Told())])["claims"]
+    assert (row["verdict"], row["effect"], row["reason"]) == ("supported", 0.2, "weakest: by 0.2")

@@ -124,3 +124,14 @@ def test_whatever_the_answers_no_p_is_0_and_every_interval_holds_its_effect(bett
         assert found.low <= found.effect <= found.high
         assert 0 < found.p <= 1 and 0 < found.p_greater < 1 and 0 < found.p_less < 1
         assert found.low > -np.inf and found.high < np.inf
+
+
+def test_seeds_that_end_apart_widen_a_share_as_a_t_interval_does():
+    """With questions without number the seeds are all that varies: Student's interval of their gaps."""
+    from scipy.stats import t
+
+    many = 10**12
+    gaps = np.array([0.1, 0.2, 0.6])
+    found = of_shares("a - b", [(gap * many, many, 0, many) for gap in gaps], 0.0, {})
+    half = t.ppf(0.975, 2) * gaps.std(ddof=1) / np.sqrt(3)
+    assert (found.low, found.high) == pytest.approx((0.3 - half, 0.3 + half), abs=1e-4)

@@ -250,3 +250,8 @@ def test_every_scientific_setting_keeps_recipes_apart(tmp_path, name):
     settings = RunConfig().parameters()
     one, other = (Run(tmp_path, settings | {name: value}, []) for value in (settings[name], "another"))
     assert one.recipe() != other.recipe() and one.recipe([name]) == other.recipe([name])
+
+
+def test_a_run_without_a_seal_has_none(tmp_path):
+    assert Run(tmp_path, {}, []).seal is None
+    assert read_evidence([make_run(tmp_path, "a")]).runs[0].seal is None

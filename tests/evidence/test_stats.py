@@ -322,6 +322,10 @@ def test_looks_that_agree_cost_nothing():
     lambda: holm({"a": 2.0}),
     lambda: mcnemar_power(10, 0, 0),
     lambda: expected_best_of(0),
+    lambda: score_p_below(0, 0, 0, 0.1),
+    lambda: score_p_below(-1, 0, 9, 0.1),
+    lambda: score_p_below(0, 0, 9, 0.0),
+    lambda: score_p_below(0, 0, 9, 1.0),
 ])  # fmt: skip
 def test_what_makes_no_sense_is_refused(call):
     with pytest.raises(LabError):
@@ -340,3 +344,17 @@ def test_twenty_arms_of_1319_rows_in_five_seconds():
         proportion(answers[arm], word)
     holm(p)
     assert time.perf_counter() - began < 5
+
+
+def test_two_clusters_have_a_variance():
+    found = mean_variance([1, 1, 0, 0], ["a", "a", "b", "b"])
+    assert found["variance_clusters"] == pytest.approx(np.var([1, 0], ddof=1) / 2)
+    assert mean_variance([1, 1, 0, 0], ["a"] * 4)["variance_clusters"] == 0
+
+
+def test_one_seed_has_the_exact_test_alone():
+    """Six words, all on one side, five of them barely: exactly 2^-5, whatever a t test says of their spread."""
+    words = [word for word in "abcdef" for _ in range(10)]
+    better = ([1] + [0] * 9) * 5 + [1] * 10
+    assert mean_interval(better, words)["p"] > 0.1
+    assert paired_difference(better, [0] * 60, words)["p"] == 2**-5

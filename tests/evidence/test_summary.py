@@ -113,3 +113,11 @@ def test_other_arms_stand_between_the_references_and_the_latent_arm():
         "latent",
         "latent_constant",
     ]
+
+
+def test_word_f1_is_averaged_where_every_row_has_one(records):
+    for number, row in enumerate(records):
+        row["arms"]["latent"]["f1"] = number % 2 / 2
+    arms = summarise(records)["arms"]
+    assert arms["latent"]["f1"] == pytest.approx(0.25)
+    assert "f1" not in arms["target"] and "f1" not in arms["oracle"]

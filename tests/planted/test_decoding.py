@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from planted_world import CONFIG
+from planted_world import CONFIG, QUESTIONS
 from tiny_models import tiny_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -17,6 +17,7 @@ from lab.translators import Bridge
 from lab.translators.dit import question_noise
 
 pytestmark = pytest.mark.slow
+EVERYTHING = "torch.ones_like(inputs.attention_mask)"
 
 
 def test_dropout_in_evaluation(world, plant):
@@ -78,6 +79,14 @@ def test_padding_is_attended_to(world, plant):
     plant.edit(generate, "attention_mask=inputs.attention_mask", whole)
     with pytest.raises(LabError, match="replay check"):
         world.evaluate()
+
+
+def test_padding_is_attended_to_later(world, plant):
+    alike = QUESTIONS[::2] + QUESTIONS[1::2]  # the first four have as many tokens each
+    world.evaluate(questions=alike)
+    plant.edit(generate, "attention_mask=inputs.attention_mask", f"attention_mask={EVERYTHING}")
+    with pytest.raises(LabError, match="replay check|padding"):
+        world.evaluate(questions=alike)
 
 
 def test_answer_altered_after_generation(world, plant):

@@ -100,15 +100,15 @@ def test_source_reads_the_solution(world, plant):
     world.evaluate()
     told = "[__import__('dataclasses').replace(q, question=f'{q.question} {q.answer}') for q in questions]"
     plant.edit(Bridge.write, "self.read(questions)", f"self.read({told})")
-    with pytest.raises(LabError, match="source reads"):
+    with pytest.raises(LabError, match="source does not read"):
         world.evaluate()
 
 
 def test_teacher_left_in_the_soft_tokens(world, plant):
     world.check()
     told = "target.embed(torch.tensor(target.tokens(batch.answers)[0])).mean(dim=0)"
-    plant.edit(training_terms, "soft, mask, rms = output.soft_tokens,",
-               f"soft, mask, rms = 0.9 * output.soft_tokens + 0.1 * {told},")  # fmt: skip
+    mixed = f"output.soft_tokens = 0.9 * output.soft_tokens + 0.1 * {told}"
+    plant.edit(training_terms, "soft, mask, rms =", f"{mixed}\n    soft, mask, rms =")
     with pytest.raises(LabError, match="training and evaluation"):
         world.check()
 

@@ -11,6 +11,7 @@ from lab.answers.generation import generate
 from lab.errors import LabError
 from lab.evidence import read_evidence, verify_run
 from lab.runs import write_jsonl
+from lab.runs.seals import seal_path
 from lab.tasks import load_task
 
 pytestmark = pytest.mark.slow
@@ -133,3 +134,12 @@ def test_file_frozen_answers_differ(world, plant, finished):
     plant.around(generate, planted)
     with pytest.raises(LabError, match="target"):
         read_evidence([finished, world.finish(MINI.replace(seed=5))])
+
+
+def test_file_seal_removed(finished):
+    read_evidence([finished])
+    path = finished / FINAL
+    write_jsonl(path, [json.loads(line) for line in path.read_text().splitlines()][:-1])
+    seal_path(path).unlink()
+    with pytest.raises(LabError, match="seal"):
+        read_evidence([finished])

@@ -126,7 +126,7 @@ def test_exemplar_is_a_dev_question(world):
 
 def test_a_question_counted_twice(world):
     world.evaluate()
-    with pytest.raises(LabError, match="each question once"):
+    with pytest.raises(LabError, match="each once"):
         world.evaluate(questions=[*QUESTIONS, replace(QUESTIONS[0], id="0" * 16)])
 
 

@@ -16,7 +16,8 @@ from lab.errors import LabError
 from lab.evidence.summary import summarise
 from lab.pictures.arm_tables import arms_table
 from lab.tasks import INVALID, load_task, source_text
-from lab.tasks.hotpotqa import HotpotQA, f1, normalised, paragraphs
+from lab.tasks.hotpotqa import HotpotQA, paragraphs
+from lab.tasks.phrases import f1, normalised
 from lab.translators import build_translator
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data" / "hotpotqa"

@@ -1,0 +1,44 @@
+"""Forty lines of a user's own questions through training, evidence and the browser, with nothing but parameters."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from own_questions import rows, write
+
+from lab.evidence import read_evidence
+from lab.runs.records import read_jsonl
+from lab.samples import screen
+from lab.samples.desk import Desk
+from lab.samples.sheets import Library
+
+TINY = {"width": 16, "depth": 1, "heads": 2, "soft_tokens": 3, "steps": 2, "batch_size": 4, "warmup_steps": 1,
+        "eval_every": 0, "max_new_tokens": 8, "layout": "soft_only"}  # fmt: skip
+
+
+def run(job, runs, **parameters):
+    words = [sys.executable, "-m", "lab", "run", f"papermill_jobs/{job}.yaml", "--runs", str(runs)]
+    for name, value in parameters.items():
+        words += ["-p", name, value if isinstance(value, str) else json.dumps(value)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scorer", ["f1", "choice"])
+def test_own_questions_need_nothing_but_parameters(tmp_path, scorer):
+    path = write(tmp_path / "mine.jsonl", rows(scorer))
+    run("base", tmp_path / "runs", name="own", task="jsonl", data=str(path), scorer=scorer, shots=1, **TINY)
+    folder = tmp_path / "runs" / "own"
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["task"] == "jsonl" and ("f1" in summary["arms"]["latent"]) == (scorer == "f1")
+    assert len(read_jsonl(folder / "eval_samples_step_final.jsonl")) == summary["arms"]["latent"]["n"]
+    assert read_evidence([folder]).runs[0].settings["scorer"] == scorer
+    verified = subprocess.run([sys.executable, "-m", "lab", "verify", str(folder)], capture_output=True, text=True)
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert "capital" in json.dumps(screen.sample(Desk(Library(tmp_path / "runs"))))
+    if scorer == "f1":
+        run("evidence", tmp_path / "runs", name="told", translators=[str(folder)], test_questions=6, dev_questions=4)
+        arms = {row["arm"] for row in json.loads((tmp_path / "runs" / "told" / "evidence.json").read_text())["arms"]}
+        assert {"cascade", "latent"} <= arms
