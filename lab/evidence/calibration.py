@@ -18,7 +18,6 @@ from math import sqrt
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from lab.evidence.claims import CLAIMS, Claim
 from lab.evidence.comparisons import WORTH, NotRun, of_numbers, of_shares, of_values
@@ -27,6 +26,7 @@ from lab.evidence.stats import proportion
 from lab.evidence.summary import ORACLE
 from lab.evidence.verdicts import NOT_RUN, REFUTED, SUPPORTED, judge
 from lab.evidence.worlds import SIZES, Questions, Truth, simulate
+from lab.progress import tqdm
 from lab.runs import write_text
 
 ACCURACIES = (0.01, 0.5, 0.98)
