@@ -4,9 +4,11 @@ import json
 import subprocess
 import sys
 
+import pytest
 from synthetic_runs import make_run
 
 
+@pytest.mark.slow
 def test_the_job_leaves_the_verdicts(tmp_path):
     for seed in (1, 2):
         make_run(tmp_path, f"first-seed{seed}", seed)

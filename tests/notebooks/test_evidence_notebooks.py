@@ -50,6 +50,7 @@ def test_evidence_from_scratch_with_controls_and_seeds(tmp_path):
     assert rows["latent"]["seeds"] == 2 and len(rows["latent"]["per_seed"]) == 2
 
 
+@pytest.mark.slow
 def test_inference_metrics_write_both_files(tmp_path):
     folder = run("inference_metrics", tmp_path, test_questions=6, timed_questions=2, length_questions=1,
                  timed_lengths=[1, 4], max_new_tokens=40)  # fmt: skip
@@ -61,6 +62,7 @@ def test_inference_metrics_write_both_files(tmp_path):
     assert summary["timed"] == 2 and summary["sizes"]["kv_bytes_latent"] < summary["sizes"]["kv_bytes_text"]
 
 
+@pytest.mark.slow
 def test_a_run_is_diagnosed_on_its_own_task(tmp_path):
     config = RunConfig.from_parameters(name="g", task="gsm8k", data=gsm8k_files(tmp_path / "data"), layout="soft_only",
                                        soft_tokens=3, width=16, depth=1, heads=2)  # fmt: skip
