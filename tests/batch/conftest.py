@@ -1,8 +1,17 @@
-"""Signals as a terminal has them, also where the tests themselves were started in the background."""
+"""A project of notebooks to run jobs in, and signals as a terminal has them."""
 
 import signal
 
 import pytest
+from notebook_project import NotebookProject
+
+from lab.places import ROOT
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # the kernel's folder is not the repository here
+    return NotebookProject(tmp_path)
 
 
 @pytest.fixture(autouse=True)
