@@ -183,13 +183,21 @@ def check_soft_tokens(arm: str, bridge: Bridge, questions: Sequence[Question], a
         apart = len(entered) != len(own) or (entered - own).abs().max() > SAME * own.abs().max().clamp_min(1e-6)
         if arm == "latent_zero" and entered.any():
             raise LabError(f"arm latent_zero: soft tokens of question {answer.id} are not zero; the control is none.")
-        if arm in ("latent_noise", "latent_mean") and not apart and len(questions) > 1:
+        if arm in ("latent_noise", "latent_mean") and not apart and _tells_apart(bridge, donor, questions):
             raise LabError(f"arm {arm}: question {answer.id} has its own soft tokens; the control is none.")
         if arm in ("latent", "latent_shuffled") and apart:
             raise LabError(
                 f"arm {arm}: the soft tokens that question {answer.id} was given are not those of question {donor.id}, "
                 "which its record names."
             )
+
+
+def _tells_apart(bridge: Bridge, question: Question, questions: Sequence[Question]) -> bool:
+    """Whether some other question's soft tokens are clearly different; a collapsed translator's mean is its own."""
+    own = bridge.write([question]).soft_tokens.float()
+    others = (bridge.write([other]).soft_tokens.float() for other in questions if other.id != question.id)
+    limit = 10 * SAME * own.abs().max().clamp_min(1e-6)
+    return any(other.shape != own.shape or bool((other - own).abs().max() > limit) for other in others)
 
 
 def check_cut(arm: str, evaluation: Evaluation, answers: Sequence[Answer], budget: int, size: int) -> None:
