@@ -41,7 +41,6 @@ class Painter:
         self._chromium, self._end = None, None
         self._loop = asyncio.new_event_loop()  # a notebook's own loop is busy with the cell that asks
         Thread(target=self._loop.run_forever, daemon=True).start()
-        atexit.register(self.close)
 
     def draw(self, figure: go.Figure) -> dict[str, str]:
         """The figure in every format of `PICTURES`; nothing where it cannot be drawn, which is printed the first time
@@ -68,6 +67,9 @@ class Painter:
         if not self._chromium:
             self._chromium = Kaleido(n=1, mathjax=False, timeout=PATIENCE)  # MathJax would come from the net
             await self._chromium.open()
+            # After Chromium's folder was made, so that it ends before that is swept.
+            atexit.unregister(self.close)
+            atexit.register(self.close)
         size = {"width": figure.layout.width, "height": figure.layout.height}
         drawn = {
             mime: await self._chromium.calc_fig(figure.to_dict(), {"format": name, **size})

@@ -2,6 +2,8 @@
 
 import base64
 import re
+import subprocess
+import sys
 from xml.etree import ElementTree
 
 import nbformat
@@ -97,3 +99,10 @@ def test_progress_leaves_one_line(executed):
     (output,) = executed.cells[1].outputs
     assert list(output.data) == ["text/plain"]
     assert output.data["text/plain"].startswith("last: 100%|██████████| 5/5 [") and "\n" not in str(output.data)
+
+
+def test_a_process_ends_without_a_word():
+    """Chromium ends before its folder is swept: else a kernel's last output is a traceback."""
+    code = "import plotly.graph_objects as go; from lab.pictures.showing import bundle; bundle(go.Figure())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
