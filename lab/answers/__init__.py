@@ -13,6 +13,7 @@ from lab.answers.generation import (
     Hygiene,
     cut_generation,
     end_tokens_of,
+    forbidding,
     generate,
     generate_from_text,
     greedy,

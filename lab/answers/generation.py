@@ -150,13 +150,13 @@ def _generate(target: FrozenModel, decoding: Decoding, prompt_length: int = 0, *
     )  # fmt: skip
     criteria = StoppingCriteriaList([AnswerDone(target.tokenizer, prompt_length, decoding.ends)])
     ids = target.model.generate(
-        **prompt, generation_config=settings, stopping_criteria=criteria, logits_processor=_forbidden(decoding.hygiene)
+        **prompt, generation_config=settings, stopping_criteria=criteria, logits_processor=forbidding(decoding.hygiene)
     )
     return [cut_generation(target.tokenizer, row, end_tokens, decoding) for row in ids[:, prompt_length:].tolist()]
 
 
-def _forbidden(hygiene: Hygiene) -> LogitsProcessorList:
-    """What the hygiene forbids, put in here and not by `generate`'s own settings.
+def forbidding(hygiene: Hygiene) -> LogitsProcessorList:
+    """What changes the scores of the next token, given the new tokens so far; not left to `generate`'s own settings.
 
     Given embeddings, transformers 5.17 takes the padding on the left of a row for tokens that it has generated: its
     penalty then spares a row's first new tokens, as many as the row beside it is longer.

@@ -21,6 +21,7 @@ from lab.answers import (
     count_tokens,
     cut_generation,
     end_tokens_of,
+    forbidding,
     handing,
     latent_inputs,
     with_evidence,
@@ -107,7 +108,7 @@ def decode(
     Moments are `time.perf_counter` values with the device idle. The answer is `generate`'s; `forced` goes on to
     the limit, for the time as a function of length.
     """
-    end_tokens = end_tokens_of(model)
+    end_tokens, forbid = end_tokens_of(model), forbidding(decoding.hygiene)
     embeds = inputs.embeds.to(next(model.model.parameters()).dtype)
     mask, place, cache = inputs.attention_mask, inputs.position_ids, None
     ids, moments = [], []
@@ -115,7 +116,10 @@ def decode(
         out = model.base(
             inputs_embeds=embeds, attention_mask=mask, position_ids=place, past_key_values=cache, use_cache=True
         )
-        token = model.head(out.last_hidden_state[:, -1]).argmax(dim=-1, keepdim=True)
+        scores = model.head(out.last_hidden_state[:, -1])
+        if forbid:  # in the time, where an accuracy was measured so
+            scores = forbid(torch.tensor([ids], dtype=torch.long, device=scores.device), scores.float())
+        token = scores.argmax(dim=-1, keepdim=True)
         ids.append(token.item())  # waits for the device
         moments.append(time.perf_counter())
         cache = out.past_key_values

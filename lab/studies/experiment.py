@@ -186,8 +186,8 @@ def test_once(
     evaluation = Evaluation(config, experiment.pair, experiment.task, Test.of(experiment.task), bridges)
     note_look(run, "test", weights_of(translator))
     records = evaluate(evaluation, run=run)
+    write_sealed(run, "final", records, evaluation.seal())  # first: a summary can be made again
     summary = summarise(records) | config.about(run.path.name) | {"split": "test", "test_looks": len(looks(run))}
-    write_sealed(run, "final", records, evaluation.seal())
     run.write_summary(summary)
     run.finish()
     return records, summary

@@ -6,7 +6,7 @@ import pytest
 import torch
 from evaluations import evaluation_of
 
-from lab.answers.generation import AnswerCache, Decoding, generate
+from lab.answers.generation import AnswerCache, Decoding, Hygiene, generate
 from lab.config.layout import LAYOUTS, TEXT
 from lab.config.run import RunConfig
 from lab.costs import benchmark
@@ -90,6 +90,17 @@ def test_the_clocked_loop_answers_as_generation_does(tiny_pair, bridge, limit):
         three = decode(tiny_pair.target, inputs, Decoding(limit, ends=lambda text: 3 if len(text) > 3 else None))[0]
         assert three.text == answer.text[:3]
         assert check_kv(tiny_pair.target, kv, inputs.prompt_lengths[0] + len(moments) - 1)
+
+
+@pytest.mark.parametrize("hygiene", [Hygiene(repetition_penalty=3.0), Hygiene(no_repeat_ngram=2)])
+def test_the_clocked_loop_forbids_what_the_accuracies_forbid(tiny_pair, hygiene):
+    changed = 0
+    for text in TEXTS:
+        inputs = build_inputs(tiny_pair.target, TEXT, None, [{"question": text}])
+        answer = decode(tiny_pair.target, inputs, Decoding(30, hygiene))[0]
+        assert answer == generate(tiny_pair.target, inputs, Decoding(30, hygiene))[0]
+        changed += answer.ids != generate(tiny_pair.target, inputs, Decoding(30))[0].ids
+    assert changed
 
 
 def test_times_are_end_to_end(put):
