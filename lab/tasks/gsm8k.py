@@ -11,9 +11,10 @@ from functools import cached_property
 from pathlib import Path
 
 from lab.errors import LabError
-from lab.tasks.contract import Question, Task, check_text, question_id
+from lab.tasks.contract import Question, check_text, question_id
 from lab.tasks.json_lines import json_lines
 from lab.tasks.normalised import normalised_id
+from lab.tasks.pooled import PooledTask
 from lab.tasks.scoring import INVALID, final_answer
 
 HUB_NAME = "openai/gsm8k"
@@ -23,11 +24,8 @@ EXEMPLARS = 8
 EXEMPLAR_SEED = 42
 
 
-class GSM8K(Task):
-    """`data`: "" for the Hub, else a folder holding ``train.jsonl`` and ``test.jsonl``.
-
-    Nothing is read before the first split is asked for.
-    """
+class GSM8K(PooledTask):
+    """`data`: "" for the Hub, else a folder holding ``train.jsonl`` and ``test.jsonl``."""
 
     name = "gsm8k"
     takes = ("data",)
@@ -38,30 +36,15 @@ class GSM8K(Task):
     def __init__(self, data: str = "") -> None:
         self.data = data
 
-    def train(self, count: int = 0, seed: int = 0) -> list[Question]:
-        """`count` training questions in an order drawn from `seed` (0: all of them; more than there are: all)."""
-        pool = list(self._parts["train"])
-        random.Random(seed).shuffle(pool)
-        return pool[:count] if count else pool
-
-    def dev(self) -> list[Question]:
-        return list(self._parts["dev"])
-
     def test(self) -> list[Question]:
-        return list(self._test)
-
-    def exemplars(self, shots: int) -> list[Question]:
-        pool = self._parts["exemplars"]
-        if not 0 <= shots <= len(pool):
-            raise LabError(f"shots={shots} is out of range: gsm8k has {len(pool)} fixed exemplars.")
-        return pool[:shots]
+        return list(self._test)  # on its own: training does not read it
 
     @cached_property
     def _test(self) -> list[Question]:
         return self._questions("test")
 
     @cached_property
-    def _parts(self) -> dict[str, list[Question]]:
+    def parts(self) -> dict[str, list[Question]]:
         """The published training rows, cut into dev, exemplars and train; no question is in two of them."""
         rows = self._questions("train")
         if len(rows) <= EXEMPLARS + 1:

@@ -12,9 +12,10 @@ from functools import cached_property
 from pathlib import Path
 
 from lab.errors import LabError
-from lab.tasks.contract import Question, Task, check_text, question_id
+from lab.tasks.contract import Question, check_text, question_id
 from lab.tasks.normalised import normalised_text
 from lab.tasks.phrases import f1, phrase, phrase_end, same_phrase
+from lab.tasks.pooled import PooledTask
 
 HUB_NAME = "hotpotqa/hotpot_qa"
 DEV_SEED, EXEMPLAR_SEED = 8472, 42
@@ -22,7 +23,7 @@ EXEMPLARS = 8
 DEV_ROWS = 500
 
 
-class HotpotQA(Task):
+class HotpotQA(PooledTask):
     """`data`: "" for the Hub, else a folder whose ``*.json`` files hold lists of rows in the official format.
 
     Local rows are split by question id: a sixth dev, a third test, eight exemplars, the rest train. Of the Hub's, test
@@ -39,23 +40,6 @@ class HotpotQA(Task):
     def __init__(self, data: str = "", evidence: str = "source") -> None:
         self.data, self.evidence = data, evidence
 
-    def train(self, count: int = 0, seed: int = 0) -> list[Question]:
-        pool = list(self._parts["train"])
-        random.Random(seed).shuffle(pool)
-        return pool[:count] if count else pool
-
-    def dev(self) -> list[Question]:
-        return list(self._parts["dev"])
-
-    def test(self) -> list[Question]:
-        return list(self._parts["test"])
-
-    def exemplars(self, shots: int) -> list[Question]:
-        pool = self._parts["exemplars"]
-        if not 0 <= shots <= len(pool):
-            raise LabError(f"shots={shots} is out of range: hotpotqa has {len(pool)} fixed exemplars.")
-        return pool[:shots]
-
     def content(self, question: Question) -> str:
         """The question without its paragraphs, which stand on lines before it where both models read them."""
         return normalised_text(question.question.rpartition("\n")[2])
@@ -69,7 +53,7 @@ class HotpotQA(Task):
         return {"f1": f1(extracted, gold)}
 
     @cached_property
-    def _parts(self) -> dict[str, list[Question]]:
+    def parts(self) -> dict[str, list[Question]]:
         if self.data:
             return self._local_parts()
         rows = {split: self._questions(_hub_rows(split)) for split in ("train", "validation")}

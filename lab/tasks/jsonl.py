@@ -12,16 +12,16 @@ in none). Other keys are left alone.
 from __future__ import annotations
 
 import difflib
-import random
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from string import ascii_uppercase
 
 from lab.errors import LabError
-from lab.tasks.contract import Question, Task, check_text, question_id
+from lab.tasks.contract import Question, check_text, question_id
 from lab.tasks.json_lines import json_lines
 from lab.tasks.normalised import normalised_id
+from lab.tasks.pooled import PooledTask
 from lab.tasks.scorers import SCORERS
 from lab.tasks.scoring import INVALID
 
@@ -31,12 +31,12 @@ TEST_SHARE, DEV_SHARE = 1 / 3, 1 / 6
 EXEMPLARS = 8  # at most; of a small file a quarter of what is left for training
 
 
-class Jsonl(Task):
+class Jsonl(PooledTask):
     """`data`: the file. `scorer`: one of `SCORERS`. `evidence`: "source" or "both" read that column.
 
     Without a column `split`, the hash of its text puts a question into test (a third), dev (a sixth) or train, so that
     a file may grow and no question moves; where it names no dev, a sixth of train is dev. Exemplars are taken from
-    train. Nothing is read before the first split is asked for.
+    train.
     """
 
     name = "jsonl"
@@ -53,27 +53,10 @@ class Jsonl(Task):
 
     @property
     def most_shots(self) -> int:
-        return len(self._parts["exemplars"])
-
-    def train(self, count: int = 0, seed: int = 0) -> list[Question]:
-        """`count` training questions in an order drawn from `seed` (0: all of them; more than there are: all)."""
-        pool = list(self._parts["train"])
-        random.Random(seed).shuffle(pool)
-        return pool[:count] if count else pool
-
-    def dev(self) -> list[Question]:
-        return list(self._parts["dev"])
-
-    def test(self) -> list[Question]:
-        return list(self._parts["test"])
-
-    def exemplars(self, shots: int) -> list[Question]:
-        if not 0 <= shots <= self.most_shots:
-            raise LabError(f"shots={shots} is out of range: {self.data} gives {self.most_shots} fixed exemplars.")
-        return self._parts["exemplars"][:shots]
+        return len(self.parts["exemplars"])
 
     @cached_property
-    def _parts(self) -> dict[str, list[Question]]:
+    def parts(self) -> dict[str, list[Question]]:
         rows = self._rows()
         parts: dict[str, list[Question]] = {split: [] for split in SPLITS}
         named = {split for _, _, split in rows}
