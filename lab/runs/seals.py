@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from lab.errors import LabError
-from lab.runs.records import RunDirectory, write_text
+from lab.runs.directory import RunDirectory
+from lab.runs.records import write_text
 from lab.tasks import Question, normalised_text
 
 VERSION = 1

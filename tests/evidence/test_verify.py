@@ -16,8 +16,9 @@ from lab.evidence.read import read_evidence
 from lab.evidence.summary import summarise
 from lab.evidence.verify import verify_run
 from lab.places import ROOT
+from lab.runs.directory import RunDirectory
 from lab.runs.preserved import check_sums, preserve
-from lab.runs.records import RunDirectory, read_jsonl, write_jsonl
+from lab.runs.records import read_jsonl, write_jsonl
 from lab.runs.seals import pack_tokens, unpack_tokens, write_seal, write_sealed
 from lab.tasks.minigsm import MiniGSM
 from lab.translators import build_translator

@@ -1,5 +1,6 @@
 """Killing a job at its k-th file event: each time Python is about to open, rename, link or delete something."""
 
+import errno
 import os
 import sys
 from contextlib import contextmanager
@@ -45,3 +46,8 @@ def killed_at_event(folder: Path, which: int | None):
         yield seen
     finally:
         _watch.pop()
+
+
+def full_disk(*given, **named):
+    """In the place of a call that writes."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -5,7 +5,7 @@ import json
 import torch
 
 from lab.models.frozen import load_pair
-from lab.runs.records import RunDirectory
+from lab.runs.directory import RunDirectory
 from lab.translators import build_translator, save_translator
 
 

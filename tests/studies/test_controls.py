@@ -11,8 +11,8 @@ from lab.evidence.read import read_evidence
 from lab.evidence.verdicts import arm_rows
 from lab.pictures.arm_tables import rivals_table, text_transfer_sentence
 from lab.pictures.evidence_figures import arms_figure
+from lab.runs.directory import RunDirectory
 from lab.runs.folders import whole_folder
-from lab.runs.records import RunDirectory
 from lab.studies.budget import MAY_DIFFER, check_equal_budget
 from lab.studies.controls import check_source, control_config, load_controls, trained_folder
 from lab.studies.trial import compare, from_folders

@@ -15,7 +15,7 @@ from lab.config.run import RunConfig
 from lab.errors import LabError
 from lab.models.alignment import overlaps, pooled, projected, token_spans
 from lab.models.inputs import build_inputs
-from lab.runs.records import RunDirectory
+from lab.runs.directory import RunDirectory
 from lab.tasks import shots_text
 from lab.training import losses, objective
 from lab.training.loop import train
