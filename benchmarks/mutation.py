@@ -46,6 +46,7 @@ TESTS = {  # module -> the tests that know it, those that fail soonest first
     "lab/answers/wire.py": ("tests/answers/test_wire.py", *ANSWERS),
     "lab/runs/seals.py": ("tests/runs/test_seals.py", "tests/evidence/test_verify.py"),
     "lab/evidence/stats.py": ("tests/evidence/test_stats.py", "tests/evidence/test_calibration.py", *CLAIMS),
+    "lab/evidence/crossed.py": ("tests/evidence/test_stats.py", "tests/evidence/test_calibration.py", *CLAIMS),
     "lab/evidence/summary.py": ("tests/evidence/test_summary.py", "tests/evidence/test_read.py"),
     "lab/evidence/read.py": ("tests/evidence/test_read.py", "tests/evidence/test_verify.py", *CLAIMS),
     "lab/evidence/comparisons.py": CLAIMS,

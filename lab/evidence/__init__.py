@@ -4,9 +4,10 @@ Imports config, tasks and runs, never torch: it runs on a laptop from JSONL alon
 """
 
 from lab.evidence.claims import CLAIMS
+from lab.evidence.crossed import paired_difference, proportion
 from lab.evidence.extraction import disagreements, effects_by_rule, extraction_table
 from lab.evidence.read import Evidence, paths_of, read_evidence
-from lab.evidence.stats import mcnemar, paired_difference, proportion, wilson
+from lab.evidence.stats import mcnemar, wilson
 from lab.evidence.summary import LATENT, ORACLE, ordered_arms, summarise
 from lab.evidence.verdicts import (
     INCONCLUSIVE,

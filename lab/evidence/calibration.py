@@ -21,8 +21,8 @@ import numpy as np
 
 from lab.evidence.claims import CLAIMS, Claim
 from lab.evidence.comparisons import WORTH, NotRun, of_numbers, of_shares, of_values
+from lab.evidence.crossed import proportion
 from lab.evidence.hypotheses import Arms, CacheSaved, Collapse, Degradation, Direction, Setting
-from lab.evidence.stats import proportion
 from lab.evidence.summary import ORACLE
 from lab.evidence.verdicts import NOT_RUN, REFUTED, SUPPORTED, judge
 from lab.evidence.worlds import SIZES, Questions, Truth, simulate

@@ -12,18 +12,9 @@ from statistics import NormalDist
 import numpy as np
 from scipy.special import stdtr
 
+from lab.evidence.crossed import half_width, mean_interval, mean_variance, p_value, paired_difference
 from lab.evidence.read import ALL, Run, rows_of
-from lab.evidence.stats import (
-    ALPHA,
-    Z95,
-    half_width,
-    mean_interval,
-    mean_variance,
-    minimum_detectable_effect,
-    p_value,
-    paired_difference,
-    score_p_below,
-)
+from lab.evidence.stats import ALPHA, Z95, minimum_detectable_effect, score_p_below
 
 WORTH = 0.01  # one point of accuracy: less is not worth a sentence
 POWER = 0.8

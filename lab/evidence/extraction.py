@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab.errors import LabError
-from lab.evidence.stats import paired_difference, wilson
+from lab.evidence.crossed import paired_difference
+from lab.evidence.stats import wilson
 from lab.evidence.summary import LATENT, check_records, ordered_arms
 from lab.tasks import INVALID, cut_at_stop, final_answer, same_answer
 

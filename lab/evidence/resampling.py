@@ -12,7 +12,7 @@ from scipy.integrate import quad
 from scipy.stats import t
 
 from lab.errors import LabError
-from lab.evidence.stats import cluster_codes, finite_rows
+from lab.evidence.crossed import cluster_codes, finite_rows
 
 
 def bootstrap_interval(

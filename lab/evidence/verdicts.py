@@ -15,9 +15,10 @@ from pathlib import Path
 from lab.errors import LabError
 from lab.evidence.claims import BOTH_HELD_OUT, CLAIMS, Claim
 from lab.evidence.comparisons import Comparison, NotRun, compare_arms
+from lab.evidence.crossed import proportion
 from lab.evidence.hypotheses import Collapse, Direction, Setting, need_arms
 from lab.evidence.read import ALL, Evidence, read_evidence, rows_of
-from lab.evidence.stats import ALPHA, holm, proportion
+from lab.evidence.stats import ALPHA, holm
 from lab.evidence.summary import LATENT, ORACLE, ordered_arms
 
 SUPPORTED, REFUTED, INCONCLUSIVE, NOT_RUN = "supported", "refuted", "inconclusive", "not run"

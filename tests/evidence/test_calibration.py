@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from lab.evidence.calibration import coverage, coverage_on_dev, family_error, judged_worlds, measure, page, together
+from lab.evidence.crossed import mean_interval, proportion
 from lab.evidence.resampling import best_of_looks, bootstrap_interval
-from lab.evidence.stats import mean_interval, proportion
 from lab.evidence.verdicts import SUPPORTED
 from lab.evidence.worlds import SIZES, Questions, Truth
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from synthetic_runs import edit_records, make_run
 
 from lab.evidence.comparisons import NotRun, of_numbers, of_shares, of_values
-from lab.evidence.stats import mean_interval, paired_difference, proportion
+from lab.evidence.crossed import mean_interval, paired_difference, proportion
 from lab.evidence.verdicts import judge_runs
 
 TWELVE = [f"w{i}" for i in range(12)]

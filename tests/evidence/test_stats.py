@@ -9,21 +9,9 @@ import pytest
 from scipy.stats import binomtest
 
 from lab.errors import LabError
+from lab.evidence.crossed import mean_interval, mean_variance, paired_difference, proportion, sign_flip_p
 from lab.evidence.resampling import best_of_looks, bootstrap_interval, expected_best_of
-from lab.evidence.stats import (
-    holm,
-    mcnemar,
-    mcnemar_power,
-    mean_interval,
-    mean_variance,
-    minimum_detectable_effect,
-    newcombe,
-    paired_difference,
-    proportion,
-    score_p_below,
-    sign_flip_p,
-    wilson,
-)
+from lab.evidence.stats import holm, mcnemar, mcnemar_power, minimum_detectable_effect, newcombe, score_p_below, wilson
 
 
 @pytest.mark.parametrize(
