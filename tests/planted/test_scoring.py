@@ -7,7 +7,7 @@ from lab.answers.checks import check_records
 from lab.answers.latent import latent_arm
 from lab.answers.text import text_arm
 from lab.errors import LabError
-from lab.evidence import read_evidence
+from lab.evidence import read_evidence, verify_run
 from lab.studies.experiment import test_once as take_the_test
 
 pytestmark = pytest.mark.slow
@@ -73,7 +73,12 @@ def test_rows_repeated_in_the_records(world, plant):
 
 def test_rows_dropped_after_evaluation(world, plant):
     read_evidence([world.finish()])
-    dropped = "records = records[:-2]\n    summary = summarise(records)"
-    plant.edit(take_the_test, "summary = summarise(records)", dropped)
+    plant.edit(take_the_test, '"final", records,', '"final", records[:-2],')
     with pytest.raises(LabError, match="2 .*dropped|dropped"):
         read_evidence([world.finish()])
+
+
+def test_a_summary_of_fewer_rows(world, plant):
+    assert verify_run(world.finish()) == []
+    plant.edit(take_the_test, "summarise(records)", "summarise(records[:-2])")
+    assert any("summary.json says" in sentence for sentence in verify_run(world.finish()))
