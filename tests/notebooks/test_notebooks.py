@@ -31,7 +31,11 @@ def run(*words) -> subprocess.CompletedProcess:
     "job, extra",
     [
         ("demo", {"max_new_tokens": 24}),
-        ("base", {"max_new_tokens": 24, "soft_tokens": 4, "width": 32, "eval_every": 0, "layout": "soft_only"}),
+        pytest.param(
+            "base",
+            {"max_new_tokens": 24, "soft_tokens": 4, "width": 32, "eval_every": 0, "layout": "soft_only"},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_job_leaves_a_complete_run(job, extra, tmp_path):
@@ -55,7 +59,10 @@ FLOW_ALONE = {"translator": "dit", "flow_weight": 1, "teacher": "prompt", "answe
 
 @pytest.mark.parametrize(
     ("bad", "message"),
-    [({"heads": 5}, "heads=5 does not divide width=256"), (FLOW_ALONE, "the control, a constant prompt, cannot be")],
+    [
+        ({"heads": 5}, "heads=5 does not divide width=256"),
+        pytest.param(FLOW_ALONE, "the control, a constant prompt, cannot be", marks=pytest.mark.slow),
+    ],
 )
 def test_a_bad_value_ends_in_one_line_and_leaves_nothing(bad, message, tmp_path):
     done = run(*arguments("base", tmp_path, name="bad", **bad))

@@ -101,6 +101,7 @@ def test_progress_leaves_one_line(executed):
     assert output.data["text/plain"].startswith("last: 100%|██████████| 5/5 [") and "\n" not in str(output.data)
 
 
+@pytest.mark.slow
 def test_a_process_ends_without_a_word():
     """Chromium ends before its folder is swept: else a kernel's last output is a traceback."""
     code = "import plotly.graph_objects as go; from lab.pictures.showing import bundle; bundle(go.Figure())"
