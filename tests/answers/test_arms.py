@@ -1,5 +1,6 @@
 """Laws of the evaluation: no gold gets in, controls are controls, records are complete, batches do not matter."""
 
+import copy
 import hashlib
 import json
 from collections import Counter
@@ -9,23 +10,25 @@ import pytest
 import torch
 from evaluations import evaluated, evaluation_of
 
+import lab.answers.arms as arms_module
 import lab.answers.latent as latent_module
 import lab.answers.model_checks as model_checks
 import lab.answers.text as text_module
-from lab.answers.arms import ALL_ARMS, ARMS, RETRAINED
+from lab.answers import evaluate
+from lab.answers.arms import ALL_ARMS, ARMS, RETRAINED, choose_cascade_prompt
 from lab.answers.checks import check_complete, check_no_gold
 from lab.answers.evaluation import weights_of
 from lab.answers.generation import AnswerCache, Decoding, Hygiene, fingerprint
 from lab.answers.latent import derangement
 from lab.answers.model_checks import check_token_counts, replay_check
-from lab.answers.text import CASCADE_PROMPTS, cascade, cut_bytes, cut_text, same_bytes
+from lab.answers.text import CASCADE_PROMPTS, cascade, cut_bytes, cut_text, handing, same_bytes
 from lab.answers.wire import Wire
 from lab.config.layout import LAYOUTS, TEXT
 from lab.config.run import RunConfig, TranslatorConfig
 from lab.errors import LabError
 from lab.models.inputs import build_inputs
 from lab.runs import questions_hash
-from lab.tasks import Question, Task, question_id
+from lab.tasks import Dev, Question, Task, question_id
 from lab.translators import Bridge, ConstantPrompt, build_translator
 
 CELLS = ["plain/short", "plain/short", "lore/long/seen", "lore/long/seen", "lore/long/held_out", "plain/short"]
@@ -430,3 +433,76 @@ def test_soft_tokens_that_were_not_quantised_are_named_by_their_arm(tiny_pair, t
     change = latent_module.change_of("latent_int4", evaluation.bridges["latent"], evaluation)
     with pytest.raises(LabError, match="^arm latent_int4: the soft tokens that arrive have 32 different values"):
         change(torch.randn(2, 3, 48), questions_with()[:2])
+
+
+@pytest.mark.parametrize(
+    "prompt, shown",
+    [
+        ("note", "Note: 4 figs\nQ: How many?\nA:"),
+        ("aside", "Q: How many? (4 figs)\nA:"),
+        ("hint", "Q: How many?\nHint: 4 figs\nA:"),
+        ("example", "Q: How many?\nA: 4 figs\n\nQ: How many?\nA:"),
+    ],
+)
+def test_a_cascade_prompt_by_hand(prompt, shown):
+    context = {"instruction": "", "shots": "", "question": "How many?"}
+    assert handing(context, "How many?", "4 figs", prompt).text == shown
+
+
+def test_the_cascades_prompt_is_the_best_on_dev(tiny_pair, monkeypatch):
+    """Every prompt is tried once with the evaluation as it is, and the one with most right answers is taken."""
+    tried = []
+
+    def counted(evaluation, arms, cache_dir):
+        tried.append(evaluation.cascade_prompt)
+        right = {"aside": 4, "hint": 5}.get(evaluation.cascade_prompt, 1)
+        assert arms == ("source", "cascade") and list(evaluation.questions) == questions
+        return [{"arms": {"cascade": {"correct": n < right}}} for n in range(6)]
+
+    monkeypatch.setattr(arms_module, "evaluate", counted)
+    monkeypatch.setattr(TinyTask, "test", lambda task: [])
+    task = TinyTask()
+    questions = list(Dev.of(task))
+    chosen, accuracies = choose_cascade_prompt(evaluation_of(settings(), tiny_pair, task, Dev.of(task)))
+    assert chosen == "hint" and sorted(tried) == sorted(CASCADE_PROMPTS)
+    assert accuracies == {"note": 1 / 6, "aside": 4 / 6, "hint": 5 / 6, "example": 1 / 6}
+
+
+def test_answers_of_other_weights_are_not_taken_from_the_cache(tiny_pair, tmp_path, monkeypatch):
+    """A model that was trained on answers anew, though its name and its prompts are the same."""
+    first = run(tiny_pair, cache_dir=tmp_path, arms=("target",))
+    monkeypatch.setattr(AnswerCache, "_memory", {})
+    other = copy.deepcopy(tiny_pair.target.model)
+    with torch.no_grad():
+        other.get_output_embeddings().weight.neg_()
+    pair = replace(tiny_pair, target=replace(tiny_pair.target, model=other))
+    again = run(pair, cache_dir=tmp_path, arms=("target",))
+    assert [row["arms"]["target"]["text"] for row in again] != [row["arms"]["target"]["text"] for row in first]
+
+
+def test_a_translator_of_another_size_than_the_config_says_is_refused(tiny_pair, constant):
+    config = RunConfig.from_parameters(
+        layout="soft_plus_text", eval_batch_size=4, shots=1, max_new_tokens=4, soft_tokens=2
+    )
+    with pytest.raises(LabError, match="has 3 soft tokens, the config says 2"):
+        run(tiny_pair, config=config, constant=constant, arms=("latent_constant",))
+
+
+def test_a_translator_that_reads_its_batch_is_refused(tiny_pair, translator):
+    """Its soft tokens depend on what stands beside the question."""
+    kept = translator.forward
+
+    def forward(states, *given):
+        output = kept(states, *given)
+        return replace(output, soft_tokens=output.soft_tokens + output.soft_tokens.mean(dim=0, keepdim=True))
+
+    translator.forward = forward
+    with pytest.raises(LabError, match="alone than in a batch"):
+        run(tiny_pair, translator=translator, arms=("latent",))
+
+
+def test_progress_says_who_answers(tiny_pair, capfd):
+    """A cascade has the source's answers first."""
+    evaluate(replace(evaluation_of(settings(), tiny_pair, TinyTask(), questions_with()), progress=True), ("cascade",))
+    shown = capfd.readouterr().err
+    assert "source:" in shown and "cascade:" in shown

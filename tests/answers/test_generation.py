@@ -232,3 +232,14 @@ def test_inputs_of_another_precision_are_read_in_that_of_the_model(tiny_pair):
     inputs = build_inputs(tiny_pair.target, TEXT, None, contexts_of(QUESTIONS), None)
     finer = replace(inputs, embeds=inputs.embeds.double())
     assert generate(tiny_pair.target, finer, Decoding(4)) == generate(tiny_pair.target, inputs, Decoding(4))
+
+
+def test_a_batch_whose_answers_have_ended_is_not_generated_on(tiny_pair):
+    model, calls = tiny_pair.target, []
+    hook = model.base.register_forward_hook(lambda *_: calls.append(1))
+    try:
+        inputs = build_inputs(model, TEXT, None, contexts_of(QUESTIONS), None)
+        generate(model, inputs, Decoding(64, ends=lambda text: 0))
+    finally:
+        hook.remove()
+    assert len(calls) < 16

@@ -9,6 +9,7 @@ from lab.errors import LabError
 
 def test_bytes_by_hand():
     assert [WIRES[name].bytes(16, 192) for name in ("bf16", "int8", "int4")] == [6144, 16 * 194, 16 * (96 + 12)]
+    assert WIRES["int4"].bytes(3, 40) == 3 * (20 + 2 * 2)  # a group that is not full has a scale as well
     assert WIRES["bf16"].bytes(64, 4096) == 512 * 1024
 
 

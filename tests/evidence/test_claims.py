@@ -7,19 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic_runs import ACCURACY, add_settings, make_run
+from synthetic_runs import ACCURACY, add_settings, edit_records, make_run
 
 from lab.answers.arms import ALL_ARMS, RETRAINED
+from lab.config import RunConfig
 from lab.errors import LabError
 from lab.evidence.claims import CLAIMS, Claim
 from lab.evidence.comparisons import Comparison, of_values
 from lab.evidence.hypotheses import Arms, cache_bytes_per_token
-from lab.evidence.read import FINAL, read_evidence
-from lab.evidence.summary import ORACLE
+from lab.evidence.read import ALL, FINAL, read_evidence
+from lab.evidence.summary import ORACLE, in_group
 from lab.evidence.verdicts import arm_rows, claims_json, judge, judge_runs
 from lab.pictures.arm_tables import rivals_table, text_transfer_sentence
 from lab.pictures.verdicts import claims_figure, claims_table, claims_text, seeds_table
 from lab.runs.records import read_jsonl, write_jsonl
+from lab.tasks import load_task
 
 
 def verdicts(judged):
@@ -73,9 +75,10 @@ def test_a_router_in_disguise_beats_both_models_and_is_no_enrichment(tmp_path):
     assert verdicts(judged)["enrichment_both_skills"] != "supported"
 
 
-@pytest.mark.parametrize("latent, name", [(0.9, "best"), (0.05, "problem"), (0.62, "good")])
+@pytest.mark.parametrize("latent, name", [(0.9, "best"), (0.05, "problem"), (0.62, "good"), (0.4, "undecided")])
 def test_the_scenario_is_the_documents(tmp_path, latent, name):
-    accuracies = {"source": 0.6 if name == "good" else 0.4, "target": 0.3, "latent": latent}
+    accuracies = {"source": 0.6 if name == "good" else 0.4, "target": 0.38 if name == "undecided" else 0.3,
+                  "latent": latent}  # fmt: skip
     assert judge_runs(seeds(tmp_path, "x", accuracies, count=1))["scenario"]["name"] == name
 
 
@@ -99,8 +102,6 @@ def test_as_many_tokens_of_text_are_no_rival_where_the_target_reads_the_question
 
 
 def test_a_record_that_hides_its_layout_is_seen_through(tmp_path):
-    from synthetic_runs import edit_records
-
     runs = seeds(tmp_path, "aware", layout="soft_plus_text", count=1)
 
     def hide(rows):
@@ -367,3 +368,26 @@ def test_of_equally_sure_comparisons_the_least_effect_is_shown(tmp_path):
     evidence = read_evidence(seeds(tmp_path, "a", count=1))
     (row,) = judge(evidence, claims=[Claim("told", "It is so.", "not tested", Told())])["claims"]
     assert (row["verdict"], row["effect"], row["reason"]) == ("supported", 0.2, "weakest: by 0.2")
+
+
+def test_every_claim_says_what_it_is_and_needs():
+    for claim in CLAIMS:
+        assert claim.sentence.endswith(".") and claim.reported and claim.needs, claim.key
+
+
+def test_cells_that_claims_name_hold_questions():
+    cells = {question.cell for question in load_task(RunConfig().task).test()}
+    tests = [claim.test for claim in CLAIMS if isinstance(claim.test, Arms)]
+    for group in {group for test in tests for place in test.places for group in place} - {ALL}:
+        assert any(in_group(cell, group) for cell in cells), group
+
+
+def test_without_questions_for_both_skills_nothing_is_said_of_them(tmp_path):
+    run = make_run(tmp_path, "a")
+    edit_records(run, lambda rows: [row for row in rows if not row["cell"].startswith("lore/long")])
+    assert all(set(row["versus"]) <= {"all"} for row in judge_runs([run])["arms"])
+
+
+def test_the_level_is_the_one_that_was_asked_for(tmp_path):
+    runs = seeds(tmp_path, "a", count=1)
+    assert [judge_runs(runs, alpha)["alpha"] for alpha in (0.05, 0.01)] == [0.05, 0.01]

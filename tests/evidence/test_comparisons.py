@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic_runs import edit_records, make_run
 
-from lab.evidence.comparisons import NotRun, of_numbers, of_shares, of_values
+from lab.evidence.comparisons import LOG, ON_DEV, RECORDS, Comparison, NotRun, of_numbers, of_shares, of_values
 from lab.evidence.crossed import mean_interval, paired_difference, proportion
 from lab.evidence.verdicts import judge_runs
 
@@ -135,3 +135,40 @@ def test_seeds_that_end_apart_widen_a_share_as_a_t_interval_does():
     found = of_shares("a - b", [(gap * many, many, 0, many) for gap in gaps], 0.0, {})
     half = t.ppf(0.975, 2) * gaps.std(ddof=1) / np.sqrt(3)
     assert (found.low, found.high) == pytest.approx((0.3 - half, 0.3 + half), abs=1e-4)
+
+
+def test_the_p_of_a_share_has_satterthwaites_degrees_of_freedom():
+    from scipy.stats import t
+
+    counts = [(60, 100, 50, 100), (70, 100, 50, 100), (62, 100, 58, 100)]
+    found, gaps = of_shares("a - b", counts, 0.0, {}), np.array([0.1, 0.2, 0.04])
+    tried = [((right + 1) / 102, 102) for count in counts for right in count[::2]]
+    sampling, between = 2 * np.mean([share * (1 - share) / n for share, n in tried]), gaps.var(ddof=1) / 3
+    freedom = (sampling + between) ** 2 / (sampling**2 / 99 + between**2 / 2)
+    shrunk = np.mean([(one - other) / 102 for one, _, other, _ in counts])
+    assert found.p_greater == pytest.approx(t.sf(shrunk / np.sqrt(sampling + between), freedom), rel=1e-9)
+
+
+def test_of_few_questions_no_share_is_surer_than_all_of_them_on_one_side():
+    assert of_shares("a - b", [(10, 10, 0, 10)], -5.0, {}).p_greater == 2.0**-10
+
+
+def test_a_comparison_says_what_it_rests_on():
+    better, worse = np.array([[1, 0, 1, 0, 1, 1]]), np.array([[0, 1, 0, 1, 0, 0]])
+    found = of_values("a - b", better, worse, list("abcdef"))
+    assert (found.margin, found.unit, found.data) == (0, "accuracy", RECORDS) and "word by word" in found.test
+    found = of_shares("a - b", [(9, 10, 1, 10)], -0.1, {"kept": 1})
+    assert (found.margin, found.data, found.test, found.detail["kept"]) == (-0.1, LOG, ON_DEV, 1)
+    assert "Agresti" in ON_DEV
+
+
+def test_an_effect_of_nothing_is_evidence_for_neither_side():
+    better, worse = np.array([[1, 0, 1, 0]]), np.array([[0, 1, 0, 1]])
+    found = of_values("a - b", better, worse, list("abcd"))
+    assert (found.effect, found.p_greater, found.p) == (0, 0.5, 1)
+
+
+@pytest.mark.parametrize("pairs, discordant", [(0, 0.5), (0.9, 0.5), (50, 0)])
+def test_rows_without_pairs_or_without_a_difference_could_show_nothing(pairs, discordant):
+    found = Comparison("a - b", 0.0, -1, 1, 0.5, 0.5, 9, 9, 1, detail={"pairs": pairs, "discordant": discordant})
+    assert found.detectable() is None

@@ -1,5 +1,6 @@
 """What the looks on dev can show of a fall: little from ten questions, nothing from a run that never rose."""
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import numpy as np
 import pytest
 
 from lab.evidence.comparisons import NotRun
-from lab.evidence.hypotheses import Degradation
+from lab.evidence.hypotheses import Degradation, cache_bytes_per_token
 from lab.evidence.read import Evidence, Run
+from lab.evidence.resampling import expected_best_of
 from lab.evidence.stats import ALPHA
 from lab.evidence.verdicts import could_show
 
@@ -80,3 +82,32 @@ def test_many_looks_at_a_steady_run_refute_nothing(n, seeds):
 def test_a_steady_run_and_a_fallen_one_are_told_apart():
     assert fall(*(trained(0.3, 0.8, 0.81, 0.79, seed=seed) for seed in range(3))).p_greater < 1e-4
     assert fall(*(trained(0.3, 0.815, 0.6, 0.36, seed=seed) for seed in range(3))).p_less < 1e-4
+
+
+def test_what_picking_the_best_look_adds_is_taken_off():
+    """One standard error of the best look, times what the best of the earlier looks is above their mean."""
+    n, best = 300, 0.8
+    share = (best * n + 1) / (n + 2)
+    found = fall(trained(0.3, 0.7, best, 0.75, n=n))
+    error = (share * (1 - share) / n) ** 0.5
+    assert found.detail["optimism_of_best"] == pytest.approx(expected_best_of(3) * error)
+
+
+def test_the_largest_effect_is_an_effect():
+    assert could_show("accuracy", 0.0, 1.0) == "80 % power for 100.0 points or more"
+    assert could_show("accuracy", 0.0, 1.001) == "no power for any effect"
+
+
+@pytest.mark.parametrize(
+    "config, per_token",
+    [
+        ({"hidden_size": 64, "num_attention_heads": 4}, 3 * 2 * 4 * 16 * 2),
+        ({"hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2}, 3 * 2 * 2 * 16 * 2),
+        ({"hidden_size": 64, "num_attention_heads": 4, "head_dim": 32}, 3 * 2 * 4 * 32 * 2),
+        ({"hidden_size": 64}, None),
+    ],
+)
+def test_a_token_of_the_cache_is_counted_from_the_targets_own_config(tmp_path, config, per_token):
+    (tmp_path / "config.json").write_text(json.dumps({"num_hidden_layers": 3} | config))
+    run = Run(Path("r"), {"pair": "custom", "source": "elsewhere", "target": str(tmp_path)}, [])
+    assert cache_bytes_per_token(run) == per_token

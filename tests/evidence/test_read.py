@@ -7,7 +7,7 @@ from synthetic_runs import ACCURACY, edit_records, make_run
 
 from lab.config import NOT_SCIENTIFIC, RunConfig
 from lab.errors import LabError
-from lab.evidence.read import Run, find_runs, paths_of, read_evidence, rows_of
+from lab.evidence.read import Rows, Run, find_runs, paths_of, read_evidence, rows_of
 from lab.runs import write_jsonl
 from lab.tasks.minigsm import MiniGSM
 
@@ -255,3 +255,7 @@ def test_every_scientific_setting_keeps_recipes_apart(tmp_path, name):
 def test_a_run_without_a_seal_has_none(tmp_path):
     assert Run(tmp_path, {}, []).seal is None
     assert read_evidence([make_run(tmp_path, "a")]).runs[0].seal is None
+
+
+def test_rows_without_a_word_are_of_no_cluster():
+    assert Rows([{"id": "a"}, {"id": "b", "word": ""}, {"id": "c", "word": "blick"}]).clusters == ["", "", "blick"]

@@ -309,6 +309,10 @@ def test_looks_that_agree_cost_nothing():
     lambda: sign_flip_p([0.5]),
     lambda: holm({"a": 2.0}),
     lambda: mcnemar_power(10, 0, 0),
+    lambda: mcnemar_power(0, 0.5, 0.1),
+    lambda: mcnemar_power(10, 0.9, 0.6),
+    lambda: newcombe(2, 1, 1, -1),
+    lambda: newcombe(0, 0, 0, 0),
     lambda: expected_best_of(0),
     lambda: score_p_below(0, 0, 0, 0.1),
     lambda: score_p_below(-1, 0, 9, 0.1),
@@ -346,3 +350,14 @@ def test_one_seed_has_the_exact_test_alone():
     better = ([1] + [0] * 9) * 5 + [1] * 10
     assert mean_interval(better, words)["p"] > 0.1
     assert paired_difference(better, [0] * 60, words)["p"] == 2**-5
+
+
+def test_independent_rows_are_as_many_pairs_as_rows():
+    """The effective number of pairs of rows that share nothing is their number, less the one degree of freedom."""
+    rng = np.random.default_rng(0)
+    a, b = rng.random(4000) < 0.7, rng.random(4000) < 0.5
+    assert paired_difference(a, b)["pairs"] == pytest.approx(4000, rel=2e-3)
+
+
+def test_one_pair_has_a_power():
+    assert mcnemar_power(1, 1.0, 0.0, alpha=1.0) == 1

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from lab.answers import ALL_ARMS
 from lab.errors import LabError
-from lab.evidence.summary import ordered_arms, summarise
+from lab.evidence.summary import ARM_ORDER, ORACLE, ordered_arms, summarise
 
 ARMS = ("source", "target", "latent", "latent_shuffled", "latent_constant")
 
@@ -121,3 +122,14 @@ def test_word_f1_is_averaged_where_every_row_has_one(records):
     arms = summarise(records)["arms"]
     assert arms["latent"]["f1"] == pytest.approx(0.25)
     assert "f1" not in arms["target"] and "f1" not in arms["oracle"]
+
+
+def test_every_arm_has_its_place_in_the_order():
+    assert set(ARM_ORDER) == {*ALL_ARMS, ORACLE} and len(ARM_ORDER) == len(ALL_ARMS) + 1
+
+
+@pytest.mark.parametrize("missing", ["source", "target"])
+def test_a_router_needs_both_models(records, missing):
+    for row in records:
+        del row["arms"][missing]
+    assert ORACLE not in summarise(records)["arms"]

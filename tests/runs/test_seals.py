@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.errors import LabError
+from lab.runs.directory import RunDirectory
 from lab.runs.seals import (
     broken_seal,
     pack_tokens,
@@ -16,6 +17,7 @@ from lab.runs.seals import (
     seal_path,
     unpack_tokens,
     write_seal,
+    write_sealed,
 )
 from lab.tasks import Question, question_id
 
@@ -103,3 +105,12 @@ def test_a_damaged_seal_is_refused(tmp_path, content):
 def test_the_digest_is_of_the_row_as_json():
     row = rows()[0]
     assert row_digest(row) == row_digest(json.loads(json.dumps(row))) == row_digest(dict(reversed(row.items())))
+
+
+def test_the_manifest_names_every_step_that_was_sealed(tmp_path):
+    run = RunDirectory(tmp_path)
+    asked = [Question(row["id"], row["question"], "", row["gold"], "") for row in rows()]
+    evaluation = EVALUATION | {"n": len(asked), "questions": questions_hash(asked)}
+    for step in (10, 20, "final"):
+        write_sealed(run, step, rows(), evaluation)
+    assert run.manifest()["sealed"] == ["10", "20", "final"]
