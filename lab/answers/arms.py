@@ -114,7 +114,7 @@ def _text_answers(arm: str, evaluation: Evaluation, cache: AnswerCache) -> list[
     else:
         said = text_arm("source", pair.source, evaluation, cache, source_shown(evaluation))
         check_aligned("source", [answer.id for answer in said], [question.id for question in evaluation.questions])
-        size = WIRES["bf16"].bytes(_budget(evaluation), pair.target.hidden_size)
+        size = WIRES["bf16"].bytes(_budget(evaluation), pair.target.embedding_size)
         shown = cascade(evaluation, said) if arm == "cascade" else same_bytes(evaluation, said, size)
     return text_arm(arm, pair.target, evaluation, cache, shown)
 
@@ -181,7 +181,7 @@ def _check_contents(arm: str, evaluation: Evaluation, answers: Sequence[Answer])
     """What was given to an arm: cut text of the right length, soft tokens of the right number and origin."""
     if arm in ("token_budget", "token_budget_question", "same_bytes"):
         budget = _budget(evaluation)
-        check_cut(arm, evaluation, answers, budget, WIRES["bf16"].bytes(budget, evaluation.pair.target.hidden_size))
+        check_cut(arm, evaluation, answers, budget, WIRES["bf16"].bytes(budget, evaluation.pair.target.embedding_size))
     if _is_text(arm):
         return
     wanted = evaluation.config.translator.soft_tokens

@@ -8,9 +8,11 @@ first token that made it done: the same question gives the same record whatever 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +22,7 @@ from transformers import (
     GenerationConfig,
     LogitsProcessorList,
     NoRepeatNGramLogitsProcessor,
+    PreTrainedModel,
     RepetitionPenaltyLogitsProcessor,
     StoppingCriteria,
     StoppingCriteriaList,
@@ -148,11 +151,32 @@ def _generate(target: FrozenModel, decoding: Decoding, prompt_length: int = 0, *
         # The model's own sampling settings (some hub models ship them) must not leak into greedy decoding.
         temperature=1.0, top_p=1.0, top_k=50,
     )  # fmt: skip
+    named = _naming_embeddings if "inputs_embeds" in prompt else nullcontext
     criteria = StoppingCriteriaList([AnswerDone(target.tokenizer, prompt_length, decoding.ends)])
-    ids = target.model.generate(
-        **prompt, generation_config=settings, stopping_criteria=criteria, logits_processor=forbidding(decoding.hygiene)
-    )
+    forbid = forbidding(decoding.hygiene)
+    with named(target.model):
+        ids = target.model.generate(
+            **prompt, generation_config=settings, stopping_criteria=criteria, logits_processor=forbid
+        )
     return [cut_generation(target.tokenizer, row, end_tokens, decoding) for row in ids[:, prompt_length:].tolist()]
+
+
+@contextmanager
+def _naming_embeddings(model: PreTrainedModel) -> Iterator[None]:
+    """Inside, `generate` takes embeddings where a model hands them on without naming them (Falcon-H1's does)."""
+    prepare = model.prepare_inputs_for_generation
+    if "inputs_embeds" in inspect.signature(prepare).parameters:
+        yield
+        return
+
+    def named(input_ids, inputs_embeds=None, **kwargs):  # `generate` looks for these names
+        return prepare(input_ids, inputs_embeds=inputs_embeds, **kwargs)
+
+    model.prepare_inputs_for_generation = named
+    try:
+        yield
+    finally:
+        del model.prepare_inputs_for_generation
 
 
 def forbidding(hygiene: Hygiene) -> LogitsProcessorList:

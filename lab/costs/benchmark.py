@@ -76,10 +76,8 @@ def cache_bytes(cache) -> int:
 @torch.no_grad()
 def kv_bytes_measured(model: FrozenModel, inputs: TargetInputs) -> int:
     """Bytes of the cache tensors after one pass over a single row of inputs."""
-    out = model.base(
-        inputs_embeds=inputs.embeds, attention_mask=inputs.attention_mask, position_ids=inputs.position_ids,
-        use_cache=True,
-    )  # fmt: skip
+    places = model.placed(inputs.attention_mask, inputs.position_ids)
+    out = model.base(inputs_embeds=inputs.embeds, **places, use_cache=True)
     return cache_bytes(out.past_key_values)
 
 
@@ -113,10 +111,9 @@ def decode(
     mask, place, cache = inputs.attention_mask, inputs.position_ids, None
     ids, moments = [], []
     while len(ids) < decoding.max_new_tokens:
-        out = model.base(
-            inputs_embeds=embeds, attention_mask=mask, position_ids=place, past_key_values=cache, use_cache=True
-        )
-        scores = model.head(out.last_hidden_state[:, -1])
+        last = torch.arange(embeds.shape[1], device=embeds.device)[None] == embeds.shape[1] - 1
+        out = model.run(last, embeds, mask, place, past_key_values=cache, use_cache=True)
+        scores = out.logits
         if forbid:  # in the time, where an accuracy was measured so
             scores = forbid(torch.tensor([ids], dtype=torch.long, device=scores.device), scores.float())
         token = scores.argmax(dim=-1, keepdim=True)
@@ -248,7 +245,7 @@ def sizes(evaluation: Evaluation, question: Question) -> dict:
     `latent_tokens` all that the target reads in the latent arm. KV bytes are for those prompts.
     """
     target, layout, context = evaluation.pair.target, evaluation.layout, evaluation.context(question)
-    (count,), size = evaluation.bridges["latent"].write([question]).counts(), target.hidden_size
+    (count,), size = evaluation.bridges["latent"].write([question]).counts(), target.embedding_size
     places = 0 if layout.adapter else count
     asked = len(target.tokens([question.question])[0])
     plain, bridged = count_tokens(target, target.reads(TEXT), context), count_tokens(target, layout, context) + places
