@@ -18,7 +18,6 @@ from lab.answers import (
     Decoding,
     Evaluation,
     Generation,
-    count_tokens,
     cut_generation,
     end_tokens_of,
     forbidding,
@@ -28,7 +27,7 @@ from lab.answers import (
 )
 from lab.config import TEXT
 from lab.errors import LabError
-from lab.models import FrozenModel, TargetInputs, build_inputs
+from lab.models import FrozenModel, TargetInputs, build_inputs, count_tokens
 from lab.tasks import Question
 
 __all__ = [
@@ -68,8 +67,9 @@ def kv_bytes_computed(config, tokens: int, dtype: torch.dtype) -> int:
 
 
 def cache_bytes(cache) -> int:
-    """Bytes of the key and value tensors that a cache holds."""
-    tensors = [tensor for layer in cache.layers for tensor in (layer.keys, layer.values)]
+    """Bytes of the tensors that a cache holds: keys and values, and the states of layers that keep no such."""
+    held = [value for layer in cache.layers for value in vars(layer).values()]
+    tensors = [value for value in held if isinstance(value, torch.Tensor)]
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
@@ -106,6 +106,7 @@ def decode(
     Moments are `time.perf_counter` values with the device idle. The answer is `generate`'s; `forced` goes on to
     the limit, for the time as a function of length.
     """
+    model.check_length(inputs.attention_mask.shape[1] + decoding.max_new_tokens)
     end_tokens, forbid = end_tokens_of(model), forbidding(decoding.hygiene)
     embeds = inputs.embeds.to(next(model.model.parameters()).dtype)
     mask, place, cache = inputs.attention_mask, inputs.position_ids, None

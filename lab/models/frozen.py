@@ -19,7 +19,6 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
-    GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -124,12 +123,8 @@ class FrozenModel:
                 raise LabError(f"{self.name}: its tokenizer has no pad, eos or unk token; set one in its folder.")
         if self.model.get_output_embeddings() is None:
             raise LabError(f"{self.name}: its model has no language-model head; choose a causal language model.")
-        # What a model's own settings say beyond its end tokens (penalties, tokens suppressed or forced, a least length)
-        # would enter every answer, unsaid; `generate` takes from here whatever its caller leaves open.
-        own = getattr(self.model, "generation_config", None)
-        self.model.generation_config = GenerationConfig(
-            eos_token_id=getattr(own, "eos_token_id", None), pad_token_id=self.tokenizer.pad_token_id
-        )
+        if getattr(self.model, "generation_config", None) is not None:
+            self.model.generation_config.pad_token_id = self.tokenizer.pad_token_id
 
     @property
     def base(self) -> PreTrainedModel:
@@ -229,6 +224,14 @@ class FrozenModel:
         rows = [start + row for row in self.tokens(texts, continued=not bos)]
         return pad_batch(rows, self.tokenizer.pad_token_id, self.device, side)
 
+    def check_length(self, tokens: int) -> None:
+        """Raise LabError for more tokens than the model declares to read."""
+        if self.context_length is not None and tokens > self.context_length:
+            raise LabError(
+                f"{self.name} reads at most {self.context_length} tokens, but a row has {tokens}; use shorter texts, "
+                "fewer shots, soft tokens or new tokens, or a model that reads more."
+            )
+
     def embed(self, ids: Tensor) -> Tensor:
         """ids [B, S] -> embeddings [B, S, d], as they enter the model."""
         rows = self.model.get_input_embeddings()(ids)
@@ -251,6 +254,7 @@ class FrozenModel:
         picked = layer_indices(layers, self.num_layers)
         before, after = self.frame
         ids, mask = self.encode([before + text + after for text in texts])
+        self.check_length(ids.shape[1])
         hidden = self._hidden_states(ids, mask)
         states = torch.stack([hidden[index] for index in picked], dim=2)
         # Filled, not multiplied: whatever attention leaves at padding, NaN included, must not come through.

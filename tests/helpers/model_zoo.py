@@ -71,6 +71,13 @@ def zoo_config(name: str):
     return kind(vocab_size=len(tokenizer), initializer_range=0.2, **special, **shape)
 
 
+def unsettle(model: torch.nn.Module) -> None:
+    """Norms, biases and scales off one and zero, where they would hide what they do and in which order."""
+    for parameter in model.parameters():
+        if parameter.dim() == 1:
+            parameter.data += 0.1 * torch.randn_like(parameter)
+
+
 @functools.cache
 def zoo_model(name: str) -> FrozenModel:
     """The frozen model, always the same one; None where the installed transformers has no such model."""
@@ -81,7 +88,5 @@ def zoo_model(name: str) -> FrozenModel:
         torch.manual_seed(0)
         attention = "eager" if name in EAGER else "sdpa"
         model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation=attention)
-        for parameter in model.parameters():  # norms and biases too: at one and zero they would hide their order
-            if parameter.dim() == 1:
-                parameter.data += 0.1 * torch.randn_like(parameter)
+        unsettle(model)
     return FrozenModel(model, zoo_tokenizer(), f"zoo-{name}", torch.device("cpu"), torch.float32)

@@ -3,12 +3,15 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from model_zoo import EAGER, ZOO, zoo_config, zoo_model
+import transformers
+from model_zoo import EAGER, ZOO, unsettle, zoo_config, zoo_model, zoo_tokenizer
 
 from lab.answers.model_checks import replay_check
 from lab.config import TEXT
 from lab.config.layout import get_layout
-from lab.models import IGNORED, build_inputs, positions
+from lab.config.run import PairConfig
+from lab.errors import LabError
+from lab.models import IGNORED, build_inputs, load_pair, positions
 from lab.models.architecture import attention_of, check_causal
 from lab.training.losses import answer_logits, answer_nll
 
@@ -93,3 +96,72 @@ def test_attention_is_sdpa_where_there_is_one(name):
     if (config := zoo_config(name)) is None:
         pytest.skip("the installed transformers has no such model")
     assert attention_of(name, config) == ("eager" if name in EAGER else "sdpa")
+
+
+# --- what is refused, and what is taken out of something larger
+
+
+def saved(folder, config, kind=transformers.AutoModelForCausalLM):
+    """A folder with a random model of this config, its tokenizer beside it."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = kind.from_config(config)
+        unsettle(model)
+    model.save_pretrained(folder)
+    zoo_tokenizer().save_pretrained(folder)
+    return str(folder)
+
+
+def loaded(folder, source=""):
+    return load_pair(PairConfig(pair="custom", source=source or folder, target=folder, device="cpu"))
+
+
+@pytest.mark.parametrize("name", ["gemma2", "falcon_h1", "opt", "bloom", "mpt"])
+def test_a_saved_model_loads_and_answers_alike(name, tmp_path):
+    if (config := zoo_config(name)) is None:
+        pytest.skip("the installed transformers has no such model")
+    model = loaded(saved(tmp_path, config)).target
+    assert model.model.config._attn_implementation == ("eager" if name in EAGER else "sdpa")
+    inputs = build_inputs(model, TEXT, None, CONTEXTS, ANSWERS)
+    with torch.no_grad():
+        loss = answer_nll(*answer_logits(model, inputs))
+        assert loss.item() == pytest.approx(own_loss(model, inputs).item(), rel=1e-5)
+
+
+def test_a_multimodal_wrapper_gives_its_text_model(tmp_path):
+    vision = dict(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=16,
+                  patch_size=8)  # fmt: skip
+    whole = transformers.Gemma3Config(text_config=zoo_config("gemma3"), vision_config=vision, mm_tokens_per_image=4)
+    model = loaded(saved(tmp_path, whole)).target.model
+    assert type(model).__name__ == "Gemma3ForCausalLM"
+    assert not any("vision" in name for name, _ in model.named_modules())
+    wrapper = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
+    ids, _ = zoo_model("gemma3").encode(TEXTS[:1])
+    torch.testing.assert_close(model(input_ids=ids).logits, wrapper(input_ids=ids).logits)
+
+
+def test_a_model_of_another_kind_is_refused(tmp_path):
+    config = transformers.T5Config(d_model=16, d_ff=16, num_layers=1, num_heads=2, d_kv=8, vocab_size=320)
+    with pytest.raises(LabError, match="is of type 't5', of which transformers makes no causal language model"):
+        loaded(saved(tmp_path, config, transformers.AutoModelForSeq2SeqLM))
+
+
+def test_a_model_that_reads_ahead_is_refused(tmp_path):
+    config = transformers.BertConfig(
+        vocab_size=320, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        initializer_range=0.2,
+    )  # fmt: skip
+    with pytest.raises(LabError, match="reads ahead"):
+        loaded(saved(tmp_path, config))
+
+
+def test_a_model_that_looks_tokens_up_again_is_refused(tmp_path):
+    """Gemma 3n has a second table that every layer reads: an embedding of no token has no row in it."""
+    config = transformers.Gemma3nTextConfig(
+        vocab_size=320, vocab_size_per_layer_input=320, hidden_size=32, hidden_size_per_layer_input=8,
+        intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=8,
+        laurel_rank=4, num_kv_shared_layers=0, layer_types=["sliding_attention", "full_attention"],
+        activation_sparsity_pattern=[0.0, 0.0], initializer_range=0.2,
+    )  # fmt: skip
+    with pytest.raises(LabError, match="cannot be given embeddings in place of tokens"):
+        loaded(saved(tmp_path, config))
