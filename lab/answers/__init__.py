@@ -19,6 +19,6 @@ from lab.answers.generation import (
     greedy,
 )
 from lab.answers.latent import latent_inputs
-from lab.answers.model_checks import check_source_reads, heard
+from lab.answers.model_checks import check_source_reads, heard, replay_check
 from lab.answers.text import handing, with_evidence
 from lab.answers.wire import WIRES

@@ -17,7 +17,7 @@ from lab.errors import LabError
 
 ATTENTION = ("sdpa", "eager")  # exact, and the same with padding on the left
 LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len")  # under which a config declares its limit
-CLOSE = {torch.float32: 1e-4, torch.bfloat16: 3e-2}  # of the states' size: how far two ways may round apart
+ROUNDING = {torch.float32: 1e-3, torch.bfloat16: 0.1}  # how far two ways to one result may round apart, of its size
 
 
 def attention_of(name: str, config: PretrainedConfig) -> str:
@@ -129,10 +129,15 @@ def check_causal(name: str, model: PreTrainedModel, rows: Sequence[int]) -> None
         raise LabError(f"model {name!r} reads ahead: it is no causal language model; choose a decoder that reads text.")
 
 
+def apart(one: Tensor, other: Tensor) -> float:
+    """How far two ways to the same states or logits differ: RMS of the difference, as a part of their own RMS."""
+    size = other.float().square().mean().sqrt().clamp_min(1e-9)
+    return ((one.float() - other.float()).square().mean().sqrt() / size).item()
+
+
 def close(one: Tensor, other: Tensor) -> bool:
-    """Whether two ways to the same states [..., d] differ by rounding alone."""
-    limit = CLOSE.get(one.dtype, 3e-2) * other.float().square().mean().sqrt().clamp_min(1e-6)
-    return one.shape == other.shape and bool((one.float() - other.float()).abs().max() <= 10 * limit)
+    """Whether two ways to the same states differ by rounding alone."""
+    return one.shape == other.shape and apart(one, other) <= ROUNDING[one.dtype]
 
 
 def _first_and_last(base: nn.Module, **given: Tensor) -> tuple[Tensor, Tensor]:
