@@ -96,6 +96,34 @@ def run(
 
 
 @app.command()
+def doctor(
+    p: Annotated[list[str] | None, typer.Option("-p", metavar="NAME VALUE", help="A parameter; repeatable.")] = None,
+) -> None:
+    """Load a pair of models, such as `-p source X -p target Y`, and say whether they are sound: laws, memory, speed."""
+    from lab.config import RunConfig
+    from lab.pictures import doctor_table
+    from lab.studies import check_sound, examine_pair
+
+    given = {name: _value(text) for name, text in (split(pair) for pair in p or [])}
+    with one_line_if_interrupted():
+        found = examine_pair(RunConfig.from_parameters(**given))
+    print(doctor_table(found))
+    check_sound(found)
+
+
+def _value(text: str) -> object:
+    """What a parameter's text says in YAML, as a job has it; a text that is none stays one."""
+    import yaml
+
+    from lab.config import load_yaml
+
+    try:
+        return load_yaml(text)
+    except (yaml.YAMLError, ValueError):  # ValueError: a date that does not exist
+        return text
+
+
+@app.command()
 def suite(
     files: Annotated[list[Path], typer.Argument(help="Job files.")],
     p: Annotated[list[str] | None, typer.Option("-p", metavar="NAME VALUE", help="For all jobs; repeatable.")] = None,

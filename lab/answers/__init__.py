@@ -5,8 +5,8 @@ Imports config, tasks, models, translators and runs.
 
 from lab.answers.arms import ALL_ARMS, BASELINES, RETRAINED, UNTRAINED, WIRED, choose_cascade_prompt, evaluate
 from lab.answers.checks import check_splits
-from lab.answers.common import count_tokens
 from lab.answers.evaluation import DEFAULT_CASCADE, Evaluation, weights_of
+from lab.answers.fitting import check_fits
 from lab.answers.generation import (
     Decoding,
     Generation,
@@ -19,6 +19,6 @@ from lab.answers.generation import (
     greedy,
 )
 from lab.answers.latent import latent_inputs
-from lab.answers.model_checks import check_source_reads, heard
+from lab.answers.model_checks import check_source_reads, heard, replay_check
 from lab.answers.text import handing, with_evidence
 from lab.answers.wire import WIRES

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from lab.answers.checks import check_aligned, check_derangement, check_distinct, check_no_gold, check_records
 from lab.answers.common import Answer
 from lab.answers.evaluation import Evaluation
+from lab.answers.fitting import check_fits
 from lab.answers.generation import AnswerCache
 from lab.answers.latent import CHANGED, SHUFFLE_SEED, change_of, derangement, latent_arm
 from lab.answers.model_checks import (
@@ -114,7 +115,7 @@ def _text_answers(arm: str, evaluation: Evaluation, cache: AnswerCache) -> list[
     else:
         said = text_arm("source", pair.source, evaluation, cache, source_shown(evaluation))
         check_aligned("source", [answer.id for answer in said], [question.id for question in evaluation.questions])
-        size = WIRES["bf16"].bytes(_budget(evaluation), pair.target.hidden_size)
+        size = WIRES["bf16"].bytes(_budget(evaluation), pair.target.embedding_size)
         shown = cascade(evaluation, said) if arm == "cascade" else same_bytes(evaluation, said, size)
     return text_arm(arm, pair.target, evaluation, cache, shown)
 
@@ -154,8 +155,11 @@ def evaluate(
     found: dict[str, list[Answer]] = {}
     ids = [question.id for question in evaluation.questions]
     check_distinct(evaluation.questions, evaluation.exemplars)
+    needed = sorted({_bridge_of(arm) for arm in arms if not _is_text(arm)})
+    bridges = [evaluation.bridges[arm] for arm in needed]
+    check_fits(evaluation, arms, [bridge.source for bridge in bridges if bridge.translator.needs_source])
     with _evaluating(*(bridge.translator for bridge in evaluation.bridges.values())):
-        _check_models(evaluation, {_bridge_of(arm) for arm in arms if not _is_text(arm)})
+        _check_models(evaluation, needed)
         for arm in arms:
             found[arm] = _text_answers(arm, evaluation, cache) if _is_text(arm) else _latent_answers(arm, evaluation)
             check_aligned(arm, [answer.id for answer in found[arm]], ids)
@@ -181,7 +185,7 @@ def _check_contents(arm: str, evaluation: Evaluation, answers: Sequence[Answer])
     """What was given to an arm: cut text of the right length, soft tokens of the right number and origin."""
     if arm in ("token_budget", "token_budget_question", "same_bytes"):
         budget = _budget(evaluation)
-        check_cut(arm, evaluation, answers, budget, WIRES["bf16"].bytes(budget, evaluation.pair.target.hidden_size))
+        check_cut(arm, evaluation, answers, budget, WIRES["bf16"].bytes(budget, evaluation.pair.target.embedding_size))
     if _is_text(arm):
         return
     wanted = evaluation.config.translator.soft_tokens
@@ -195,13 +199,13 @@ def _check_contents(arm: str, evaluation: Evaluation, answers: Sequence[Answer])
         check_soft_tokens(arm, bridge, evaluation.questions, answers[:REPLAY_QUESTIONS])
 
 
-def _check_models(evaluation: Evaluation, needed: set[str]) -> None:
+def _check_models(evaluation: Evaluation, needed: Sequence[str]) -> None:
     """On a few questions, before anything is answered: what enters the target, and what the bridges write."""
     few = _of_different_lengths(evaluation.questions, REPLAY_QUESTIONS)
     contexts, target = [evaluation.context(question) for question in few], evaluation.pair.target
     replay_check(target, contexts)
     check_sources({arm: evaluation.bridges[arm] for arm in needed}, evaluation.pair.source, target)
-    for arm in sorted(needed):
+    for arm in needed:
         bridge = evaluation.bridges[arm]
         check_bridge(arm, bridge, few)
         with heard(bridge.translator) as given:

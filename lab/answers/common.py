@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from lab.answers.generation import Generation
-from lab.config import SOFT, Layout
+from lab.config import Layout
+from lab.models import count_tokens
 from lab.tasks import Question
 
 if TYPE_CHECKING:
@@ -62,12 +63,3 @@ def sketches(soft: Tensor, mask: Tensor | None = None) -> list[tuple[float, ...]
     return [
         tuple((line if mask is None else line[mask[row]]).tolist()[:SKETCHED]) for row, line in enumerate(lines)
     ]
-
-
-def count_tokens(model: FrozenModel, layout: Layout, context: dict[str, str]) -> int:
-    """Text tokens that the layout takes for a context, with the beginning-of-text token; counted from the text."""
-    tokens = int(model.tokenizer.bos_token_id is not None)
-    for position, part in enumerate(layout.segments(**context)):
-        if part is not SOFT:
-            tokens += len(model.tokens([part], continued=position > 0)[0])
-    return tokens

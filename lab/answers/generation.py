@@ -8,9 +8,11 @@ first token that made it done: the same question gives the same record whatever 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +22,7 @@ from transformers import (
     GenerationConfig,
     LogitsProcessorList,
     NoRepeatNGramLogitsProcessor,
+    PreTrainedModel,
     RepetitionPenaltyLogitsProcessor,
     StoppingCriteria,
     StoppingCriteriaList,
@@ -140,19 +143,51 @@ def text_of(tokenizer, ids: Sequence[int], ends: AnswerEnd = answer_end) -> str:
 
 @torch.no_grad()
 def _generate(target: FrozenModel, decoding: Decoding, prompt_length: int = 0, **prompt) -> list[Generation]:
+    target.check_length(prompt["attention_mask"].shape[1] + decoding.max_new_tokens)
     end_tokens = end_tokens_of(target)
     pad = target.tokenizer.pad_token_id
     settings = GenerationConfig(
         max_new_tokens=decoding.max_new_tokens, do_sample=False, num_beams=1, use_cache=True,
         eos_token_id=end_tokens or None, pad_token_id=pad if pad is not None else (end_tokens or [0])[0],
-        # The model's own sampling settings (some hub models ship them) must not leak into greedy decoding.
-        temperature=1.0, top_p=1.0, top_k=50,
     )  # fmt: skip
     criteria = StoppingCriteriaList([AnswerDone(target.tokenizer, prompt_length, decoding.ends)])
-    ids = target.model.generate(
-        **prompt, generation_config=settings, stopping_criteria=criteria, logits_processor=forbidding(decoding.hygiene)
-    )
+    forbid = forbidding(decoding.hygiene)
+    with _without_settings(target.model), _naming_embeddings(target.model):
+        ids = target.model.generate(
+            **prompt, generation_config=settings, stopping_criteria=criteria, logits_processor=forbid
+        )
     return [cut_generation(target.tokenizer, row, end_tokens, decoding) for row in ids[:, prompt_length:].tolist()]
+
+
+@contextmanager
+def _without_settings(model: PreTrainedModel) -> Iterator[None]:
+    """Inside, a model has no generation settings of its own. What those of a hub model say beyond its end tokens
+    (penalties, tokens suppressed or forced, a least length, sampling) would enter every answer, unsaid: `generate`
+    takes from them whatever its caller leaves open."""
+    own = model.generation_config
+    model.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = own
+
+
+@contextmanager
+def _naming_embeddings(model: PreTrainedModel) -> Iterator[None]:
+    """Inside, `generate` takes embeddings where a model hands them on without naming them (Falcon-H1's does)."""
+    prepare = model.prepare_inputs_for_generation
+    if "inputs_embeds" in inspect.signature(prepare).parameters:
+        yield
+        return
+
+    def named(input_ids, inputs_embeds=None, **kwargs):  # `generate` looks for these names
+        return prepare(input_ids, inputs_embeds=inputs_embeds, **kwargs)
+
+    model.prepare_inputs_for_generation = named
+    try:
+        yield
+    finally:
+        del model.prepare_inputs_for_generation
 
 
 def forbidding(hygiene: Hygiene) -> LogitsProcessorList:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from lab.answers.common import Answer, count_tokens, sketches
+from lab.answers.common import Answer, sketches
 from lab.answers.cutting import cut_text
 from lab.answers.generation import Decoding, end_tokens_of, fingerprint, generate_from_text, greedy, text_of
 from lab.answers.wire import Wire
 from lab.config import SOFT, TEXT, Layout
 from lab.errors import LabError
-from lab.models import build_inputs, positions
+from lab.models import build_inputs, count_tokens, positions
 from lab.tasks import Question, source_text
 
 if TYPE_CHECKING:

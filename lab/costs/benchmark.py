@@ -18,7 +18,6 @@ from lab.answers import (
     Decoding,
     Evaluation,
     Generation,
-    count_tokens,
     cut_generation,
     end_tokens_of,
     forbidding,
@@ -28,7 +27,7 @@ from lab.answers import (
 )
 from lab.config import TEXT
 from lab.errors import LabError
-from lab.models import FrozenModel, TargetInputs, build_inputs
+from lab.models import FrozenModel, TargetInputs, build_inputs, count_tokens
 from lab.tasks import Question
 
 __all__ = [
@@ -68,18 +67,17 @@ def kv_bytes_computed(config, tokens: int, dtype: torch.dtype) -> int:
 
 
 def cache_bytes(cache) -> int:
-    """Bytes of the key and value tensors that a cache holds."""
-    tensors = [tensor for layer in cache.layers for tensor in (layer.keys, layer.values)]
+    """Bytes of the tensors that a cache holds: keys and values, and the states of layers that keep no such."""
+    held = [value for layer in cache.layers for value in vars(layer).values()]
+    tensors = [value for value in held if isinstance(value, torch.Tensor)]
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 @torch.no_grad()
 def kv_bytes_measured(model: FrozenModel, inputs: TargetInputs) -> int:
     """Bytes of the cache tensors after one pass over a single row of inputs."""
-    out = model.base(
-        inputs_embeds=inputs.embeds, attention_mask=inputs.attention_mask, position_ids=inputs.position_ids,
-        use_cache=True,
-    )  # fmt: skip
+    places = model.placed(inputs.attention_mask, inputs.position_ids)
+    out = model.base(inputs_embeds=inputs.embeds, **places, use_cache=True)
     return cache_bytes(out.past_key_values)
 
 
@@ -108,15 +106,15 @@ def decode(
     Moments are `time.perf_counter` values with the device idle. The answer is `generate`'s; `forced` goes on to
     the limit, for the time as a function of length.
     """
+    model.check_length(inputs.attention_mask.shape[1] + decoding.max_new_tokens)
     end_tokens, forbid = end_tokens_of(model), forbidding(decoding.hygiene)
     embeds = inputs.embeds.to(next(model.model.parameters()).dtype)
     mask, place, cache = inputs.attention_mask, inputs.position_ids, None
     ids, moments = [], []
     while len(ids) < decoding.max_new_tokens:
-        out = model.base(
-            inputs_embeds=embeds, attention_mask=mask, position_ids=place, past_key_values=cache, use_cache=True
-        )
-        scores = model.head(out.last_hidden_state[:, -1])
+        last = torch.arange(embeds.shape[1], device=embeds.device)[None] == embeds.shape[1] - 1
+        out = model.run(last, embeds, mask, place, past_key_values=cache, use_cache=True)
+        scores = out.logits
         if forbid:  # in the time, where an accuracy was measured so
             scores = forbid(torch.tensor([ids], dtype=torch.long, device=scores.device), scores.float())
         token = scores.argmax(dim=-1, keepdim=True)
@@ -248,7 +246,7 @@ def sizes(evaluation: Evaluation, question: Question) -> dict:
     `latent_tokens` all that the target reads in the latent arm. KV bytes are for those prompts.
     """
     target, layout, context = evaluation.pair.target, evaluation.layout, evaluation.context(question)
-    (count,), size = evaluation.bridges["latent"].write([question]).counts(), target.hidden_size
+    (count,), size = evaluation.bridges["latent"].write([question]).counts(), target.embedding_size
     places = 0 if layout.adapter else count
     asked = len(target.tokens([question.question])[0])
     plain, bridged = count_tokens(target, target.reads(TEXT), context), count_tokens(target, layout, context) + places

@@ -15,3 +15,5 @@ from lab.models.frozen import (
     positions,
 )
 from lab.models.inputs import IGNORED, TargetInputs, build_inputs
+from lab.models.laws import LAWS, Finding, tried
+from lab.models.room import check_prompt, check_source_text, count_tokens

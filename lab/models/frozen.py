@@ -15,15 +15,33 @@ import torch
 from huggingface_hub.utils import logging as hub_logging
 from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.modeling_outputs import ModelOutput
 from transformers.utils import logging as transformers_logging
 
 from lab.config import NAMED_LAYERS, NAMED_LAYERS_TEXT, RANDOM, Layout, PairConfig
 from lab.errors import LabError
+from lab.models.architecture import (
+    attention_of,
+    check_causal,
+    context_length,
+    embedding_scale,
+    projection_of,
+    takes_positions,
+    text_model,
+)
+from lab.models.head import run_with_head_at
 
 __all__ = ["FrozenModel", "Pair", "SourceStates", "layer_indices", "load_pair", "pad_batch", "positions"]
 
 KNOWN_TEXTS = 500_000  # texts whose tokens are remembered: some hundred megabytes at most
+SENTENCE = "Two and two are four."  # read while a model is looked at
 MESSAGE = "\u27e6message\u27e7"  # stands for what is read while a chat template is looked at
 CHAT_DATE = "26 Jul 2024"  # for templates that say a date: the same prompt on every day
 HEADROOM = 1.1  # activations and loading buffers, beyond the weights
@@ -103,6 +121,8 @@ class FrozenModel:
             self.tokenizer.pad_token = self.tokenizer.eos_token or self.tokenizer.unk_token
             if self.tokenizer.pad_token_id is None:
                 raise LabError(f"{self.name}: its tokenizer has no pad, eos or unk token; set one in its folder.")
+        if self.model.get_output_embeddings() is None:
+            raise LabError(f"{self.name}: its model has no language-model head; choose a causal language model.")
         if getattr(self.model, "generation_config", None) is not None:
             self.model.generation_config.pad_token_id = self.tokenizer.pad_token_id
 
@@ -112,14 +132,19 @@ class FrozenModel:
         return self.model.base_model
 
     @property
-    def head(self) -> torch.nn.Module:
-        """The language-model head, which architectures call by different names."""
-        return self.model.get_output_embeddings()
+    def hidden_size(self) -> int:
+        """Size of a hidden state: what a source gives."""
+        return self.model.config.hidden_size
 
     @property
-    def hidden_size(self) -> int:
-        """Size d of an embedding and of a hidden state."""
-        return self.model.config.hidden_size
+    def embedding_size(self) -> int:
+        """Size of an embedding: what a target is given. OPT-350m's are half as wide as its hidden states."""
+        return self.model.get_input_embeddings().weight.shape[1]
+
+    @property
+    def context_length(self) -> int | None:
+        """The most tokens that the model declares to read, None where it declares none; see `context_length`."""
+        return context_length(self.model.config)
 
     @property
     def num_layers(self) -> int:
@@ -129,10 +154,17 @@ class FrozenModel:
     @cached_property
     def embedding_rms(self) -> float:
         """The median over the vocabulary of a row's root mean square: the size that soft tokens should have."""
-        weight = self.model.get_input_embeddings().weight
-        # In pieces: a float32 copy of a large table would take gigabytes.
-        rms = torch.cat([rows.float().square().mean(dim=1).sqrt() for rows in weight.split(16384)])
-        return rms.median().item()
+        vocabulary = torch.arange(self.model.get_input_embeddings().weight.shape[0], device=self.device)
+        # Of what `embed` returns, which some models scale. In pieces: a float32 copy of a large table takes gigabytes.
+        with torch.no_grad():
+            rows = [self.embed(ids).float().square().mean(dim=1).sqrt() for ids in vocabulary.split(16384)]
+        return torch.cat(rows).median().item()
+
+    @cached_property
+    def embedding_scale(self) -> float:
+        """What `embed` multiplies the rows of the embedding module by, so that they enter as the tokens would. Raises
+        LabError for a model that cannot be given embeddings."""
+        return embedding_scale(self.name, self.model, self._plain([SENTENCE])[0])
 
     @cached_property
     def frame(self) -> tuple[str, str]:
@@ -192,9 +224,28 @@ class FrozenModel:
         rows = [start + row for row in self.tokens(texts, continued=not bos)]
         return pad_batch(rows, self.tokenizer.pad_token_id, self.device, side)
 
+    def check_length(self, tokens: int) -> None:
+        """Raise LabError for more tokens than the model declares to read."""
+        if self.context_length is not None and tokens > self.context_length:
+            raise LabError(
+                f"{self.name} reads at most {self.context_length} tokens, but a row has {tokens}; use shorter texts, "
+                "fewer shots, soft tokens or new tokens, or a model that reads more."
+            )
+
     def embed(self, ids: Tensor) -> Tensor:
-        """ids [B, S] -> embeddings [B, S, d]."""
-        return self.model.get_input_embeddings()(ids)
+        """ids [B, S] -> embeddings [B, S, d], as they enter the model."""
+        rows = self.model.get_input_embeddings()(ids)
+        return rows if self.embedding_scale == 1 else rows * self.embedding_scale
+
+    def placed(self, mask: Tensor, places: Tensor) -> dict[str, Tensor]:
+        """Mask and positions [B, S] by the names under which the model takes them; one without positions gets none."""
+        return {"attention_mask": mask} | ({"position_ids": places} if takes_positions(self.base) else {})
+
+    def run(self, keep: Tensor, embeds: Tensor, mask: Tensor, places: Tensor, **more) -> ModelOutput:
+        """One pass over embeddings [B, T, d]: `logits` [N, vocabulary], the model's own, at the N positions of `keep`
+        [B, T] bool, in their order. `more`: a cache, as the model takes it."""
+        given = {"use_cache": False, "inputs_embeds": embeds, **self.placed(mask, places), **more}
+        return run_with_head_at(self.model, keep, **given)
 
     @torch.no_grad()
     def source_states(self, texts: list[str], layers: str | Sequence[int] = "all") -> SourceStates:
@@ -203,12 +254,26 @@ class FrozenModel:
         picked = layer_indices(layers, self.num_layers)
         before, after = self.frame
         ids, mask = self.encode([before + text + after for text in texts])
-        hidden = self.base(
-            input_ids=ids, attention_mask=mask, position_ids=positions(mask), output_hidden_states=True, use_cache=False
-        ).hidden_states
+        self.check_length(ids.shape[1])
+        hidden = self._hidden_states(ids, mask)
         states = torch.stack([hidden[index] for index in picked], dim=2)
         # Filled, not multiplied: whatever attention leaves at padding, NaN included, must not come through.
         return SourceStates(states.masked_fill(mask[:, :, None, None] == 0, 0.0), mask, ids)
+
+    def _hidden_states(self, ids: Tensor, mask: Tensor) -> list[Tensor]:
+        """num_layers + 1 hidden states [B, S, d_src]; the last one before it is narrowed to an embedding, if it is."""
+        wide: list[Tensor] = []
+        projection = projection_of(self.base, self.hidden_size, self.embedding_size)
+        hook = projection and projection.register_forward_pre_hook(lambda _, given: wide.append(given[0]))
+        try:
+            out = self.base(
+                input_ids=ids, **self.placed(mask, positions(mask)), output_hidden_states=True, use_cache=False
+            )
+        finally:
+            if hook:
+                hook.remove()
+        hidden = list(out.hidden_states)
+        return hidden if hidden[-1].shape[-1] == self.hidden_size else [*hidden[:-1], wide[-1]]
 
 
 @dataclass
@@ -228,10 +293,12 @@ def load_pair(config: PairConfig) -> Pair:
     device = _device(config.device)
     dtype = getattr(torch, config.dtype)
     configs = [_find(AutoConfig, name) for name in config.models]
+    attentions = [attention_of(name, model) for name, model in zip(config.models, configs, strict=True)]
     _check_memory(config.pair, configs, dtype, device)
     chats = (config.source_chat, config.target_chat)
     source, target = (
-        _load(name, model, dtype, device, chat) for name, model, chat in zip(config.models, configs, chats, strict=True)
+        _load(name, model, dtype, device, chat, attention)
+        for name, model, chat, attention in zip(config.models, configs, chats, attentions, strict=True)
     )
     return Pair(source, target)
 
@@ -285,28 +352,33 @@ def _find(kind: type, name: str, **options: object):
     raise LabError(f"model {name!r} cannot be {where} ({reason}); give a local folder with all its files.")
 
 
-def _load(name: str, config, dtype: torch.dtype, device: torch.device, chat: bool = False) -> FrozenModel:
+def _load(
+    name: str, config, dtype: torch.dtype, device: torch.device, chat: bool = False, attention: str = "sdpa"
+) -> FrozenModel:
     transformers_logging.disable_progress_bar()  # a widget, which an executed notebook shows at 0 % for ever
     tokenizer = _find(AutoTokenizer, name)
     if name.startswith(RANDOM):
-        model = _random_model(config, dtype, device)
+        model = _random_model(config, dtype, device, attention)
     else:
         model, info = _find(
-            AutoModelForCausalLM, name, dtype=dtype, attn_implementation="sdpa", use_safetensors=True,
+            AutoModelForCausalLM, name, dtype=dtype, attn_implementation=attention, use_safetensors=True,
             output_loading_info=True,
         )  # fmt: skip
         if info["missing_keys"]:  # they would be random, and nobody would know
             raise LabError(f"model {name!r} lacks the weights of {sorted(info['missing_keys'])[0]}; get all its files.")
-    frozen = FrozenModel(model.to(device=device, dtype=dtype), tokenizer, name, device, dtype, chat)
-    frozen.frame  # noqa: B018 - a template that cannot be used is refused here, not in mid-run
+    model = text_model(name, model).to(device=device, dtype=dtype)
+    frozen = FrozenModel(model, tokenizer, name, device, dtype, chat)
+    # A template that cannot be used, or a model that embeddings cannot be given to, is refused here, not in mid-run.
+    frozen.frame, frozen.embedding_scale  # noqa: B018
+    check_causal(name, model, frozen.tokens([SENTENCE])[0])
     return frozen
 
 
-def _random_model(config, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
+def _random_model(config, dtype: torch.dtype, device: torch.device, attention: str) -> PreTrainedModel:
     """Random weights made on `device` in `dtype`, always the same ones: seconds on a GPU where a CPU takes minutes."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.device(device):
         torch.manual_seed(0)
-        return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa")
+        return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
 
 
 def _check_memory(name: str, configs: list, dtype: torch.dtype, device: torch.device) -> None:

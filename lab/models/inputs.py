@@ -58,7 +58,7 @@ def build_inputs(
     prompts, soft_starts = _prompt_rows(target, layout, contexts, counts)
     endings = [[] for _ in prompts] if answers is None else _answer_rows(target, answers)
     rows = [prompt + ending for prompt, ending in zip(prompts, endings, strict=True)]
-    _check_length(target, rows)
+    target.check_length(max(map(len, rows)))
 
     ids, mask = pad_batch(rows, target.tokenizer.pad_token_id, target.device)
     width = ids.shape[1]
@@ -147,15 +147,7 @@ def _check(
         raise LabError(f"layout {layout.name!r} {need}.")
     if soft is None:
         return [0] * len(contexts)
-    if soft.dim() != 3 or soft.shape[0] != len(contexts) or soft.shape[2] != target.hidden_size:
-        expected = f"[{len(contexts)}, K, {target.hidden_size}]"
+    if soft.dim() != 3 or soft.shape[0] != len(contexts) or soft.shape[2] != target.embedding_size:
+        expected = f"[{len(contexts)}, K, {target.embedding_size}]"
         raise LabError(f"soft tokens have shape {list(soft.shape)}; {target.name} and this batch take {expected}.")
     return [soft.shape[1]] * len(contexts) if soft_mask is None else soft_mask.sum(dim=1).tolist()
-
-
-def _check_length(target: FrozenModel, rows: list[list[int]]) -> None:
-    longest, limit = max(map(len, rows)), getattr(target.model.config, "max_position_embeddings", None)
-    if limit is not None and longest > limit:
-        raise LabError(
-            f"{target.name} reads at most {limit} tokens, but a row has {longest}; use fewer shots or soft tokens."
-        )

@@ -82,11 +82,10 @@ def next_token(
 ) -> Tensor:
     """Log-probabilities [B, vocabulary] of the first answer token."""
     inputs = build_inputs(target, layout, soft, contexts, None, mask)
-    hidden = target.base(
-        inputs_embeds=inputs.embeds, attention_mask=inputs.attention_mask, position_ids=inputs.position_ids,
-        use_cache=False,
-    ).last_hidden_state  # fmt: skip
-    return target.head(hidden[:, -1]).float().log_softmax(dim=-1)
+    last = torch.zeros_like(inputs.attention_mask, dtype=torch.bool)
+    last[:, -1] = True
+    logits = target.run(last, inputs.embeds, inputs.attention_mask, inputs.position_ids).logits
+    return logits.float().log_softmax(dim=-1)
 
 
 def first_token(target: FrozenModel, bridged: Tensor, text: Tensor) -> dict[str, object]:

@@ -10,6 +10,7 @@ from torch import nn
 
 from lab.answers import (
     Evaluation,
+    check_fits,
     check_source_reads,
     check_splits,
     evaluate,
@@ -21,11 +22,11 @@ from lab.answers import (
 from lab.config import RunConfig
 from lab.errors import LabError
 from lab.evidence import summarise
-from lab.models import FrozenModel, Pair, load_pair
+from lab.models import FrozenModel, Pair, check_prompt, check_source_text, load_pair
 from lab.runs import RunDirectory, write_sealed
 from lab.studies.budget import check_equal_budget, check_same_rates, constant_config
 from lab.studies.looks import looks, note_look
-from lab.tasks import Dev, Task, Test, load_task, surroundings
+from lab.tasks import Dev, Task, Test, load_task, source_text, surroundings
 from lab.training import (
     Batch,
     Selection,
@@ -78,6 +79,7 @@ def check_training(experiment: Experiment, config: RunConfig) -> None:
     task, pair = experiment.task, experiment.pair
     used = config.training.steps * config.training.batch_size
     check_splits(task, config.training.seed, used, config.task.shots)
+    check_lengths(experiment, config, used)
     config, step = config.replace(decode_every=1), config.training.steps  # its last step: every term is due
     with torch.random.fork_rng():
         translator = build_translator(config.translator, pair, config.pair.source_layers)
@@ -86,6 +88,21 @@ def check_training(experiment: Experiment, config: RunConfig) -> None:
         translator.train()
         terms = training_terms(translator, pair, config, batch, step, task, greedy)
         check_gradients(translator, terms, due_weights(config, step))
+
+
+def check_lengths(experiment: Experiment, config: RunConfig, used: int) -> None:
+    """Raise LabError, naming the question, where one that is trained on or evaluated does not fit into the models."""
+    task, pair, chosen = experiment.task, experiment.pair, config.translator
+    read = [] if chosen.translator == "constant" else [pair.source]
+    layout, shared = pair.target.reads(config.layout.at(1)), surroundings(task, config.task.shots)
+    soft = 0 if layout.adapter else chosen.soft_tokens or chosen.soft_tokens_cap
+    for question in task.train(used, config.training.seed):
+        where, context = f"training question {question.id}", {**shared, "question": question.question}
+        check_prompt(where, pair.target, layout, context, soft, question.answer)
+        for model in read:
+            check_source_text(where, model, source_text(question.question, question.evidence))
+    for split in (task.dev(), task.test()):
+        check_fits(Evaluation(config, pair, task, split), (*MODELS, "latent"), read)
 
 
 @torch.no_grad()
@@ -105,7 +122,9 @@ def check_same_as_evaluation(config: RunConfig, pair: Pair, task: Task, translat
     for row, question in enumerate(batch.questions):
         ours, theirs = entered[0]["attention_mask"][row].bool(), asked.attention_mask[row].bool()
         for name, trained, used in (("embeddings", entered[0]["inputs_embeds"], asked.embeds),
-                                    ("positions", entered[0]["position_ids"], asked.position_ids)):  # fmt: skip
+                                    ("positions", entered[0].get("position_ids"), asked.position_ids)):  # fmt: skip
+            if trained is None:  # a model that is told no positions
+                continue
             prompt = trained[row][ours][: int(theirs.sum())]
             if prompt.shape != used[row][theirs].shape or not torch.allclose(
                 prompt.float(), used[row][theirs].float(), rtol=1e-3, atol=1e-4
@@ -128,7 +147,7 @@ def answers_alone(config: RunConfig) -> RunConfig:
 def heard_inputs(target: FrozenModel) -> Iterator[list[dict]]:
     """What enters the target inside, call by call."""
     found: list[dict] = []
-    hook = target.base.register_forward_pre_hook(lambda _, __, named: found.append(named), with_kwargs=True)
+    hook = target.model.register_forward_pre_hook(lambda _, __, named: found.append(named), with_kwargs=True)
     try:
         yield found
     finally:

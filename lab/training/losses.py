@@ -17,18 +17,12 @@ MARGIN = 1.0  # nats per token by which the gold answer is to lead a wrong one
 
 
 def answer_logits(target: FrozenModel, inputs: TargetInputs) -> tuple[Tensor, Tensor]:
-    """Logits `[N, vocabulary]` at the N positions that predict a label, and those labels `[N]`.
-
-    The head runs only there: over a vocabulary of 128 256 all positions of a long prompt would take gigabytes.
-    """
-    hidden = target.base(
-        inputs_embeds=inputs.embeds,
-        attention_mask=inputs.attention_mask,
-        position_ids=inputs.position_ids,
-        use_cache=False,
-    ).last_hidden_state
-    predicts = inputs.labels[:, 1:] != IGNORED
-    return target.head(hidden[:, :-1][predicts]), inputs.labels[:, 1:][predicts]
+    """Logits `[N, vocabulary]` at the N positions that predict a label, and those labels `[N]`. The head runs there
+    alone."""
+    labels = inputs.labels.roll(-1, dims=1)  # of the next token; the last position predicts none
+    labels[:, -1] = IGNORED
+    predicts = labels != IGNORED
+    return target.run(predicts, inputs.embeds, inputs.attention_mask, inputs.position_ids).logits, labels[predicts]
 
 
 def answer_nll(logits: Tensor, labels: Tensor) -> Tensor:

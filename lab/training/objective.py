@@ -133,7 +133,7 @@ def _teacher(target: FrozenModel, config: RunConfig, batch: Batch, source: Sourc
         places = torch.ones(len(rows), count, dtype=torch.bool, device=target.device)
     else:
         places = as_long_as_source(source, config.translator.soft_tokens_cap)[1]
-    embeds = torch.zeros(*places.shape, target.hidden_size, device=target.device)
+    embeds = torch.zeros(*places.shape, target.embedding_size, device=target.device)
     mask = torch.zeros_like(places)
     for row, ids in enumerate(rows):
         existing = torch.nonzero(places[row]).flatten()

@@ -25,7 +25,7 @@ KIND_FILE = "translator.json"
 
 def build_translator(config: TranslatorConfig, pair: Pair, source_layers: str | Sequence[int]) -> nn.Module:
     """The untrained translator of `config`, sized for `pair`, on the target's device, in float32."""
-    target = {"target_dim": pair.target.hidden_size, "target_rms": pair.target.embedding_rms}
+    target = {"target_dim": pair.target.embedding_size, "target_rms": pair.target.embedding_rms}
     source = {
         "source_dim": pair.source.hidden_size,
         "source_layers": len(layer_indices(source_layers, pair.source.num_layers)),
