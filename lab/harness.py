@@ -119,8 +119,8 @@ class LabModel(TemplateLM):
         if self.arm == "latent" or any(frame):
             raise LabError(
                 f"harness: arm {self.arm} reads the chat template around one message of a user, and only where the "
-                "run was trained so (target_chat, source_chat); leave --apply_chat_template, --fewshot_as_multiturn "
-                "and --system_instruction out."
+                "run was trained so (target_chat, source_chat); leave out --apply_chat_template, --system_instruction "
+                "and more than one turn (--fewshot_as_multiturn false)."
             )
         if not self.tokenizer.chat_template:
             raise LabError(f"harness: {self.model.name} has no chat template; leave --apply_chat_template out.")

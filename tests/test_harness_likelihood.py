@@ -106,12 +106,12 @@ def test_empty_contexts_spaces_and_greedy_flags_are_those_of_the_harness(run, ha
     prompt = "Q: Tom has 3 apples and buys 2 more. How many apples does Tom have now?\nA:"
     (said,) = model.generate_until([Instance("generate_until", {}, (prompt, {"max_gen_toks": 6}), 0)])
     pairs = [("", "Q: Tom"), ("", "<s>Tom has"), (prompt + "  ", "5"), (prompt, " 5"), ("<s>" + prompt, " 5"),
-             (prompt, said), (prompt, said[:2]), (prompt, said + " and so on"), ("Tom", " has")]  # fmt: skip
+             (prompt, said), (prompt, said[:2]), (prompt, said + " and so on"), ("Ann", " has")]  # fmt: skip
     requests = [Instance("loglikelihood", {}, pair, place) for place, pair in enumerate(pairs)]
     ours, theirs = model.loglikelihood(requests), harness_class.loglikelihood(requests)
     assert {flag for _, flag in ours} == {True, False} and ours[5][1]
-    for one, other in zip(ours, theirs, strict=True):
-        assert abs(one[0] - other[0]) < CLOSE and one[1] == other[1]
+    for pair, one, other in zip(pairs, ours, theirs, strict=True):
+        assert abs(one[0] - other[0]) < CLOSE and one[1] == other[1], pair
 
 
 @pytest.mark.parametrize(("kind", "shots"), [("arc", 0), ("mmlu", 2)])
@@ -138,7 +138,7 @@ def test_the_soft_tokens_decide_what_the_latent_arm_finds_likely(run):
 @pytest.mark.parametrize("arm", ["target", "latent"])
 def test_the_prompt_of_gsm8k_is_answered(run, tmp_path, arm):
     found = scored("gsm", tmp_path, LabModel(run=str(run), arm=arm, device="cpu"), count=6)
-    assert len(answers(found)) == 6 and all(text for (text,) in answers(found))
+    assert len(answers(found)) == 2 * 6 and all(text for (text,) in answers(found))  # two filters read each
 
 
 @pytest.mark.parametrize("limit", ["max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens"])
@@ -148,7 +148,7 @@ def test_generation_arguments_have_all_the_names_of_the_harness(run, limit):
     def said(**given):
         return model.generate_until([Instance("generate_until", {}, ("Q: What is a dax?\nA:", given), 0)])[0]
 
-    assert len(model.tok_encode(said(**{limit: 3}), add_special_tokens=False)) <= 3 < len(said())
+    assert said().startswith(said(**{limit: 3})) and len(said(**{limit: 3})) < len(said(**{limit: 9})) < len(said())
     assert said(**{limit: 3}, temperature=0.7, do_sample=False, top_p=0.9) == said(**{limit: 3})
     assert said(until=said()[4:6]) == said().split(said()[4:6])[0] == said(until=[said()[4:6], ""])
     with pytest.raises(LabError, match="answers greedily"):
@@ -170,7 +170,7 @@ def test_chat_templates_are_applied_once_or_refused(run, tmp_path):
         pair = Instance("loglikelihood", {}, (prompt, " 5 figs"), 0)
         assert abs(model.loglikelihood([pair])[0][0] - theirs.loglikelihood([pair])[0][0]) < CLOSE
     assert model._encode_pair("Q: One?\nA:", " 5") == model._encode_pair(prompt, " 5")
-    ours = scored("arc", tmp_path, model, apply_chat_template=True, shots=1)
+    ours = scored("arc", tmp_path, model, apply_chat_template=True, shots=1, fewshot_as_multiturn=False)
     assert all("[user 26 Jul 2024]" in sample["arguments"][0][0] for sample in ours["samples"]["local_arc"])
     with pytest.raises(LabError, match="around one message"):
         model.apply_chat_template([{"role": "system", "content": "Be brief."}, *chat])
