@@ -3,6 +3,7 @@
 The lowest room: it imports no other, and no torch.
 """
 
+from lab.tasks.choosing import DIGITS, MARKER, judged, marked, preferred
 from lab.tasks.contract import (
     Question,
     Task,
