@@ -17,6 +17,7 @@ from lab.errors import LabError
 from lab.evidence.refusals import check_scorer
 from lab.models import build_inputs
 from lab.runs import broken_seal
+from lab.runs.seals import row_digest
 from lab.tasks import judged, load_task, preferred
 from lab.translators import build_translator
 
@@ -173,10 +174,5 @@ def test_the_seal_fixes_options_and_how_they_are_compared(chosen, records):
     assert seal["chooses"] == chosen.task.chooses
     one = replace(chosen, questions=chosen.questions[:1])
     assert one.seal()["questions"] != replace(chosen, questions=fewer).seal()["questions"]
-    assert not broken_seal(json.loads(json.dumps(records)), {"evaluation": seal, "rows": _digests(records)})
-
-
-def _digests(records):
-    from lab.runs.seals import row_digest
-
-    return {record["id"]: row_digest(record) for record in records}
+    digests = {record["id"]: row_digest(record) for record in records}
+    assert not broken_seal(json.loads(json.dumps(records)), {"evaluation": seal, "rows": digests})
