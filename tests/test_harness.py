@@ -15,9 +15,9 @@ from lm_eval.tasks import TaskManager  # noqa: E402
 
 from lab.config.run import RunConfig  # noqa: E402
 from lab.errors import LabError  # noqa: E402
-from lab.harness import LabModel, split_prompt  # noqa: E402
+from lab.harness import LabModel  # noqa: E402
 from lab.models.frozen import load_pair  # noqa: E402
-from lab.tasks import load_task, shots_text  # noqa: E402
+from lab.tasks import load_task, shots_text, split_prompt  # noqa: E402
 from lab.tasks.minigsm import MiniGSM  # noqa: E402
 from lab.translators import load_translator  # noqa: E402
 
@@ -80,9 +80,24 @@ def test_a_prompt_falls_into_the_parts_of_a_layout():
     parts = split_prompt(f"Answer these.\n\n{shots}Q: How many?\nAnd then?\nA:", "Answer these.\n\n")
     assert parts == {"instruction": "Answer these.\n\n", "shots": shots, "question": "How many?\nAnd then?"}
     assert split_prompt("Q: One?\nA:")["shots"] == ""
-    for other in ("Question: One?\nAnswer:", "Q: One?", "Q: One?\nA: 3 and then"):
+    for other in ("Question: One?\nAnswer", "Q: One?", "Q: One?\nA: 3 and then"):
         with pytest.raises(LabError, match="does not end in"):
             split_prompt(other)
+    with pytest.raises(LabError, match="no question before its answer"):
+        split_prompt("Q: \nA:")
+
+
+def test_other_labels_and_none_are_understood_and_no_text_is_lost():
+    shown = "Question: One?\nAnswer: 1\n\n"
+    parts = split_prompt(f"{shown}Question: Two?\n\nAnd why?\nAnswer:")
+    assert parts == {"instruction": "", "shots": "Q: One?\nA: 1\n\n", "question": "Two?\n\nAnd why?"}
+    head, asked = "The following are questions.\n\n", "One of?\nA. x\n\nB. y"
+    parts = split_prompt(f"{head}Why?\nA. p\nB. q\nAnswer: B\n\n{asked}\nAnswer:")
+    assert parts["question"] == asked and parts["shots"] == f"{head}Why?\nA. p\nB. q\nA: B\n\n"
+    assert split_prompt(f"{head}{asked}\nAnswer:")["question"] == head + asked
+    assert split_prompt("Q: How? Answer: no.\nA: 1\n\nQ: Two?\nA:")["question"] == "Two?"
+    with pytest.raises(LabError, match="no blank line ends the exemplar"):
+        split_prompt("Why?\nAnswer: B\nWhere?\nAnswer:")
 
 
 def test_what_it_cannot_do_it_says(run):
@@ -91,8 +106,10 @@ def test_what_it_cannot_do_it_says(run):
     with pytest.raises(LabError, match="no run was given"):
         LabModel()
     model = LabModel(run=str(run), arm="target", device="cpu")
-    with pytest.raises(LabError, match="generate_until"):
-        model.loglikelihood([])
+    with pytest.raises(LabError, match="no likelihood of whole texts"):
+        model.loglikelihood_rolling([])
+    with pytest.raises(LabError, match="has no chat template"):
+        model.apply_chat_template([{"role": "user", "content": "Q: One?\nA:"}])
 
 
 def test_the_prompt_of_gsm8k_cot_is_understood():

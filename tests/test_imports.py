@@ -22,7 +22,7 @@ ROOMS = {
     "translators": {"config", "tasks", "models"},
     "pictures": {"tasks", "runs", "evidence"},
     "training": {"config", "tasks", "models", "translators", "runs"},
-    "answers": {"config", "tasks", "models", "translators", "runs"},
+    "answers": {"config", "tasks", "models", "translators", "training", "runs"},
     "samples": {"tasks", "runs", "evidence", "pictures"},
     "audit": {"tasks", "runs", "evidence", "pictures"},
     "minipair": {"config", "tasks", "models", "answers", "runs"},
@@ -136,4 +136,3 @@ def test_analysis_runs_without_torch(room):
         if room_of(path) == room:
             heavy = {module.split(".")[0] for module, _ in imported(path, typing=False)}
             assert not heavy & {"torch", "transformers"}, f"{path} imports torch"
-

@@ -1,6 +1,6 @@
 """Getting answers: the arms side by side, generation, what crosses the wire, and the checks of every evaluation.
 
-Imports config, tasks, models, translators and runs.
+Imports config, tasks, models, translators, training (its logits) and runs.
 """
 
 from lab.answers.arms import ALL_ARMS, BASELINES, RETRAINED, UNTRAINED, WIRED, choose_cascade_prompt, evaluate
@@ -19,6 +19,7 @@ from lab.answers.generation import (
     greedy,
 )
 from lab.answers.latent import latent_inputs
+from lab.answers.likelihood import Likelihood, log_likelihoods, repeated, token_prompts
 from lab.answers.model_checks import check_source_reads, heard, replay_check
 from lab.answers.text import handing, with_evidence
 from lab.answers.wire import WIRES

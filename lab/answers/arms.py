@@ -16,7 +16,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.answers.checks import check_aligned, check_derangement, check_distinct, check_no_gold, check_records
+from lab.answers.checks import (
+    check_aligned,
+    check_chosen,
+    check_derangement,
+    check_distinct,
+    check_no_gold,
+    check_records,
+)
 from lab.answers.common import Answer
 from lab.answers.evaluation import Evaluation
 from lab.answers.fitting import check_fits
@@ -164,11 +171,14 @@ def evaluate(
             found[arm] = _text_answers(arm, evaluation, cache) if _is_text(arm) else _latent_answers(arm, evaluation)
             check_aligned(arm, [answer.id for answer in found[arm]], ids)
             model = evaluation.pair.source if arm == "source" else evaluation.pair.target
-            check_decoding(arm, found[arm], model, evaluation.decoding)
+            if evaluation.task.chooses:
+                check_chosen(arm, found[arm], evaluation.questions, evaluation.task)
+            else:
+                check_decoding(arm, found[arm], model, evaluation.decoding)
             _check_contents(arm, evaluation, found[arm])
     records = [
         {"id": question.id, "question": question.question, "gold": question.gold, "cell": question.cell,
-         "word": question.word,
+         "word": question.word, **({"choices": list(question.choices)} if question.choices else {}),
          "arms": {arm: _scored(evaluation, question, found[arm][index]) for arm in arms}}
         for index, question in enumerate(evaluation.questions)
     ]  # fmt: skip
@@ -247,4 +257,5 @@ def _scored(evaluation: Evaluation, question: Question, answer: Answer) -> dict:
         "soft_tokens": answer.soft_tokens, "new_tokens": answer.generation.new_tokens, "soft_from": answer.soft_from,
         "handed": list(answer.handed), "tokens": pack_tokens(answer.generation.ids),
         **task.grades(extracted, question.gold),
+        **({"options": list(answer.generation.options)} if task.chooses else {}),
     }  # fmt: skip

@@ -14,9 +14,19 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lab.errors import LabError
-from lab.tasks import check_disjoint, find_answer, normalised_id, normalised_text, same_answer
+from lab.tasks import (
+    check_disjoint,
+    find_answer,
+    judged,
+    marked,
+    normalised_id,
+    normalised_text,
+    preferred,
+    same_answer,
+)
 
 if TYPE_CHECKING:
+    from lab.answers.common import Answer
     from lab.tasks import Question, Task
 
 SOFT_MARK = re.compile(r"<\+?soft×\d+>")  # "<+soft×K>": added to the text before it
@@ -165,6 +175,17 @@ def check_aligned(arm: str, answered: Sequence[str], ids: Sequence[str]) -> None
             )
 
 
+def check_chosen(arm: str, answers: Sequence[Answer], questions: Sequence[Question], task: Task) -> None:
+    """Raise LabError unless each answer is the likeliest option of its question, by the task's rule."""
+    for question, answer in zip(questions, answers, strict=True):
+        nats = answer.generation.options
+        if answer.text != marked(question.choices[preferred(nats, question.choices, task.chooses)]):
+            raise LabError(
+                f"arm {arm}: the answer {answer.text[:60]!r} to question {question.id} is not the option that its "
+                f"log-likelihoods prefer; choose by {task.chooses} alone."
+            )
+
+
 def residue(saw: str, instruction: str, shots: str, question: str, handed: Sequence[str]) -> str:
     """What is left of a prompt once everything that it was meant to hold is taken away: labels and white space."""
     rest = SOFT_MARK.sub("", saw)
@@ -250,8 +271,8 @@ def check_scoring(records: Sequence[Mapping], task: Task) -> None:
     """Raise LabError unless every arm's text, read and scored again by the task's one extractor, gives its record."""
     for record in records:
         for arm, row in record["arms"].items():
-            extracted = task.extract(row["text"])
-            if (extracted, task.correct(extracted, record["gold"])) != (row["extracted"], row["correct"]):
+            extracted, right = judged(task, record, row)
+            if (extracted, right) != (row["extracted"], row["correct"]):
                 raise LabError(
                     f"arm {arm} was scored by another extractor: question {record['id']} has {row['extracted']!r}, "
                     f"{row['correct']}, where task {task.name!r} reads {extracted!r}; score all arms by one rule."

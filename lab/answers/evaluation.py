@@ -99,6 +99,7 @@ class Evaluation:
             "target": {"name": short_name(target.name), "weights": fingerprint(target)},
             "bridges": {arm: _bridge_facts(bridge) for arm, bridge in sorted(self.bridges.items())},
             "cascade_prompt": self.cascade_prompt,
+            **({"chooses": self.task.chooses} if self.task.chooses else {}),
             "made_on": {"device": target.device.type, "dtype": str(target.dtype).removeprefix("torch."),
                         "batch": self.config.evaluation.eval_batch_size},
         }  # fmt: skip

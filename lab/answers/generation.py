@@ -70,12 +70,15 @@ class Generation:
 
     `ids`: these tokens without the end token, of which the text is made. `decoding`: how it was really generated, said
     by the function that did it and not by the one that asked; `lab.answers.checks` holds every arm to the same.
+    `options`: where nothing was generated and one of a question's choices was taken, the log-likelihood of each (nats);
+    `ids` are then the tokens of the one that was.
     """
 
     text: str
     new_tokens: int
     ids: tuple[int, ...]
     decoding: Decoding
+    options: tuple[float, ...] = ()
 
 
 class AnswerDone(StoppingCriteria):

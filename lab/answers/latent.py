@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from lab.answers.checks import check_derangement
+from lab.answers.choosing import respond
 from lab.answers.common import Answer, answer_of, sketches
 from lab.answers.evaluation import Evaluation
-from lab.answers.generation import generate
 from lab.answers.model_checks import check_sent, check_token_counts
 from lab.answers.wire import WIRES
 from lab.config import Layout
@@ -64,7 +64,7 @@ def latent_arm(
         inputs = latent_inputs(target, layout, replace(output, soft_tokens=soft), contexts)
         check_token_counts(target, layout, inputs, contexts, counts)
         knows = bridge.translator.needs_source and label not in CONTENTLESS
-        generations = generate(target, inputs, evaluation.decoding)
+        generations = respond(evaluation, target, inputs, [questions[index] for index in batch])
         drawn = sketches(soft, output.mask)
         for place, index in enumerate(batch):
             donor = questions[donors[index]].id if knows else ""

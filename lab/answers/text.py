@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from lab.answers.choosing import respond
 from lab.answers.common import Answer, answer_of
 from lab.answers.cutting import cut_bytes, cut_text
 from lab.answers.evaluation import Evaluation
-from lab.answers.generation import AnswerCache, Asked, fingerprint, generate
+from lab.answers.generation import AnswerCache, Asked, fingerprint
 from lab.answers.model_checks import check_token_counts
 from lab.config import TEXT, Layout
 from lab.errors import LabError
@@ -58,15 +59,18 @@ def text_arm(
         shown = [Shown(TEXT, evaluation.context(question)) for question in evaluation.questions]
     shown = [replace(item, layout=model.reads(item.layout)) for item in shown]
     asked = [Asked(model.name, weights, item.text, evaluation.decoding) for item in shown]
-    known = [cache.get(item) for item in asked]
+    # A chosen answer takes a pass or two: it is not kept, and a key would have to hold its options.
+    known = [None if evaluation.task.chooses else cache.get(item) for item in asked]
     missing = [index for index, answer in enumerate(known) if answer is None]
     for batch in evaluation.batches(missing, label):
         layout, contexts = shown[batch[0]].layout, [shown[index].context for index in batch]
         inputs = build_inputs(model, layout, None, contexts, None)
         check_token_counts(model, layout, inputs, contexts, [0] * len(batch))
-        for index, answer in zip(batch, generate(model, inputs, evaluation.decoding), strict=True):
+        questions = [evaluation.questions[index] for index in batch]
+        for index, answer in zip(batch, respond(evaluation, model, inputs, questions), strict=True):
             known[index] = answer
-        cache.put({asked[index]: known[index] for index in batch})
+        if not evaluation.task.chooses:
+            cache.put({asked[index]: known[index] for index in batch})
     return [
         answer_of(question, answer, model, item.layout, item.context, handed=item.handed)
         for question, answer, item in zip(evaluation.questions, known, shown, strict=True)

@@ -163,8 +163,18 @@ def bridged_inputs(evaluation: Evaluation, question: Question) -> TargetInputs:
     return latent_inputs(target, evaluation.layout, output, [evaluation.context(question)])
 
 
+def check_generated(evaluation: Evaluation) -> None:
+    """Raise LabError where answers are chosen: a clock that generates would time what no accuracy was measured with."""
+    if evaluation.task.chooses:
+        raise LabError(
+            "costs: a task whose answers are chosen by likelihood generates none, and only generation is timed; take a "
+            "run with another scorer."
+        )
+
+
 def question_costs(evaluation: Evaluation, question: Question) -> dict[str, dict]:
     """The costs of each of `TIMED_ARMS` for one question, alone: arm -> fields of `Cost`."""
+    check_generated(evaluation)
     source, target, decoding = evaluation.pair.source, evaluation.pair.target, evaluation.decoding
     context, device, found = evaluation.context(question), evaluation.pair.target.device, {}
 
@@ -219,6 +229,7 @@ def seconds_by_length(
 
     What the source pass adds is paid once, so it matters for short answers and fades for long ones.
     """
+    check_generated(evaluation)
     source, target = evaluation.pair.source, evaluation.pair.target
     decoding = replace(evaluation.decoding, max_new_tokens=max(lengths))
     made = {

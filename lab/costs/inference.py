@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean, median, quantiles
 
 from lab.answers import WIRES, Evaluation, evaluate
-from lab.costs.benchmark import TIMED_ARMS, question_costs, seconds_by_length, sizes
+from lab.costs.benchmark import TIMED_ARMS, check_generated, question_costs, seconds_by_length, sizes
 from lab.errors import LabError
 from lab.evidence import paired_difference, proportion
 from lab.runs import write_jsonl, write_text
@@ -26,6 +26,7 @@ def inference_rows(evaluation: Evaluation, timed: int) -> list[dict]:
     The first `timed` questions are also answered one at a time, with a clock; of the others `cost` is None. Answers
     come from `evaluate`, so the accuracy beside a cost is the one that every table shows.
     """
+    check_generated(evaluation)
     records = evaluate(evaluation, ARMS)
     for question in evaluation.questions[: WARM_UP if timed else 0]:
         question_costs(evaluation, question)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.errors import LabError
-from lab.tasks import Task, normalised_text
+from lab.tasks import Task, judged, normalised_text
 
 if TYPE_CHECKING:
     from lab.evidence.read import Run
@@ -22,8 +22,8 @@ def check_scorer(records: Sequence[Mapping], task: Task) -> None:
         for arm, answer in row["arms"].items():
             if "text" not in answer:
                 continue
-            extracted = task.extract(answer["text"])
-            if extracted != answer.get("extracted") or task.correct(extracted, row["gold"]) != answer["correct"]:
+            extracted, right = judged(task, row, answer)
+            if (extracted, right) != (answer.get("extracted"), answer["correct"]):
                 raise LabError(
                     f"arm '{arm}' of question {row['id']} was scored by another extractor: its text gives "
                     f"{extracted}, its record says {answer.get('extracted')} ({answer['correct']}); score it again."
@@ -51,9 +51,9 @@ def check_words(records: Sequence[Mapping]) -> None:
 def check_split(records: Sequence[Mapping], task: Task, data: str) -> None:
     """No row is a question that a checkpoint was chosen on, or a worked example, in whatever words.
 
-    `data`: the folder of a task that reads its questions from one; where they are not at hand nothing is known of them.
+    `data`: where a task reads its questions from; where they are not at hand nothing is known of them.
     """
-    if "data" in task.takes and not (data and Path(data).is_dir()):
+    if "data" in task.takes and not (data and Path(data).exists()):
         return
     whole = getattr(task, "whole", task)  # of a limited task all that it limits
     try:
@@ -75,7 +75,7 @@ def check_questions(runs: Sequence[Run]) -> None:
     for run in runs:
         for row in run.records:
             first, known = seen.setdefault((run.settings["task"], row["id"]), (run, row))
-            for name in ("question", "gold", "cell", "word"):
+            for name in ("question", "gold", "cell", "word", "choices"):
                 if row.get(name) != known.get(name):
                     raise LabError(
                         f"runs {first.name} and {run.name} do not agree on question {row['id']}: its {name} is "
@@ -111,12 +111,15 @@ def check_frozen(runs: Sequence[Run]) -> None:
                 )
 
 
+_DECIDE = ("questions", "instruction", "exemplars", "decoding", "chooses", "frames", "made_on")
+
+
 def _frozen_keys(run: Run) -> dict[str, str]:
     """For source and target alone: all that decides their answers, as one text; nothing without a seal."""
     if run.seal is None:
         return {}
     said = run.seal["evaluation"]
-    shared = [said.get(name) for name in ("questions", "instruction", "exemplars", "decoding", "frames", "made_on")]
+    shared = [said.get(name) for name in _DECIDE]
     return {arm: repr([said.get(arm), *shared]) for arm in ("source", "target")}
 
 

@@ -13,7 +13,7 @@ from lab.config import RunConfig
 from lab.errors import LabError
 from lab.evidence.summary import summarise
 from lab.runs import RunDirectory, broken_seal, check_sums, read_jsonl, read_seal, unpack_tokens
-from lab.tasks import Task, load_task
+from lab.tasks import Task, judged, load_task
 
 Decode = Callable[[str, Sequence[int]], str | None]  # (source or target, token ids) -> text; None: no tokenizer here
 MOST = 8  # findings of one kind that are written out
@@ -69,11 +69,11 @@ def _derived(rows: Sequence[Mapping], task: Task, decode: Decode | None) -> list
     for row in rows:
         for arm, answer in row["arms"].items():
             where = f"question {row['id']}, arm {arm}"
-            extracted = task.extract(answer["text"])
-            if (extracted, task.correct(extracted, row["gold"])) != (answer["extracted"], answer["correct"]):
+            extracted, right = judged(task, row, answer)
+            if (extracted, right) != (answer["extracted"], answer["correct"]):
                 verdicts.append(f"{where}: the text reads {extracted!r}, the record says {answer['extracted']!r}, "
                                 f"{'right' if answer['correct'] else 'wrong'}")  # fmt: skip
-            if decode and "tokens" in answer:
+            if decode and "tokens" in answer and "options" not in answer:  # an option was given, not generated
                 whole = decode("source" if arm == "source" else "target", unpack_tokens(answer["tokens"]))
                 if whole is not None and whole[: task.answer_end(whole)] != answer["text"]:
                     texts.append(f"{where}: the text is not what its tokens say")

@@ -38,10 +38,11 @@ def unpack_tokens(text: str) -> list[int]:
 
 
 def questions_hash(questions: Sequence[Question]) -> str:
-    """16 hex digits of the questions by their normalised text and gold, in their order: ids may not stand for them."""
+    """16 hex digits of the questions by their normalised text, gold and what may be chosen, in their order: ids may not
+    stand for them."""
     digest = hashlib.sha256()
     for question in questions:
-        digest.update(json.dumps([normalised_text(question.question), question.gold]).encode())
+        digest.update(json.dumps([normalised_text(question.question), question.gold, *question.choices]).encode())
     return digest.hexdigest()[:16]
 
 
@@ -61,7 +62,9 @@ def write_sealed(run: RunDirectory, step: int | str, rows: Sequence[Mapping], ev
 
     Raises LabError if these are not the rows of all the questions that were evaluated.
     """
-    asked = [Question(row["id"], row["question"], "", row["gold"], "") for row in rows]
+    asked = [
+        Question(row["id"], row["question"], "", row["gold"], "", choices=tuple(row.get("choices", ()))) for row in rows
+    ]
     if (len(rows), questions_hash(asked)) != (evaluation["n"], evaluation["questions"]):
         raise LabError(
             f"{run.path}: {len(rows)} records of an evaluation of {evaluation['n']} questions are to be written; rows "

@@ -405,7 +405,8 @@ function foldedPrefix(say, length, place) {
 function oneAnswer(say, answer, place, marks) {
   const named = answer.verdict !== undefined; // in blind mode Python sends no more than the text
   const scorers = named && answer.scorers.length ? small("scorers disagree, " + answer.scorers.join(" · ")) : null;
-  const facts = named ? [tokenCounts(answer.tokens), donorLine(say, answer.donor), scorers] : [];
+  const options = named && answer.options.length ? small("chosen by log-likelihood: " + answer.options.join(" · ")) : null;
+  const facts = named ? [options, tokenCounts(answer.tokens), donorLine(say, answer.donor), scorers] : [];
   return h("div", { className: `lb-answer ${answer.role ?? ""}` }, answerHead(answer), marked(answer.pieces), facts,
     named ? whatItSaw(say, answer, place) : [], marks);
 }

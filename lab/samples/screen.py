@@ -173,8 +173,17 @@ def _named(desk: Desk, side: Side, record: dict, reference: Side) -> dict:
         "prefix": len(prefix), "saw": saw[:LONGEST], "donor": desk.donor(side, key),
         "tokens": {name: answer.get(name) for name in ("prompt_tokens", "soft_tokens", "new_tokens")
                    if isinstance(answer.get(name), int)},
-        "context_aware": answer.get("context_aware"),
+        "context_aware": answer.get("context_aware"), "options": _options(record, answer),
     }  # fmt: skip
+
+
+def _options(record: dict, answer: dict) -> list[str]:
+    """Where one of given options was chosen: each with its log-likelihood in nats, the likeliest first."""
+    names, nats = record.get("choices"), answer.get("options")
+    if not isinstance(names, list) or not isinstance(nats, list) or len(names) != len(nats):
+        return []
+    known = [(value, clean(name)) for name, value in zip(names, nats, strict=True) if isinstance(value, (int, float))]
+    return [f"{name[:40]} {value:.2f}" for value, name in sorted(known, reverse=True)]
 
 
 def _scorers(text: str, gold: str, correct: bool | None) -> list[str]:

@@ -3,6 +3,7 @@
 The lowest room: it imports no other, and no torch.
 """
 
+from lab.tasks.choosing import DIGITS, MARKER, judged, marked, preferred
 from lab.tasks.contract import (
     Question,
     Task,
@@ -13,6 +14,7 @@ from lab.tasks.contract import (
     surroundings,
 )
 from lab.tasks.normalised import normalised_id, normalised_text
+from lab.tasks.prompt_parts import split_prompt
 from lab.tasks.registry import TASKS, load_task
 from lab.tasks.scorers import SCORERS
 from lab.tasks.scoring import (

@@ -39,6 +39,7 @@ class Question:
     `cell` is a path such as ``lore/long/held_out``; each prefix of it is a group of the summary.
     `word` names the cluster a question belongs to (the made-up word it uses), empty if none.
     `evidence` is text that the source alone reads, before the question.
+    `choices`: the options that a task which `chooses` has models score, the gold among them; else none.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Question:
     cell: str
     word: str = ""
     evidence: str = ""
+    choices: tuple[str, ...] = ()
 
 
 def shots_text(exemplars: Sequence[Question]) -> str:
@@ -70,8 +72,10 @@ class Task(ABC):
     `instruction` is empty or ends in a blank line; `max_new_tokens` is what a solution needs at most. `takes`: the
     fields of a config, besides the numbers of questions, that its constructor takes; `needs`: those of them that may
     not be empty. `most_shots`: how many fixed exemplars there are. `evidence_may_answer`: whether the words of the
-    answer may stand in the evidence, as in paragraphs where it is to be found; the answer marked as such never may. A
-    task whose source knows something that one line of text could say gives that line by a method `hint(question)`.
+    answer may stand in the evidence, as in paragraphs where it is to be found; the answer marked as such never may.
+    `chooses`: "" where answers are generated, else how one of a question's `choices` is chosen, `sum` or
+    `per_character` (`lab.tasks.choosing`). A task whose source knows something that one line of text could say gives
+    that line by a method `hint(question)`.
     """
 
     name: str = ""
@@ -81,6 +85,7 @@ class Task(ABC):
     max_new_tokens: int = 160
     most_shots: int = 0
     evidence_may_answer: bool = False
+    chooses: str = ""
 
     @abstractmethod
     def train(self, count: int, seed: int) -> list[Question]:

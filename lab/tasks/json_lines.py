@@ -22,6 +22,8 @@ def json_lines(path: Path) -> list[tuple[str, object]]:
             continue
         try:
             rows.append((f"{path}:{number}", json.loads(line.decode("utf-8"))))
-        except (ValueError, RecursionError) as error:  # covers broken UTF-8, broken JSON and deep nesting
+        except UnicodeDecodeError as error:
+            raise LabError(f"{path}:{number}: not UTF-8 (its byte {error.start + 1}); save it as such.") from None
+        except (ValueError, RecursionError) as error:  # broken JSON and deep nesting
             raise LabError(f"{path}:{number}: not a line of JSON ({error}); repair or remove it.") from error
     return rows

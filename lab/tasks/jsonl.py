@@ -1,9 +1,12 @@
-"""A user's own questions: one JSON object per line, read and judged by one of four scorers.
+"""A user's own questions: one JSON object per line, read and judged by one of a few scorers.
 
     {"question": "What is the capital of Peru?", "answer": "Lima"}
 
-`answer`: what `scorer` reads: a number, a phrase, or for `choice` one of `choices` (a list of texts), by its letter or
-its text; a worked solution may stand before it, ending in ``#### answer``. Optional: `evidence` (text for the source
+`answer`: what `scorer` reads: a number or a phrase; a worked solution may stand before it, ending in ``#### answer``.
+For `choice` it is one of `choices` (a list of texts, shown behind letters of which one is the answer), by its letter or
+its text, or one of `continuations` (texts that are not shown: the answer is one of them). Either way the likeliest
+option is taken, by the sum of its log-probabilities, or with `choice_per_character` by that sum per character: see
+`lab.tasks.choosing`. Optional: `evidence` (text for the source
 alone, or for both models: the config's `evidence`), `cell` (a path such as ``capitals/europe``; its prefixes are the
 groups of the summary), `word` (questions about one word are one cluster), `split` (train, dev or test, in every row or
 in none). Other keys are left alone.
@@ -18,6 +21,7 @@ from pathlib import Path
 from string import ascii_uppercase
 
 from lab.errors import LabError
+from lab.tasks.choosing import MARKER, marked
 from lab.tasks.contract import Question, check_text, question_id
 from lab.tasks.json_lines import json_lines
 from lab.tasks.normalised import normalised_id
@@ -25,7 +29,7 @@ from lab.tasks.pooled import PooledTask
 from lab.tasks.scorers import SCORERS
 from lab.tasks.scoring import INVALID
 
-KEYS = ("question", "answer", "evidence", "cell", "word", "split", "choices")
+KEYS = ("question", "answer", "evidence", "cell", "word", "split", "choices", "continuations")
 SPLITS = ("train", "dev", "test")
 TEST_SHARE, DEV_SHARE = 1 / 3, 1 / 6
 EXEMPLARS = 8  # at most; of a small file a quarter of what is left for training
@@ -49,7 +53,7 @@ class Jsonl(PooledTask):
         chosen = SCORERS[scorer]
         self.instruction, self.max_new_tokens = chosen.instruction, chosen.max_new_tokens
         self.extract, self.answer_end = chosen.extract, chosen.answer_end
-        self.correct, self.grades = chosen.correct, chosen.grades
+        self.correct, self.grades, self.chooses = chosen.correct, chosen.grades, chosen.chooses
 
     @property
     def most_shots(self) -> int:
@@ -98,19 +102,34 @@ class Jsonl(PooledTask):
         asked, evidence = _text(row, "question", where), _text(row, "evidence", where)
         if not asked:
             raise LabError(f'{where}: a row needs a text "question".')
-        choices = _choices(row, where) if self.scorer == "choice" else []
-        if not choices and row.get("choices") is not None:
-            raise LabError(f"{where}: choices are read by scorer='choice', not by {self.scorer!r}.")
-        asked = "\n".join([asked, *map("{}) {}".format, ascii_uppercase, choices)])
-        solution = _solution(row.get("answer"), choices, where)
+        if not self.chooses and (given := row.keys() & {"choices", "continuations"}):
+            raise LabError(f"{where}: {min(given)} are read by scorer='choice', not by {self.scorer!r}.")
+        shown, options = _options(row, where) if self.chooses else ([], ())
+        asked = "\n".join([asked, *map("{}) {}".format, ascii_uppercase, shown)])
+        solution = _solution(row.get("answer"), shown, where)
         gold = self.extract(solution)
-        if gold == INVALID or (choices and ascii_uppercase.index(gold) >= len(choices)):
+        if self.chooses:
+            solution = marked(self._option(options, solution, where))
+        if gold == INVALID:
             raise LabError(f"{where}: the answer {solution[-60:]!r} is none that scorer={self.scorer!r} reads.")
-        check_text(where, asked, solution, evidence)
+        check_text(where, asked, solution, evidence, *options)
         shown, alone = (f"{evidence}\n{asked}", "") if self.evidence == "both" else (asked, f"{evidence}\n")
         cell, word = _text(row, "cell", where) or self.data.stem, _text(row, "word", where)
         given = {"question": shown, "evidence": alone} if evidence else {"question": asked}
-        return asked, Question(question_id(asked), answer=solution, gold=gold, cell=cell, word=word, **given)
+        return asked, Question(question_id(asked), answer=solution, gold=gold, cell=cell, word=word, choices=options,
+                               **given)  # fmt: skip
+
+    def _option(self, options: tuple[str, ...], solution: str, where: str) -> str:
+        """The option that is the answer; a choice is made at once, so nothing may be worked out before it."""
+        if not solution.startswith(MARKER):
+            raise LabError(f"{where}: with scorer={self.scorer!r} no solution stands before the answer; leave it out.")
+        read = [self.extract(marked(option)) for option in options]
+        same = [option for option, one in zip(options, read, strict=True) if self.correct(self.extract(solution), one)]
+        if twins := [one for one in read if sum(self.correct(one, other) for other in read) != 1]:
+            raise LabError(f"{where}: two options are read alike, as {twins[0]!r}; reword one.")
+        if not same:
+            raise LabError(f"{where}: the answer {solution[-60:]!r} is none of its options {', '.join(options)[:80]}.")
+        return same[0]
 
 
 def _objects(path: Path) -> list[tuple[str, Mapping]]:
@@ -137,18 +156,26 @@ def _text(row: Mapping, key: str, where: str) -> str:
     return (value or "").strip()
 
 
-def _choices(row: Mapping, where: str) -> list[str]:
-    choices = row.get("choices")
-    if not isinstance(choices, list) or not all(isinstance(text, str) and text.strip() for text in choices):
-        raise LabError(f"{where}: scorer='choice' needs choices, a list of texts.")
-    choices = [" ".join(text.split()) for text in choices]
-    if not 2 <= len(set(choices)) == len(choices) <= len(ascii_uppercase):
-        raise LabError(f"{where}: give from 2 to {len(ascii_uppercase)} choices, each once.")
-    return choices
+def _options(row: Mapping, where: str) -> tuple[list[str], tuple[str, ...]]:
+    """(the choices that are shown behind letters, the options that are scored: those letters, or continuations)."""
+    given = [name for name in ("choices", "continuations") if row.get(name) is not None]
+    if len(given) != 1:
+        raise LabError(f"{where}: scorer='choice' needs choices, which are shown, or continuations, and not both.")
+    texts = row[given[0]]
+    if not isinstance(texts, list) or not all(isinstance(text, str) and text.strip() for text in texts):
+        raise LabError(f"{where}: {given[0]} is not a list of texts.")
+    texts = [" ".join(text.split()) for text in texts]
+    if not 2 <= len(set(texts)) == len(texts) <= len(ascii_uppercase):
+        raise LabError(f"{where}: give from 2 to {len(ascii_uppercase)} {given[0]}, each once.")
+    if given == ["choices"]:
+        return texts, tuple(ascii_uppercase[: len(texts)])
+    if wrong := [text for text in texts if MARKER in text]:
+        raise LabError(f"{where}: the continuation {wrong[0][:60]!r} holds {MARKER!r}, which marks an answer.")
+    return [], tuple(texts)
 
 
 def _solution(answer: object, choices: list[str], where: str) -> str:
-    """The gold text, ending in ``#### answer``; a choice is answered by its letter."""
+    """The gold text, ending in ``#### answer``; one of `choices` is answered by its letter."""
     if isinstance(answer, (int, float)) and not isinstance(answer, bool):
         answer = str(answer)
     if not isinstance(answer, str) or not answer.strip():

@@ -27,7 +27,7 @@ class LimitedTask(Task):
     """The first so many questions of each split of another task (0: all of them); everything else is that task's."""
 
     ITS_OWN = (
-        "name", "instruction", "max_new_tokens", "evidence_may_answer", "content", "sound_hint",
+        "name", "instruction", "max_new_tokens", "evidence_may_answer", "chooses", "content", "sound_hint",
         "extract", "answer_end", "grades", "correct",
     )  # fmt: skip
 

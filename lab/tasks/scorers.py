@@ -1,8 +1,9 @@
-"""Four ways to read and judge an answer, for questions that bring no scorer of their own.
+"""Ways to read and judge an answer, for questions that bring no scorer of their own.
 
 number: by the grammar of `lab.tasks.numbers`. exact: a phrase, equal but for case, Unicode form and white space. f1: a
-phrase after the official normalisation of HotpotQA, its word F1 beside it. choice: the letter of one of the choices.
-Each reads the gold by the rule by which it reads an answer.
+phrase after the official normalisation of HotpotQA, its word F1 beside it. choice, choice_per_character: an option,
+by its letter or as a text; it is chosen by likelihood (`lab.tasks.choosing`), not generated. Each reads the gold by the
+rule by which it reads an answer.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from lab.tasks.phrases import f1, phrase, phrase_end, same_phrase
 from lab.tasks.scoring import INVALID, answer_end, final_answer, same_answer
 
 _PHRASE = "Answer the question with a short phrase after '####'.\n\n"
+_CHOICE = "Answer the question with the right choice after '####', by its letter where it has one.\n\n"
 # A letter alone, or as it stands before a choice: "B", "(b)", "**B.**", "B) Rome"; "A dog" begins with an article.
 _LETTER = re.compile(r"[\s*`$(\[]*+(?:\\boxed\{)?([A-Za-z])(?:[.):\]}*`$].*|\s*)")
 _SECOND = re.compile(r"\b(?:or|and)\s+\W?[A-Za-z]\b(?!\s*\w)", re.IGNORECASE)
@@ -23,7 +25,8 @@ _SECOND = re.compile(r"\b(?:or|and)\s+\W?[A-Za-z]\b(?!\s*\w)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Scorer:
-    """`extract`: text -> answer or ``[invalid]``; `correct` and `grades`: (answer, gold) -> right, further scores."""
+    """`extract`: text -> answer or ``[invalid]``; `correct` and `grades`: (answer, gold) -> right, further scores;
+    `chooses`: see `lab.tasks.Task`."""
 
     instruction: str
     max_new_tokens: int
@@ -31,6 +34,7 @@ class Scorer:
     answer_end: Callable[[str], int | None]
     correct: Callable[[str, str], bool]
     grades: Callable[[str, str], dict[str, float]] = lambda extracted, gold: {}
+    chooses: str = ""
 
 
 def letter(text: str) -> str:
@@ -38,6 +42,12 @@ def letter(text: str) -> str:
     line = phrase(text)
     found = _LETTER.fullmatch(line) if line != INVALID and not _SECOND.search(line) else None
     return found[1].upper() if found else INVALID
+
+
+def option(text: str) -> str:
+    """The letter, or where the line after ``####`` is none the line itself: an option that is given as a text."""
+    found = letter(text)
+    return phrase(text) if found == INVALID else found
 
 
 def same_text(extracted: str, gold: str) -> bool:
@@ -57,7 +67,6 @@ SCORERS = {
     ),
     "exact": Scorer(_PHRASE, 48, phrase, phrase_end, same_text),
     "f1": Scorer(_PHRASE, 48, phrase, phrase_end, same_phrase, word_f1),
-    "choice": Scorer(
-        "Answer the question with the letter of the right choice after '####'.\n\n", 48, letter, phrase_end, same_text
-    ),
+    "choice": Scorer(_CHOICE, 48, option, phrase_end, same_text, chooses="sum"),
+    "choice_per_character": Scorer(_CHOICE, 48, option, phrase_end, same_text, chooses="per_character"),
 }  # fmt: skip

@@ -11,6 +11,7 @@ import torch
 from evaluations import evaluated, evaluation_of
 
 import lab.answers.arms as arms_module
+import lab.answers.choosing as choosing_module
 import lab.answers.latent as latent_module
 import lab.answers.model_checks as model_checks
 import lab.answers.text as text_module
@@ -211,7 +212,7 @@ def test_shuffled_gets_the_donors_soft_tokens(tiny_pair, translator, monkeypatch
 def test_baselines_are_generated_once(tiny_pair, tmp_path, monkeypatch):
     first = run(tiny_pair, cache_dir=tmp_path)
     calls = []
-    monkeypatch.setattr(text_module, "generate", lambda *a: calls.append(1))
+    monkeypatch.setattr(choosing_module, "generate", lambda *a: calls.append(1))
     assert run(tiny_pair, cache_dir=tmp_path) == first
     assert not calls
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from chat_templates import with_chat
 from evaluations import evaluated, evaluation_of
 
 from lab.answers.generation import AnswerCache
@@ -16,20 +17,9 @@ from lab.studies.experiment import Experiment, check_training
 from lab.tasks.minigsm import MiniGSM
 from lab.translators import build_translator
 
-TEMPLATE = (
-    "<s>{% for message in messages %}[{{ message.role }} {{ date_string }}]\n{{ message.content }}</s>{% endfor %}"
-    "{% if add_generation_prompt %}[assistant]\n{% endif %}"
-)
 BEFORE, AFTER = "[user 26 Jul 2024]\n", "</s>[assistant]\n"
 ARMS = ("source", "target", "latent", "token_budget", "token_budget_question", "cascade", "same_bytes", "text_hint",
         "latent_shuffled", "latent_zero", "latent_int8")  # fmt: skip
-
-
-def with_chat(model, template=TEMPLATE):
-    tokenizer = type(model.tokenizer)(tokenizer_object=model.tokenizer.backend_tokenizer, **{
-        name: str(value) for name, value in model.tokenizer.special_tokens_map.items()})  # fmt: skip
-    tokenizer.chat_template = template
-    return replace(model, tokenizer=tokenizer, chat=True)
 
 
 @pytest.fixture(scope="module")

@@ -16,12 +16,15 @@ CITIES = list(CAPITALS.values())
 
 
 def rows(kind: str) -> list[dict]:
-    """Forty of "exact" (capitals), "f1" (the same, told by evidence), "choice" and "number"."""
+    """Forty of "exact" (capitals), "f1" (the same, told by evidence), "choice" (three of them shown),
+    "choice_per_character" (three of them not shown) and "number"."""
     if kind == "number":
         return [{"question": f"A crate holds {n} figs. How many are in 3 crates?", "answer": f"{3 * n:,}",
                  "cell": "crates/small" if n < 320 else "crates/large"} for n in range(300, 340)]  # fmt: skip
+    shown = [[CITIES[(n + k - n % 3) % 40] for k in range(3)] for n in range(40)]
+    if kind == "choice_per_character":
+        return [{**row, "continuations": some} for row, some in zip(rows("exact"), shown, strict=True)]
     if kind == "choice":
-        shown = [[CITIES[(n + k - n % 3) % 40] for k in range(3)] for n in range(40)]
         return [{**row, "choices": shown[n], "answer": row["answer"] if n % 2 else "ABC"[n % 3]}
                 for n, row in enumerate(rows("exact"))]  # fmt: skip
     asked = [{"question": f"What is the capital of {country}?", "answer": city} for country, city in CAPITALS.items()]

@@ -15,6 +15,7 @@ from lab.samples.sheets import Library
 
 TINY = {"width": 16, "depth": 1, "heads": 2, "soft_tokens": 3, "steps": 2, "batch_size": 4, "warmup_steps": 1,
         "eval_every": 0, "max_new_tokens": 8, "layout": "soft_only"}  # fmt: skip
+TINY_OF = {"base": TINY, "demo": {name: value for name, value in TINY.items() if name not in ("heads", "eval_every")}}
 
 
 def run(job, runs, **parameters):
@@ -26,10 +27,15 @@ def run(job, runs, **parameters):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scorer", ["f1", "choice"])
-def test_own_questions_need_nothing_but_parameters(tmp_path, scorer):
+@pytest.mark.parametrize(
+    ("scorer", "job"),
+    [("f1", "base"), ("exact", "demo"), ("number", "demo"), ("choice", "base"), ("choice_per_character", "demo")],
+)
+def test_own_questions_need_nothing_but_parameters(tmp_path, scorer, job):
+    """`base` is notebook 01, `demo` notebook 00."""
     path = write(tmp_path / "mine.jsonl", rows(scorer))
-    run("base", tmp_path / "runs", name="own", task="jsonl", data=str(path), scorer=scorer, shots=1, **TINY)
+    only = {"shots": 1} if job == "base" else {}
+    run(job, tmp_path / "runs", name="own", task="jsonl", data=str(path), scorer=scorer, **TINY_OF[job], **only)
     folder = tmp_path / "runs" / "own"
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["task"] == "jsonl" and ("f1" in summary["arms"]["latent"]) == (scorer == "f1")
@@ -37,8 +43,10 @@ def test_own_questions_need_nothing_but_parameters(tmp_path, scorer):
     assert read_evidence([folder]).runs[0].settings["scorer"] == scorer
     verified = subprocess.run([sys.executable, "-m", "lab", "verify", str(folder)], capture_output=True, text=True)
     assert verified.returncode == 0, verified.stdout + verified.stderr
-    assert "capital" in json.dumps(screen.sample(Desk(Library(tmp_path / "runs"))))
-    if scorer == "f1":
+    shown = screen.sample(Desk(Library(tmp_path / "runs")))
+    assert ("crate" if scorer == "number" else "capital") in shown["question"]
+    assert all(bool(answer["options"]) == scorer.startswith("choice") for answer in shown["answers"])
+    if scorer in ("f1", "choice"):
         run("evidence", tmp_path / "runs", name="told", translators=[str(folder)], test_questions=6, dev_questions=4)
         arms = {row["arm"] for row in json.loads((tmp_path / "runs" / "told" / "evidence.json").read_text())["arms"]}
         assert {"cascade", "latent"} <= arms

@@ -8,8 +8,7 @@ from evaluations import evaluated
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.answers import arms
-from lab.answers import text as arms_of_text
+from lab.answers import arms, choosing
 from lab.answers.generation import AnswerCache, Decoding, Generation, cut_generation
 from lab.config.run import RunConfig
 from lab.errors import LabError
@@ -96,7 +95,7 @@ def test_a_phrase_that_begins_with_a_number_is_kept_whole():
 def test_f1_reaches_the_summary_and_the_tables(tiny_pair, folder, monkeypatch):
     config = RunConfig.from_parameters(task="hotpotqa", data=str(folder), max_new_tokens=4, test_questions=4)
     task = load_task(config.task)
-    monkeypatch.setattr(arms_of_text, "generate", lambda model, inputs, decoding: [
+    monkeypatch.setattr(choosing, "generate", lambda model, inputs, decoding: [
         Generation("#### Author of it", 4, (), decoding) for _ in inputs.embeds])  # fmt: skip
     monkeypatch.setattr(AnswerCache, "_memory", {})
     monkeypatch.setattr(arms, "check_decoding", lambda *given: None)  # no tokens say this text

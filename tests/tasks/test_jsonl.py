@@ -108,9 +108,16 @@ def test_named_splits_are_kept_and_dev_is_cut_out_of_train(tmp_path):
         ("number", '{"question": "x?", "answer": "Lima"}', "none that scorer='number' reads"),
         ("number", '{"question": "x?", "answer": "1 or 2"}', "none that scorer='number' reads"),
         ("number", '{"question": "x?", "answer": NaN}', "none that scorer='number' reads"),
-        ("choice", '{"question": "x?", "answer": "a"}', "needs choices, a list of texts"),
+        ("choice", '{"question": "x?", "answer": "a"}', "needs choices, which are shown, or continuations"),
+        ("choice", '{"question": "x?", "answer": "a", "choices": "a"}', "choices is not a list of texts"),
+        ("choice", '{"question": "x?", "answer": "a", "choices": ["a", "b"], "continuations": ["a", "b"]}', "not both"),
+        ("choice", '{"question": "x?", "answer": "a", "continuations": ["a", "A"]}', "two options are read alike"),
+        ("choice", '{"question": "x?", "answer": "a", "continuations": ["a) x", "a"]}', "two options are read alike"),
+        ("choice", '{"question": "x?", "answer": "so\\n#### a", "choices": ["a", "b"]}', "no solution stands before"),
+        ("choice", '{"question": "x?", "answer": "a", "continuations": ["a", "#### b"]}', "which marks an answer"),
+        ("number", '{"question": "x?", "answer": "1", "continuations": ["1", "2"]}', "read by scorer='choice'"),
         ("choice", '{"question": "x?", "answer": "a", "choices": ["a"]}', "from 2 to 26 choices, each once"),
-        ("choice", '{"question": "x?", "answer": "c", "choices": ["a", "b"]}', "none that scorer='choice' reads"),
+        ("choice", '{"question": "x?", "answer": "c", "choices": ["a", "b"]}', "'#### c' is none of its options A, B"),
         ("choice", '{"question": "x?", "answer": "A", "choices": ["B", "A"]}', "a choice and the letter of another"),
     ],
 )
@@ -121,6 +128,29 @@ def test_a_broken_line_is_named(tmp_path, scorer, line, says):
     with pytest.raises(LabError, match="mine.jsonl:(41|1): ") as error:
         task_of(path, scorer).test()
     assert re.search(says, str(error.value))
+
+
+def test_an_encoding_that_is_no_utf8_is_named_and_line_ends_are_no_matter(tmp_path):
+    path = write(tmp_path / "mine.jsonl", rows("exact"))
+    text = path.read_text(encoding="utf-8")
+    path.write_bytes(text.encode("latin-1"))
+    line = next(number for number, one in enumerate(text.split("\n"), start=1) if "é" in one)
+    with pytest.raises(LabError, match=f"mine.jsonl:{line}: not UTF-8"):
+        task_of(path).test()
+    path.write_bytes(text.encode("utf-16"))
+    with pytest.raises(LabError, match="mine.jsonl:1: not UTF-8"):
+        task_of(path).test()
+    path.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode("utf-8"))
+    assert len(task_of(path).test()) == len(task_of(write(tmp_path / "plain.jsonl", rows("exact"))).test())
+
+
+def test_continuations_are_not_shown_and_one_of_them_is_the_answer(tmp_path):
+    some = rows("choice_per_character")[:20] + rows("choice")[20:]  # a file may hold both
+    for question in task_of(write(tmp_path / "mine.jsonl", some), "choice").train(0, 0):
+        country = question.question.split("\n")[0].split("of ")[1][:-1]
+        letters = question.choices == ("A", "B", "C")
+        assert question.answer == f"#### {question.gold}" and question.gold in question.choices
+        assert letters or question.gold == CAPITALS[country] not in question.question
 
 
 def test_what_is_no_file_of_questions_is_refused(tmp_path):
