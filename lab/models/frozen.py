@@ -20,6 +20,7 @@ from transformers.utils import logging as transformers_logging
 
 from lab.config import NAMED_LAYERS, NAMED_LAYERS_TEXT, RANDOM, Layout, PairConfig
 from lab.errors import LabError
+from lab.models.gguf_files import as_folder
 
 __all__ = ["FrozenModel", "Pair", "SourceStates", "layer_indices", "load_pair", "pad_batch", "positions"]
 
@@ -267,8 +268,9 @@ def _device(name: str) -> torch.device:
 
 
 def _find(kind: type, name: str, **options: object):
-    """`kind.from_pretrained` of a folder, of the local hub cache, or of the hub: the first that has it."""
-    place = name.removeprefix(RANDOM)
+    """`kind.from_pretrained` of a folder (a GGUF file's is made), of the local hub cache, or of the hub: the first that
+    has it."""
+    place = as_folder(name.removeprefix(RANDOM))
     if Path(place).is_dir():
         tries = [True]
     elif place != name or Path(place).is_absolute() or place.startswith((".", "~")):
