@@ -99,6 +99,10 @@ class FrozenModel:
         rows = self.model.get_input_embeddings().weight.shape[0]
         if len(self.tokenizer) > rows:
             raise LabError(f"{self.name}: its tokenizer has {len(self.tokenizer)} entries, its model {rows}.")
+        bos = self.tokenizer.bos_token_id
+        if bos is not None and bos not in self.tokenizer("a")["input_ids"][:1]:
+            # Named, but never put before a text (SmolLM2's begins a message): nothing here puts it there, either.
+            self.tokenizer.bos_token = None
         if self.tokenizer.pad_token_id is None:
             # Any known token will do, the mask decides; a new one would resize the embeddings.
             self.tokenizer.pad_token = self.tokenizer.eos_token or self.tokenizer.unk_token
