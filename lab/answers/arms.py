@@ -133,7 +133,8 @@ def _latent_answers(arm: str, evaluation: Evaluation) -> list[Answer]:
     if arm == "latent_shuffled":
         questions = evaluation.questions
         donors = derangement([q.cell for q in questions], SHUFFLE_SEED, [len(q.question) for q in questions])
-        check_derangement(donors, [question.cell for question in questions])  # here again, whoever made them
+        # here again, whoever made them
+        check_derangement(donors, [question.cell for question in questions], [question.word for question in questions])
     elif arm in CHANGED:
         change = change_of(arm, bridge, evaluation)
     return latent_arm(arm, evaluation, bridge, donors, change)
