@@ -209,8 +209,7 @@ def _check_models(evaluation: Evaluation, needed: set[str]) -> None:
             written = bridge.write(few)
         if bridge.translator.needs_source:
             check_source_reads(f"arm {arm}", bridge, few, given[0])
-        if written.mask is None:
-            check_soft_inputs(target, evaluation.layout, written.soft_tokens.to(target.device), contexts)
+        check_soft_inputs(target, evaluation.layout, written, contexts)
 
 
 def _of_different_lengths(questions: Sequence[Question], count: int) -> list[Question]:

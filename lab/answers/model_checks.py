@@ -24,7 +24,7 @@ from lab.tasks import Question, source_text
 if TYPE_CHECKING:
     from lab.answers.evaluation import Evaluation
     from lab.models import FrozenModel, SourceStates, TargetInputs
-    from lab.translators import Bridge
+    from lab.translators import Bridge, TranslatorOutput
 
 REPLAY_TOKENS = 24
 SAME = 0.02  # of a sketch: batches round otherwise, another question differs by far more
@@ -78,25 +78,30 @@ def replay_check(model: FrozenModel, contexts: list[dict[str, str]], max_new_tok
             )
 
 
-def check_soft_inputs(model: FrozenModel, layout: Layout, soft: Tensor, contexts: Sequence[Mapping[str, str]]) -> None:
+def check_soft_inputs(
+    model: FrozenModel, layout: Layout, written: TranslatorOutput, contexts: Sequence[Mapping[str, str]]
+) -> None:
     """Raise LabError unless every part of a prompt with soft tokens stands where its layout says, value by value.
 
-    `soft` [B, K, d]. Put together here once more and in another way, one row at a time, from the layout's segments.
+    Put together here once more and in another way, one row at a time, from the layout's segments and those soft tokens
+    of the row that exist.
     """
-    inputs = build_inputs(model, layout, soft, contexts)
+    soft = written.soft_tokens.to(model.device)
+    inputs = build_inputs(model, layout, soft, contexts, None, written.mask)
+    rows = list(soft) if written.mask is None else [own[there] for own, there in zip(soft, written.mask, strict=True)]
     bos = model.tokenizer.bos_token_id
     for row, context in enumerate(contexts):
         parts = [] if bos is None else [model.embed(torch.tensor([bos], device=model.device))]
         for place, segment in enumerate(layout.segments(**context)):
             if segment is SOFT:
-                parts.append(soft[row].to(parts[0].dtype if parts else model.dtype))
+                parts.append(rows[row].to(parts[0].dtype if parts else model.dtype))
             else:
                 ids = model.tokens([segment], continued=place > 0)[0]
                 parts.append(model.embed(torch.tensor(ids, dtype=torch.long, device=model.device)))
         expected = torch.cat(parts)
         if layout.adapter:
-            count = len(soft[row])
-            added = expected[-count:] + layout.adapter_scale * soft[row].to(expected)
+            count = len(rows[row])
+            added = expected[-count:] + layout.adapter_scale * rows[row].to(expected)
             expected = torch.cat([expected[:-count], added])
         real = inputs.attention_mask[row].bool()
         counted = torch.arange(len(expected), device=model.device)
