@@ -162,7 +162,7 @@ def evaluate(
             check_aligned(arm, [answer.id for answer in found[arm]], ids)
             model = evaluation.pair.source if arm == "source" else evaluation.pair.target
             check_decoding(arm, found[arm], model, evaluation.decoding)
-            _check_contents(arm, evaluation, found[arm])
+            _check_contents(arm, evaluation, found)
     records = [
         {"id": question.id, "question": question.question, "gold": question.gold, "cell": question.cell,
          "word": question.word,
@@ -178,11 +178,13 @@ def evaluate(
     return records
 
 
-def _check_contents(arm: str, evaluation: Evaluation, answers: Sequence[Answer]) -> None:
+def _check_contents(arm: str, evaluation: Evaluation, found: Mapping[str, list[Answer]]) -> None:
     """What was given to an arm: cut text of the right length, soft tokens of the right number and origin."""
+    answers = found[arm]
     if arm in ("token_budget", "token_budget_question", "same_bytes"):
         budget = _budget(evaluation)
-        check_cut(arm, evaluation, answers, budget, WIRES["bf16"].bytes(budget, evaluation.pair.target.hidden_size))
+        size = WIRES["bf16"].bytes(budget, evaluation.pair.target.hidden_size)
+        check_cut(arm, evaluation, answers, budget, size, found.get("source", ()))
     if _is_text(arm):
         return
     wanted = evaluation.config.translator.soft_tokens

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from lab.answers.common import Answer, count_tokens, sketches
-from lab.answers.cutting import cut_text
 from lab.answers.generation import Decoding, end_tokens_of, fingerprint, generate_from_text, greedy, text_of
 from lab.answers.wire import Wire
 from lab.config import SOFT, TEXT, Layout
@@ -205,30 +204,47 @@ def _tells_apart(bridge: Bridge, question: Question, questions: Sequence[Questio
     return any(other.shape != own.shape or bool((other - own).abs().max() > limit) for other in others)
 
 
-def check_cut(arm: str, evaluation: Evaluation, answers: Sequence[Answer], budget: int, size: int) -> None:
+def check_cut(
+    arm: str, evaluation: Evaluation, answers: Sequence[Answer], budget: int, size: int, said: Sequence[Answer] = ()
+) -> None:
     """Raise LabError unless text that was cut has the length of the soft tokens: `budget` tokens, or `size` bytes.
 
-    Not more, which would favour it, and not less than the longest piece that fits, which would be no rival.
+    Not more, which would favour it, and not so much less that the next token or letter would have fitted, which would
+    be no rival. `said`: the source's answers, if it was asked, of which same_bytes hands over as much as fits.
     """
     target = evaluation.pair.target
-    for question, answer in zip(evaluation.questions, answers, strict=True):
-        handed = [text for text in answer.handed if text]
+    for place, (question, answer) in enumerate(zip(evaluation.questions, answers, strict=True)):
         if arm == "same_bytes":
-            whole = [] if len(answer.handed) > 1 else [question.question]
-            spent = sum(len(text.encode("utf-8")) for text in [*whole, *handed])
-            if spent > size:
+            whole, text = answer.handed if len(answer.handed) > 1 else (question.question, *answer.handed)
+            spent = len((whole + text).encode("utf-8"))
+            left = question.question[len(whole) :] or (said[place].text.strip()[len(text) :] if said else "")
+            if spent > size or (left and spent + len(left[0].encode("utf-8")) <= size):
                 raise LabError(
-                    f"arm same_bytes: question {answer.id} was given {spent} bytes of text, soft tokens take {size}."
+                    f"arm same_bytes: question {answer.id} was given {spent} bytes of text, soft tokens take {size}"
+                    + (f", and {left[:20]!r} was left out." if left else ".")
                 )
             continue
-        text = TEXT.visible_text(**evaluation.context(question)) if arm == "token_budget" else question.question
-        expected = cut_text(target, text, budget, "end" if arm == "token_budget" else "start")
-        if handed != [piece for piece in [expected] if piece]:
-            count = len(target.tokens([handed[0]])[0]) if handed else 0
+        at_end = arm == "token_budget"
+        text = TEXT.visible_text(**evaluation.context(question)) if at_end else question.question
+        piece = "".join(answer.handed)
+        count = len(target.tokens([piece])[0])
+        if not (text.endswith(piece) if at_end else text.startswith(piece)) or not (
+            count <= budget < _with_one_more(target, text, piece, at_end, budget)
+        ):
             raise LabError(
                 f"arm {arm}: question {answer.id} was given {count} tokens of text, not the longest piece of at most "
                 f"{budget}, which is what the soft tokens take."
             )
+
+
+def _with_one_more(model: FrozenModel, text: str, piece: str, at_end: bool, budget: int) -> int:
+    """How many tokens a piece of `text` would take with its next token; more than `budget` where there is none."""
+    spans = model.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    first = len(text) - len(piece)  # of the piece, where it is the end
+    beyond = [span for span in spans if (span[0] < first if at_end else span[1] > len(piece))]
+    if not beyond or len(spans) - len(beyond) >= budget:
+        return budget + 1
+    return len(model.tokens([text[beyond[-1][0] :] if at_end else text[: beyond[0][1]]])[0])
 
 
 def check_sources(bridges: Mapping[str, Bridge], source: FrozenModel, target: FrozenModel) -> None:
