@@ -9,10 +9,11 @@ import pytest
 import torch
 from evaluations import evaluated, evaluation_of
 
+import lab.answers.arms as arms_module
 import lab.answers.latent as latent_module
 import lab.answers.model_checks as model_checks
 import lab.answers.text as text_module
-from lab.answers.arms import ALL_ARMS, ARMS, RETRAINED
+from lab.answers.arms import ALL_ARMS, ARMS, RETRAINED, choose_cascade_prompt
 from lab.answers.checks import check_complete, check_no_gold
 from lab.answers.evaluation import weights_of
 from lab.answers.generation import AnswerCache, Decoding, Hygiene, fingerprint
@@ -25,7 +26,7 @@ from lab.config.run import RunConfig, TranslatorConfig
 from lab.errors import LabError
 from lab.models.inputs import build_inputs
 from lab.runs import questions_hash
-from lab.tasks import Question, Task, question_id
+from lab.tasks import Dev, Question, Task, question_id
 from lab.translators import Bridge, ConstantPrompt, build_translator
 
 CELLS = ["plain/short", "plain/short", "lore/long/seen", "lore/long/seen", "lore/long/held_out", "plain/short"]
@@ -299,6 +300,19 @@ def test_every_cascade_prompt_passes_the_checks(tiny_pair, prompt):
     arms = ("source", "target", "cascade", "same_bytes")
     records = evaluated(settings(), tiny_pair, TinyTask(), questions_with(), arms, cascade_prompt=prompt)
     assert len({record["arms"]["cascade"]["saw"] for record in records}) == len(TEXTS)
+
+
+def test_the_cascades_prompt_is_that_with_which_the_cascade_is_right_most_often(tiny_pair, monkeypatch):
+    right = {"note": 1, "aside": 4, "hint": 3, "example": 0}
+
+    def answered(evaluation, arms, **given):
+        hits = {"source": 5, "cascade": right[evaluation.cascade_prompt]}
+        return [{"arms": {arm: {"correct": row < hits[arm]} for arm in arms}} for row in range(6)]
+
+    monkeypatch.setattr(arms_module, "evaluate", answered)
+    evaluation = evaluation_of(settings(), tiny_pair, TinyTask(), Dev(questions_with()))
+    chosen, accuracies = choose_cascade_prompt(evaluation)
+    assert chosen == "aside" and accuracies == {prompt: hits / 6 for prompt, hits in right.items()}
 
 
 def test_batch_size_changes_no_control(tiny_pair, translator, monkeypatch):
