@@ -141,7 +141,8 @@ def _latent_answers(arm: str, evaluation: Evaluation) -> list[Answer]:
     if arm == "latent_shuffled":
         questions = evaluation.questions
         donors = derangement([q.cell for q in questions], SHUFFLE_SEED, [len(q.question) for q in questions])
-        check_derangement(donors, [question.cell for question in questions])  # here again, whoever made them
+        # here again, whoever made them
+        check_derangement(donors, [question.cell for question in questions], [question.word for question in questions])
     elif arm in CHANGED:
         change = change_of(arm, bridge, evaluation)
     return latent_arm(arm, evaluation, bridge, donors, change)
@@ -175,7 +176,7 @@ def evaluate(
                 check_chosen(arm, found[arm], evaluation.questions, evaluation.task)
             else:
                 check_decoding(arm, found[arm], model, evaluation.decoding)
-            _check_contents(arm, evaluation, found[arm])
+            _check_contents(arm, evaluation, found)
     records = [
         {"id": question.id, "question": question.question, "gold": question.gold, "cell": question.cell,
          "word": question.word, **({"choices": list(question.choices)} if question.choices else {}),
@@ -191,11 +192,13 @@ def evaluate(
     return records
 
 
-def _check_contents(arm: str, evaluation: Evaluation, answers: Sequence[Answer]) -> None:
+def _check_contents(arm: str, evaluation: Evaluation, found: Mapping[str, list[Answer]]) -> None:
     """What was given to an arm: cut text of the right length, soft tokens of the right number and origin."""
+    answers = found[arm]
     if arm in ("token_budget", "token_budget_question", "same_bytes"):
         budget = _budget(evaluation)
-        check_cut(arm, evaluation, answers, budget, WIRES["bf16"].bytes(budget, evaluation.pair.target.embedding_size))
+        size = WIRES["bf16"].bytes(budget, evaluation.pair.target.embedding_size)
+        check_cut(arm, evaluation, answers, budget, size, found.get("source", ()))
     if _is_text(arm):
         return
     wanted = evaluation.config.translator.soft_tokens
@@ -222,8 +225,7 @@ def _check_models(evaluation: Evaluation, needed: Sequence[str]) -> None:
             written = bridge.write(few)
         if bridge.translator.needs_source:
             check_source_reads(f"arm {arm}", bridge, few, given[0])
-        if written.mask is None:
-            check_soft_inputs(target, evaluation.layout, written.soft_tokens.to(target.device), contexts)
+        check_soft_inputs(target, evaluation.layout, written, contexts)
 
 
 def _of_different_lengths(questions: Sequence[Question], count: int) -> list[Question]:

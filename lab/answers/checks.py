@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import sqrt
 from typing import TYPE_CHECKING
 
 from lab.errors import LabError
@@ -128,8 +129,9 @@ def check_hints(task: Task, questions: Sequence[Question]) -> None:
         _check_gives_nothing_away(question, "hint", text)
 
 
-def check_derangement(donors: Sequence[int], cells: Sequence[str] = ()) -> None:
-    """Raise LabError unless every question gets another one's soft tokens, of its own of `cells` where that has others.
+def check_derangement(donors: Sequence[int], cells: Sequence[str] = (), words: Sequence[str] = ()) -> None:
+    """Raise LabError unless every question gets another one's soft tokens, of its own of `cells` where that has others,
+    and of its own of `words` no more often than chance within the cell explains: these carry the same fact.
     """
     if fixed := [index for index, donor in enumerate(donors) if index == donor]:
         raise LabError(
@@ -143,6 +145,15 @@ def check_derangement(donors: Sequence[int], cells: Sequence[str] = ()) -> None:
                 f"latent_shuffled: a question of cell {cell!r} gets soft tokens of cell {cells[donor]!r}, though its "
                 "own has others; the control would be wrong for reasons of form."
             )
+    places = list(zip(cells, words, strict=False))
+    shared = sum(bool(word) and words[donor] == word for donor, (_, word) in zip(donors, places, strict=False))
+    alike = Counter(places)
+    chance = sum((alike[cell, word] - 1) / (counts[cell] - 1) for cell, word in places if word and counts[cell] > 1)
+    if shared > chance + 4 * sqrt(chance) + 3:
+        raise LabError(
+            f"latent_shuffled: {shared} of {len(donors)} questions get soft tokens of a question about their own word, "
+            f"by chance it would be {chance:.0f}; with the same fact the control would be none."
+        )
 
 
 def check_complete(records: Sequence[Mapping], ids: Sequence[str], arms: Sequence[str]) -> None:

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from lab.answers.common import Answer, sketches
-from lab.answers.cutting import cut_text
 from lab.answers.generation import Decoding, end_tokens_of, fingerprint, generate_from_text, greedy, text_of
 from lab.answers.wire import Wire
 from lab.config import SOFT, TEXT, Layout
@@ -24,7 +23,7 @@ from lab.tasks import Question, source_text
 if TYPE_CHECKING:
     from lab.answers.evaluation import Evaluation
     from lab.models import FrozenModel, SourceStates, TargetInputs
-    from lab.translators import Bridge
+    from lab.translators import Bridge, TranslatorOutput
 
 REPLAY_TOKENS = 24
 SAME = 0.02  # of a sketch: batches round otherwise, another question differs by far more
@@ -78,25 +77,30 @@ def replay_check(model: FrozenModel, contexts: list[dict[str, str]], max_new_tok
             )
 
 
-def check_soft_inputs(model: FrozenModel, layout: Layout, soft: Tensor, contexts: Sequence[Mapping[str, str]]) -> None:
+def check_soft_inputs(
+    model: FrozenModel, layout: Layout, written: TranslatorOutput, contexts: Sequence[Mapping[str, str]]
+) -> None:
     """Raise LabError unless every part of a prompt with soft tokens stands where its layout says, value by value.
 
-    `soft` [B, K, d]. Put together here once more and in another way, one row at a time, from the layout's segments.
+    Put together here once more and in another way, one row at a time, from the layout's segments and those soft tokens
+    of the row that exist.
     """
-    inputs = build_inputs(model, layout, soft, contexts)
+    soft = written.soft_tokens.to(model.device)
+    inputs = build_inputs(model, layout, soft, contexts, None, written.mask)
+    rows = list(soft) if written.mask is None else [own[there] for own, there in zip(soft, written.mask, strict=True)]
     bos = model.tokenizer.bos_token_id
     for row, context in enumerate(contexts):
         parts = [] if bos is None else [model.embed(torch.tensor([bos], device=model.device))]
         for place, segment in enumerate(layout.segments(**context)):
             if segment is SOFT:
-                parts.append(soft[row].to(parts[0].dtype if parts else model.dtype))
+                parts.append(rows[row].to(parts[0].dtype if parts else model.dtype))
             else:
                 ids = model.tokens([segment], continued=place > 0)[0]
                 parts.append(model.embed(torch.tensor(ids, dtype=torch.long, device=model.device)))
         expected = torch.cat(parts)
         if layout.adapter:
-            count = len(soft[row])
-            added = expected[-count:] + layout.adapter_scale * soft[row].to(expected)
+            count = len(rows[row])
+            added = expected[-count:] + layout.adapter_scale * rows[row].to(expected)
             expected = torch.cat([expected[:-count], added])
         real = inputs.attention_mask[row].bool()
         counted = torch.arange(len(expected), device=model.device)
@@ -200,30 +204,47 @@ def _tells_apart(bridge: Bridge, question: Question, questions: Sequence[Questio
     return any(other.shape != own.shape or bool((other - own).abs().max() > limit) for other in others)
 
 
-def check_cut(arm: str, evaluation: Evaluation, answers: Sequence[Answer], budget: int, size: int) -> None:
+def check_cut(
+    arm: str, evaluation: Evaluation, answers: Sequence[Answer], budget: int, size: int, said: Sequence[Answer] = ()
+) -> None:
     """Raise LabError unless text that was cut has the length of the soft tokens: `budget` tokens, or `size` bytes.
 
-    Not more, which would favour it, and not less than the longest piece that fits, which would be no rival.
+    Not more, which would favour it, and not so much less that the next token or letter would have fitted, which would
+    be no rival. `said`: the source's answers, if it was asked, of which same_bytes hands over as much as fits.
     """
     target = evaluation.pair.target
-    for question, answer in zip(evaluation.questions, answers, strict=True):
-        handed = [text for text in answer.handed if text]
+    for place, (question, answer) in enumerate(zip(evaluation.questions, answers, strict=True)):
         if arm == "same_bytes":
-            whole = [] if len(answer.handed) > 1 else [question.question]
-            spent = sum(len(text.encode("utf-8")) for text in [*whole, *handed])
-            if spent > size:
+            whole, text = answer.handed if len(answer.handed) > 1 else (question.question, *answer.handed)
+            spent = len((whole + text).encode("utf-8"))
+            left = question.question[len(whole) :] or (said[place].text.strip()[len(text) :] if said else "")
+            if spent > size or (left and spent + len(left[0].encode("utf-8")) <= size):
                 raise LabError(
-                    f"arm same_bytes: question {answer.id} was given {spent} bytes of text, soft tokens take {size}."
+                    f"arm same_bytes: question {answer.id} was given {spent} bytes of text, soft tokens take {size}"
+                    + (f", and {left[:20]!r} was left out." if left else ".")
                 )
             continue
-        text = TEXT.visible_text(**evaluation.context(question)) if arm == "token_budget" else question.question
-        expected = cut_text(target, text, budget, "end" if arm == "token_budget" else "start")
-        if handed != [piece for piece in [expected] if piece]:
-            count = len(target.tokens([handed[0]])[0]) if handed else 0
+        at_end = arm == "token_budget"
+        text = TEXT.visible_text(**evaluation.context(question)) if at_end else question.question
+        piece = "".join(answer.handed)
+        count = len(target.tokens([piece])[0])
+        if not (text.endswith(piece) if at_end else text.startswith(piece)) or not (
+            count <= budget < _with_one_more(target, text, piece, at_end, budget)
+        ):
             raise LabError(
                 f"arm {arm}: question {answer.id} was given {count} tokens of text, not the longest piece of at most "
                 f"{budget}, which is what the soft tokens take."
             )
+
+
+def _with_one_more(model: FrozenModel, text: str, piece: str, at_end: bool, budget: int) -> int:
+    """How many tokens a piece of `text` would take with its next token; more than `budget` where there is none."""
+    spans = model.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    first = len(text) - len(piece)  # of the piece, where it is the end
+    beyond = [span for span in spans if (span[0] < first if at_end else span[1] > len(piece))]
+    if not beyond or len(spans) - len(beyond) >= budget:
+        return budget + 1
+    return len(model.tokens([text[beyond[-1][0] :] if at_end else text[: beyond[0][1]]])[0])
 
 
 def check_sources(bridges: Mapping[str, Bridge], source: FrozenModel, target: FrozenModel) -> None:

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from lab.audit.archive import Archive
 from lab.audit.recomputed import ABSENT, DIFFERS
 from lab.evidence import wilson
-from lab.pictures import CLEAR, COLOURS, FONT, GRID, HOVER, INK, LATENT_COLOUR, MUTED, WILSON
+from lab.pictures import CLEAR, COLOURS, FONT, GRID, HOVER, INK, LATENT_COLOUR, MUTED, WILSON, bars
 from lab.runs import FINAL
 
 
@@ -58,12 +58,13 @@ def steps_figure(archive: Archive, short: str, title: str) -> go.Figure:
     figure.add_scatter(
         x=[str(entry["step"]) for entry in rows],
         y=[100 * entry["bridged_acc"] for entry in rows],
-        error_y={
-            "array": [100 * (high - entry["bridged_acc"]) for entry, (_, high) in zip(rows, ends, strict=True)],
-            "arrayminus": [100 * (entry["bridged_acc"] - low) for entry, (low, _) in zip(rows, ends, strict=True)],
-            "thickness": 1.5,
-            "width": 4,
-        },
+        error_y=bars(
+            [entry["bridged_acc"] for entry in rows],
+            [low for low, _ in ends],
+            [high for _, high in ends],
+            thickness=1.5,
+            width=4,
+        ),
         mode="markers",
         marker={"color": LATENT_COLOUR, "size": 10},
         name="latent, from rows",

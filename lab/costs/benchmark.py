@@ -188,6 +188,7 @@ def question_costs(evaluation: Evaluation, question: Question) -> dict[str, dict
         _synchronize(device)
         source_seconds = time.perf_counter() - began
         _, found["latent"] = _cost(target, inputs, began, source_seconds, decoding)
+    check_clock(evaluation, began, passes)
     check_source_paid(evaluation, found["latent"], passes)
     # The source's answer was timed above; the cascade pays for it before its own first token.
     handed = handing(context, question.question, said.text.strip(), evaluation.cascade_prompt).context
@@ -210,6 +211,15 @@ def counted_passes(model: FrozenModel) -> Iterator[list[float]]:
         yield moments
     finally:
         hook.remove()
+
+
+def check_clock(evaluation: Evaluation, began: float, passes: Sequence[float]) -> None:
+    """Raise LabError unless the clock ran while the source was read, where the translator reads it."""
+    if evaluation.bridges["latent"].translator.needs_source and not (passes and began <= passes[0]):
+        raise LabError(
+            f"costs: the latent arm's clock began after the source's pass ({len(passes)} passes); its time has to hold "
+            "it."
+        )
 
 
 def check_source_paid(evaluation: Evaluation, cost: Cost, passes: Sequence[float]) -> None:
@@ -242,8 +252,12 @@ def seconds_by_length(
         for arm, inputs_of in made.items():
             model = source if arm == "source" else target
             _synchronize(model.device)
-            began = time.perf_counter()
-            _, moments, _ = decode(model, inputs_of(question), decoding, forced=True)
+            with counted_passes(evaluation.bridges["latent"].source) as passes:
+                began = time.perf_counter()
+                inputs = inputs_of(question)
+            if arm == "latent":
+                check_clock(evaluation, began, passes)
+            _, moments, _ = decode(model, inputs, decoding, forced=True)
             for length in lengths:
                 found[arm][length].append(moments[length - 1] - began)
     return found

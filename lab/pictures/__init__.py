@@ -35,7 +35,7 @@ from lab.pictures.figures import (
     training_curve,
     write_figure,
 )
-from lab.pictures.intervals import CLUSTERED, INTERVALS, PAIRED, WILSON
+from lab.pictures.intervals import CLUSTERED, INTERVALS, PAIRED, WILSON, bars
 from lab.pictures.numbers import format_p
 from lab.pictures.showing import show
 from lab.pictures.summaries import COLUMNS, summaries_text, summarize

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from lab.pictures.figures import COLOURS, FONT, HOVER, MUTED, arm_label
+from lab.pictures.intervals import bars
 from lab.pictures.theme import CLEAR, GRID, INK
 
 
@@ -42,8 +43,7 @@ def time_figure(summary: Mapping) -> go.Figure:
         figure.add_scatter(
             x=[arm_label(arm)], y=[seconds["median"]], mode="markers", showlegend=False, row=1, col=2,
             marker={"size": 9, "color": COLOURS.get(arm, MUTED)},
-            error_y={"type": "data", "symmetric": False, "array": [seconds["high"] - seconds["median"]],
-                     "arrayminus": [seconds["median"] - seconds["low"]]},
+            error_y=bars([seconds["median"]], [seconds["low"]], [seconds["high"]], unit=1),
         )  # fmt: skip
         figure.add_scatter(
             x=[arm_label(arm)], y=[first["median"]], mode="markers", showlegend=False, row=1, col=2,
@@ -64,8 +64,7 @@ def wire_figure(summary: Mapping) -> go.Figure:
         figure.add_scatter(
             x=[entry["bytes"]], y=[100 * em["accuracy"]], mode="markers+text", text=[name], textposition="top center",
             showlegend=False, marker={"size": 9, "color": COLOURS["latent"]},
-            error_y={"type": "data", "symmetric": False, "array": [100 * (em["high"] - em["accuracy"])],
-                     "arrayminus": [100 * (em["accuracy"] - em["low"])]},
+            error_y=bars([em["accuracy"]], [em["low"]], [em["high"]]),
         )  # fmt: skip
     # A trace, not `add_vline`: on a logarithmic axis that one's label would stretch the axis to its logarithm.
     text_bytes = summary["sizes"]["text_bytes"]

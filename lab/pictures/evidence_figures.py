@@ -11,6 +11,7 @@ from plotly.subplots import make_subplots
 from lab.evidence import ORACLE
 from lab.pictures.cost_figures import styled
 from lab.pictures.figures import COLOURS, MUTED, arm_label, is_control
+from lab.pictures.intervals import bars
 from lab.pictures.theme import INK
 
 
@@ -23,8 +24,7 @@ def arms_figure(rows: Sequence[Mapping]) -> go.Figure:
         figure.add_scatter(
             x=[mean], y=[html.escape(name)], mode="markers", showlegend=False,
             marker={"size": 9, "color": colour, "symbol": "diamond" if row["arm"] == ORACLE else "circle"},
-            error_x={"type": "data", "symmetric": False, "array": [100 * row["high"] - mean],
-                     "arrayminus": [mean - 100 * row["low"]], "color": colour},
+            error_x=bars([row["accuracy"]], [row["low"]], [row["high"]], color=colour),
         )  # fmt: skip
         if len(row["per_seed"]) > 1:
             figure.add_scatter(

@@ -10,6 +10,7 @@ from plotly.subplots import make_subplots
 
 from lab.errors import LabError
 from lab.evidence import LATENT, ORACLE, ordered_arms
+from lab.pictures.intervals import bars
 from lab.pictures.theme import CLEAR, FAINT_INK, GRID, INK, PAPER_INK, QUIET_INK, on_paper
 from lab.runs import write_text
 
@@ -149,15 +150,9 @@ def _dot(arm: str, cell: Mapping, row: int, colour: str) -> go.Scatter:
             "symbol": "diamond" if open_dot else "circle",
             "line": {"width": 1.5 if open_dot else 0, "color": colour},
         },
-        error_x={
-            "type": "data",
-            "symmetric": False,
-            "array": [max(high - accuracy, 0)],
-            "arrayminus": [max(accuracy - low, 0)],
-            "color": colour,
-            "thickness": 2.5 if big else 1.8,
-            "width": 6 if big else 4,
-        },
+        error_x=bars(
+            [accuracy], [low], [high], unit=1, color=colour, thickness=2.5 if big else 1.8, width=6 if big else 4
+        ),
         hovertemplate=f"<b>{html.escape(arm_label(arm))}</b><br>{accuracy:.1f} % [{low:.1f}, {high:.1f}]"
         f"<br>n = {cell['n']:,}<extra></extra>",
     )

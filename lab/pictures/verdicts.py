@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lab.errors import LabError
 from lab.evidence import INCONCLUSIVE, NOT_RUN, REFUTED, SUPPORTED, ordered_arms
 from lab.pictures.arm_tables import rivals_table
-from lab.pictures.intervals import CLUSTERED
+from lab.pictures.intervals import CLUSTERED, bars
 from lab.pictures.numbers import format_p, percent
 from lab.pictures.tables import Table, printable
 
@@ -114,8 +114,7 @@ def claims_figure(judged: Mapping, title: str = "What the records say of each cl
             )  # fmt: skip
         figure.add_scatter(
             x=[effect], y=[y], mode="markers", marker={"size": 9, "color": colour, "symbol": symbol},
-            error_x={"type": "data", "symmetric": False, "array": [100 * row["high"] - effect],
-                     "arrayminus": [effect - 100 * row["low"]], "color": colour, "thickness": 2, "width": 5},
+            error_x=bars([row["effect"]], [row["low"]], [row["high"]], color=colour, thickness=2, width=5),
             hovertemplate=f"{row['verdict']}: %{{x:.1f}} points<extra></extra>",
         )  # fmt: skip
         figure.add_annotation(

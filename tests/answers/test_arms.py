@@ -305,6 +305,19 @@ def test_every_cascade_prompt_passes_the_checks(tiny_pair, prompt):
     assert len({record["arms"]["cascade"]["saw"] for record in records}) == len(TEXTS)
 
 
+def test_the_cascades_prompt_is_that_with_which_the_cascade_is_right_most_often(tiny_pair, monkeypatch):
+    right = {"note": 1, "aside": 4, "hint": 3, "example": 0}
+
+    def answered(evaluation, arms, **given):
+        hits = {"source": 5, "cascade": right[evaluation.cascade_prompt]}
+        return [{"arms": {arm: {"correct": row < hits[arm]} for arm in arms}} for row in range(6)]
+
+    monkeypatch.setattr(arms_module, "evaluate", answered)
+    evaluation = evaluation_of(settings(), tiny_pair, TinyTask(), Dev(questions_with()))
+    chosen, accuracies = choose_cascade_prompt(evaluation)
+    assert chosen == "aside" and accuracies == {prompt: hits / 6 for prompt, hits in right.items()}
+
+
 def test_batch_size_changes_no_control(tiny_pair, translator, monkeypatch):
     records = everything(tiny_pair, translator)
     monkeypatch.setattr(AnswerCache, "_memory", {})

@@ -220,6 +220,21 @@ def test_the_family_is_all_that_was_declared(tmp_path):
     assert smallest["p_holm"] == pytest.approx(min(1, len(CLAIMS) * smallest["p"]), abs=0)  # however small
 
 
+def test_the_table_of_arms_is_one_family_over_all_its_columns(tmp_path):
+    rows = arm_rows(read_evidence(seeds(tmp_path, "a", count=1)))
+    found = [versus for row in rows for versus in row["versus"].values()]
+    assert len(found) == 2 * (len(rows) - 1)  # every arm but latent, on all questions and on those of both skills
+    smallest = min(found, key=lambda versus: versus["p"])
+    assert smallest["p_holm"] == pytest.approx(len(found) * smallest["p"], abs=0)
+
+
+def test_what_a_claim_could_show_is_asked_at_the_level_of_its_verdict(tmp_path):
+    judged = judge_runs(seeds(tmp_path, "a", ACCURACY | {"latent": 0.25}, count=1))
+    row = row_of(judged, "fusion_beats_both")
+    decisive = next(Comparison(**c) for c in row["comparisons"] if c["effect"] == row["effect"])
+    assert row["detectable"] == decisive.detectable(judged["alpha"] / len(CLAIMS)) > decisive.detectable()
+
+
 def test_equal_arms_support_nothing(tmp_path):
     accuracies = dict.fromkeys(("source", "target", "latent", "latent_shuffled", "latent_constant", "cascade"), 0.5)
     found = verdicts(judge_runs(seeds(tmp_path, "null", accuracies)))

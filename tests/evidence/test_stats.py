@@ -239,6 +239,13 @@ def test_proportion_of_independent_rows_is_wilsons():
     assert (found["low"], found["high"]) == pytest.approx(wilson(81, 263), abs=2e-3)
 
 
+def test_seeds_that_answer_a_question_are_no_further_questions():
+    rng = np.random.default_rng(0)
+    seeds = [rng.permutation([1] * 50 + [0] * 50) for _ in range(3)]  # as good as each other, on other questions
+    found = proportion(seeds)
+    assert (found["low"], found["high"]) == pytest.approx(wilson(50, 100))
+
+
 def test_holm_on_neuhaus_fifteen():
     # Neuhaus et al. (1992) as in Benjamini and Hochberg, J. R. Stat. Soc. B 57:289 (1995): three of fifteen remain
     p = [0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.3240, 0.4262, 0.5719, 0.6528, 0.7590,

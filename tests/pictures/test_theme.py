@@ -10,11 +10,13 @@ from lab.evidence.summary import summarise
 from lab.pictures import theme
 from lab.pictures.arm_tables import arms_table, rivals_table
 from lab.pictures.cards import sample_cards
+from lab.pictures.cost_figures import time_figure, wire_figure
 from lab.pictures.evidence_figures import arms_figure
 from lab.pictures.figures import COLOURS, LATENT_COLOUR, accuracy_figure, flips_figure, training_curve, write_figure
 from lab.pictures.intervals import CLUSTERED, INTERVALS, WILSON
 from lab.pictures.tables import Table
 from lab.pictures.theme import CLEAR, FAINT_INK, GRID, INK, PAPER, PAPER_INK, QUIET_INK, on_paper
+from lab.pictures.verdicts import claims_figure
 
 LIGHT, DARK = "#FFFFFF", "#111111"  # JupyterLab's grounds
 DRAWING = [*(Path(lab.__file__).parent / "pictures").glob("*.py"), Path(lab.__file__).parent / "audit" / "figures.py"]
@@ -114,3 +116,31 @@ def test_every_interval_says_which_it_is(summary):
     assert any(CLUSTERED in column for column in rivals_table(ROWS).columns)
     assert "95 % intervals by word" in arms_figure(ROWS).layout.xaxis.title.text
     assert all(word in INTERVALS for word in ("Wilson", "Paired", "By word"))
+
+
+def reach(figure):
+    """Of each dot with a bar: where the bar begins, the dot, where the bar ends."""
+    for trace in figure.data:
+        for dots, bar in ((trace.x, trace.error_x), (trace.y, trace.error_y)) if trace.type == "scatter" else ():
+            if bar.array is not None:
+                yield dots[0] - bar.arrayminus[0], dots[0], dots[0] + bar.array[0]
+
+
+def test_a_bar_reaches_from_the_low_end_to_the_high_one(summary):
+    """Each interval here is far longer below its dot than above it."""
+    part = {"accuracy": 0.9, "low": 0.6, "high": 0.92}
+    clocked = {"median": 0.9, "low": 0.6, "high": 0.92}
+    effect = {"effect": 0.9, "low": 0.6, "high": 0.92}
+    claim = effect | {"key": "k", "sentence": "s", "verdict": "supported", "unit": "accuracy", "p_holm": 0.01,
+                      "comparisons": [effect | {"detail": {}}]}  # fmt: skip
+    costs = {
+        "seconds_by_length": {}, "sizes": {"text_bytes": 9}, "wire": {"int4": {"bytes": 7, "em": part}},
+        "arms": {"latent": {"cost": {"seconds": clocked, "seconds_to_first_token": clocked}}},
+    }  # fmt: skip
+    for entry in summary["arms"].values():
+        entry |= {"accuracy": 0.9, "ci95": [0.6, 0.92], "cells": {}}
+    in_per_cent = (arms_figure([ROWS[1] | part]), accuracy_figure(summary), wire_figure(costs),
+                   claims_figure({"claims": [claim], "n": 9}))  # fmt: skip
+    for figure, ends in [(time_figure(costs), (0.6, 0.9, 0.92)), *((figure, (60, 90, 92)) for figure in in_per_cent)]:
+        found = list(reach(figure))
+        assert found and all(bar == pytest.approx(ends) for bar in found)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from planted_world import CONFIG, Sums
 
+from lab.answers.cutting import cut_text
 from lab.answers.evaluation import Evaluation
 from lab.answers.latent import latent_arm
 from lab.answers.text import same_bytes, text_arm, token_budget
@@ -26,6 +27,23 @@ def test_cut_prompt_under_budget(world, plant):
     plant.around(token_budget, lambda kept, evaluation, tokens: kept(evaluation, tokens // 3))
     with pytest.raises(LabError, match="token_budget"):
         world.evaluate(arms=CUT)
+
+
+def test_cut_text_pays_for_its_bos(world, plant):
+    world.evaluate(arms=(*CUT, "token_budget_question"))
+    plant.edit(cut_text, "len(model.tokens([piece])[0]) <= tokens", "model.encode([piece])[0].shape[1] <= tokens")
+    for arm in ("token_budget", "token_budget_question"):
+        with pytest.raises(LabError, match=f"{arm}: .* not the longest piece"):
+            world.evaluate(arms=("target", "latent", arm))
+
+
+def test_answers_cut_to_nothing(world, plant):
+    config = CONFIG.replace(soft_tokens=1)
+    world.evaluate(config, arms=("source", "same_bytes", "latent"))
+    plant.edit(same_bytes, "text = cut_bytes(answer.text.strip(), size - len(question.encode(\"utf-8\")))",
+               "text = answer.text.strip() if len((question + answer.text).encode()) <= size else ''")  # fmt: skip
+    with pytest.raises(LabError, match="same_bytes: .* was left out"):
+        world.evaluate(config, arms=("source", "same_bytes", "latent"))
 
 
 def test_more_bytes_than_the_wire(world, plant):

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from planted_world import CONFIG
+from planted_world import CELLS, CONFIG, sums
 from transformers import AutoModelForCausalLM
 
 from lab.answers.latent import derangement, latent_arm, zero
@@ -48,6 +48,21 @@ def test_shuffle_across_cells(world, plant):
     plant.around(derangement, lambda kept, cells, *given: list(reversed(range(len(cells)))))
     with pytest.raises(LabError, match="latent_shuffled.*cell"):
         world.evaluate()
+
+
+def test_shuffle_within_a_word(world, plant):
+    twelve_words = [
+        replace(q, word=f"word {n % 12}") for n, q in enumerate(sums("Eva has {} keys, finds {}.", 3, CELLS * 6))
+    ]
+
+    def evaluate():
+        world.evaluate(questions=twelve_words, arms=("latent", "latent_shuffled"))
+
+    evaluate()
+    plant.around(derangement, lambda kept, cells, *given: kept(
+        [f"{cell}/{question.word}" for cell, question in zip(cells, twelve_words, strict=True)], *given))  # fmt: skip
+    with pytest.raises(LabError, match="48 of 48 questions get soft tokens of a question about their own word"):
+        evaluate()
 
 
 def test_zero_control_is_latent(world, plant):
@@ -126,5 +141,3 @@ def test_random_source_is_pretrained(world, plant):
     plant.around(_random_model, pretrained)
     with pytest.raises(LabError, match="latent_random_source"):
         evaluate()
-
-

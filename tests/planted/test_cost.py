@@ -6,7 +6,7 @@ from planted_world import CONFIG, QUESTIONS, Sums
 
 from lab.answers.wire import Wire
 from lab.costs import inference_rows
-from lab.costs.benchmark import kv_bytes_computed, question_costs
+from lab.costs.benchmark import kv_bytes_computed, question_costs, seconds_by_length
 from lab.errors import LabError
 
 pytestmark = pytest.mark.slow
@@ -24,6 +24,15 @@ def test_cost_without_the_source_pass(world, plant):
                "source_seconds = time.perf_counter() - began\n        began = _begin(device)")  # fmt: skip
     with pytest.raises(LabError, match="source"):
         clocked(world)
+
+
+def test_forced_lengths_without_the_source_pass(world, plant):
+    evaluation = evaluation_of(BARE, world.pair, Sums(), QUESTIONS[:2], world.translator(BARE))
+    seconds_by_length(evaluation, QUESTIONS[:2], [1, 4])
+    plant.edit(seconds_by_length, "inputs = inputs_of(question)",
+               "inputs = inputs_of(question)\n                began = time.perf_counter()")  # fmt: skip
+    with pytest.raises(LabError, match="clock began after the source's pass"):
+        seconds_by_length(evaluation, QUESTIONS[:2], [1, 4])
 
 
 def test_cascade_without_the_sources_answer(world, plant):

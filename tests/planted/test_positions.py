@@ -1,6 +1,7 @@
 """Positions: right tokens, wrong places."""
 
 import pytest
+from planted_world import CONFIG
 
 from lab.errors import LabError
 from lab.models import build_inputs
@@ -20,3 +21,11 @@ def test_padded_on_the_right(world, plant):
     plant.edit(build_inputs, "target.device)\n    width", "target.device, 'right')\n    width")
     with pytest.raises(LabError, match="inputs are built wrongly"):
         world.evaluate()
+
+
+def test_soft_tokens_from_the_padding(world, plant):
+    config = CONFIG.replace(translator="linear", soft_tokens=0)
+    world.evaluate(config)
+    plant.edit(build_inputs, "else soft[soft_mask])", "else torch.cat([own[:n] for own, n in zip(soft, counts)]))")
+    with pytest.raises(LabError, match="inputs are built wrongly"):
+        world.evaluate(config)

@@ -91,6 +91,13 @@ def test_from_trained_runs_to_one_table(tmp_path, monkeypatch):
         load_controls({"latent_constant": longer}, pair, CONFIG)
 
 
+def test_what_is_measured_of_a_run_is_its_best_checkpoint_and_not_its_last(tmp_path):
+    for name in ("last", "best"):
+        with whole_folder(tmp_path / "checkpoints" / name) as beside:
+            (beside / "translator.json").write_text("{}")
+    assert trained_folder(tmp_path).name == "best"
+
+
 def test_a_run_whose_weights_changed_since_is_not_evaluated(tmp_path):
     """A flipped bit in a checkpoint is another translator than the one that was chosen on dev."""
     folder = tmp_path / "checkpoints" / "best"

@@ -42,6 +42,15 @@ def test_a_planted_label_is_read_and_a_shuffled_one_is_not():
         linear_readout(features, [1] * 200, train)
 
 
+def test_the_rows_that_are_asked_do_not_shape_the_read_out():
+    features = torch.randn(200, 32, generator=torch.Generator().manual_seed(0))
+    labels = [random.Random(row).randrange(4) for row in range(200)]
+    train = [row < 120 for row in range(200)]
+    _, said = linear_readout(features, labels, train)
+    features[120:] = 50 * features[120:] + 9
+    assert linear_readout(features, labels, train)[1][:120] == said[:120]
+
+
 def test_quantities_are_those_of_the_gold_solution():
     for question in MiniGSM().test()[:50]:
         assert quantity(question, "answer") == int(question.gold)
