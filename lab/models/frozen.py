@@ -109,6 +109,7 @@ class FrozenModel:
     device: torch.device
     dtype: torch.dtype
     chat: bool = False  # whether its own chat template stands around all that it reads
+    _named_bos: str = field(default="", repr=False)  # which a template may write, whether or not the tokenizer does
     _known_tokens: dict[str, list[int]] = field(default_factory=dict, repr=False)  # a text of a second epoch is free
 
     def __post_init__(self) -> None:
@@ -118,6 +119,7 @@ class FrozenModel:
         if len(self.tokenizer) > rows:
             raise LabError(f"{self.name}: its tokenizer has {len(self.tokenizer)} entries, its model {rows}.")
         bos = self.tokenizer.bos_token_id
+        self._named_bos = self.tokenizer.bos_token or self._named_bos
         if bos is not None and bos not in self.tokenizer("a")["input_ids"][:1]:
             # Named, but never put before a text (SmolLM2's begins a message): nothing here puts it there, either.
             self.tokenizer.bos_token = None
@@ -180,7 +182,7 @@ class FrozenModel:
         message = [{"role": "user", "content": MESSAGE}]
         try:
             text = self.tokenizer.apply_chat_template(
-                message, tokenize=False, add_generation_prompt=True, date_string=CHAT_DATE
+                message, tokenize=False, add_generation_prompt=True, date_string=CHAT_DATE, bos_token=self._named_bos
             )
         except Exception as error:  # a template is a program of the model's: it may raise anything
             reason = str(error).split("\n")[0]

@@ -87,6 +87,18 @@ def test_a_bos_that_the_tokenizer_never_puts_before_a_text_is_put_nowhere(tiny_p
     assert tiny_pair.target.encode(TEXTS[:1])[0].shape[1] == model.encode(TEXTS[:1])[0].shape[1] + 1
 
 
+def test_a_bos_of_the_template_alone_is_kept(tiny_pair):
+    """Where the tokenizer puts none before a text, that of a chat template stands in its frame."""
+    named = copy.deepcopy(tiny_pair.target.tokenizer)
+    named.backend_tokenizer.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
+    named.chat_template = "{{ bos_token }}[user]{{ messages[0].content }}[reply]"
+    model = FrozenModel(tiny_pair.target.model, named, "named", torch.device("cpu"), torch.float32, chat=True)
+    bos = tiny_pair.target.tokenizer.bos_token
+    assert model.frame == (f"{bos}[user]", "[reply]")
+    ids = model.source_states(["How many?"]).ids[0].tolist()
+    assert ids.count(tiny_pair.target.tokenizer.bos_token_id) == 1
+
+
 def test_the_two_tokenizers_disagree_about_numbers(tiny_pair):
     lengths = [len(frozen.tokens(["120"])[0]) for frozen in (tiny_pair.source, tiny_pair.target)]
     assert lengths[0] == 3 > lengths[1]

@@ -74,7 +74,7 @@ def test_a_tokenizer_that_begins_otherwise_is_told():
     tokenizer = type(model.tokenizer)(tokenizer_object=model.tokenizer.backend_tokenizer, bos_token="</s>",
                                       eos_token="</s>", pad_token="<pad>")  # fmt: skip
     found = special_tokens(replace(model, tokenizer=tokenizer))
-    assert found.verdict == "note" and "begins every prompt with bos" in found.advice
+    assert found.verdict == "note" and "begins prompts with no bos" in found.advice
 
 
 def test_the_scale_of_embeddings_is_told():
