@@ -1,4 +1,4 @@
-"""Timed answers, token by token with a cache, are those of `generate`, on architectures that differ in what they cache."""
+"""Timed answers, token by token with a cache, are those of `generate`, whatever it is that an architecture caches."""
 
 import pytest
 import torch
