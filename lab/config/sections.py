@@ -121,7 +121,7 @@ class TaskConfig(Section):
     its file for jsonl.
 
     `evidence`: who reads hotpotqa's paragraphs and jsonl's evidence, the source alone or both models. `scorer`: how
-    answers of jsonl are read, number, exact, f1 or choice; the other tasks have their own.
+    answers of jsonl are read, one of `SCORERS`; the other tasks have their own.
     """
 
     task: str = "minigsm"

@@ -13,6 +13,7 @@ from lab.answers import choosing, evaluate, log_likelihoods, repeated, token_pro
 from lab.answers.choosing import option_nats, option_rows
 from lab.answers.latent import latent_inputs
 from lab.config import TEXT, RunConfig
+from lab.costs import inference_rows, time_by_length
 from lab.errors import LabError
 from lab.evidence.refusals import check_scorer
 from lab.models import build_inputs
@@ -167,6 +168,13 @@ def test_another_choice_than_the_likeliest_is_found_on_reading(chosen, records, 
     monkeypatch.setattr(choosing, "preferred", lambda nats, *_: nats.index(min(nats)))
     with pytest.raises(LabError, match="not the option that its log-likelihoods prefer"):
         evaluate(chosen, ("target",))
+
+
+def test_a_clock_that_generates_is_refused(chosen):
+    with pytest.raises(LabError, match="chosen by likelihood generates none"):
+        inference_rows(chosen, 1)
+    with pytest.raises(LabError, match="only generation is timed"):
+        time_by_length(chosen, chosen.questions[:1], [4])
 
 
 def test_the_seal_fixes_options_and_how_they_are_compared(chosen, records):

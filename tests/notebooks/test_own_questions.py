@@ -1,6 +1,7 @@
 """Forty lines of a user's own questions through training, evidence and the browser, with nothing but parameters."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -22,7 +23,8 @@ def run(job, runs, **parameters):
     words = [sys.executable, "-m", "lab", "run", f"papermill_jobs/{job}.yaml", "--runs", str(runs)]
     for name, value in parameters.items():
         words += ["-p", name, value if isinstance(value, str) else json.dumps(value)]
-    done = subprocess.run(words, capture_output=True, text=True)
+    alone = {**os.environ, "OMP_NUM_THREADS": "1"}  # models this small only wait for each other's threads
+    done = subprocess.run(words, capture_output=True, text=True, env=alone)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
