@@ -12,12 +12,14 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from lab.answers import DEFAULT_CASCADE, Evaluation
+from lab.answers import DEFAULT_CASCADE, Evaluation, weights_of
 from lab.config import OF_TASKS, EvalConfig, PairConfig, RunConfig, TaskConfig, short_name
 from lab.errors import LabError
 from lab.models import Pair
-from lab.places import below_root
-from lab.tasks import Question, Task
+from lab.places import ROOT, below_root
+from lab.runs import RunDirectory
+from lab.studies.looks import note_look
+from lab.tasks import Question, Task, Test
 from lab.translators import Bridge
 
 __all__ = ["Candidate", "measured_config", "recipe_config", "said", "trained_config"]
@@ -42,7 +44,11 @@ class Candidate:
     def evaluation(
         self, pair: Pair, task: Task, questions: Sequence[Question], cascade_prompt: str = DEFAULT_CASCADE
     ) -> Evaluation:
-        """These questions put to this seed's bridges, as its own config says."""
+        """These questions put to this seed's bridges, as its own config says. Test questions are a look, which its run
+        notes: raises LabError if that was looked at with another translator."""
+        run = run_of(ROOT / self.run) if self.run and isinstance(questions, Test) else None
+        if run and (run / "manifest.json").is_file():  # a bare translator's folder has none
+            note_look(RunDirectory(run), "measured beside others", weights_of(self.bridge.translator))
         return Evaluation(self.config, pair, task, questions, {"latent": self.bridge, **self.controls}, cascade_prompt)
 
     def set_here(self) -> dict[str, dict[str, Any]]:
@@ -79,12 +85,17 @@ def said(candidates: Sequence[Candidate]) -> str:
     return "\n".join(lines)
 
 
+def run_of(folder: str | Path) -> Path | None:
+    """The run that `folder` is, or (a checkpoint) lies in; None where there is no config."""
+    inside = Path(folder).resolve()
+    places = (Path(folder), *([inside.parents[1]] if inside.parent.name == "checkpoints" else []))
+    return next((place for place in places if (place / "config.yaml").is_file()), None)
+
+
 def trained_config(folder: str | Path) -> RunConfig:
     """The config of the run that `folder` is, or (a checkpoint) lies in. Raises LabError where there is none."""
-    inside = Path(folder).resolve()
-    for place in (Path(folder), *([inside.parents[1]] if inside.parent.name == "checkpoints" else [])):
-        if (place / "config.yaml").is_file():
-            return RunConfig.from_yaml(place / "config.yaml")
+    if run := run_of(folder):
+        return RunConfig.from_yaml(run / "config.yaml")
     raise LabError(
         f"{folder} has no config.yaml, so nobody knows its models, task and layout; give the folder of a run, or put "
         "the config.yaml of the run that trained it beside the weights."

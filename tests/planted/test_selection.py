@@ -8,8 +8,11 @@ from lab.answers import choose_cascade_prompt
 from lab.errors import LabError
 from lab.studies.experiment import test_once as take_the_test
 from lab.studies.experiment import train_translator
+from lab.studies.looks import looks
+from lab.studies.measured import Candidate
 from lab.tasks import Dev, Test
 from lab.training.loop import _step
+from lab.translators import Bridge
 
 pytestmark = pytest.mark.slow
 
@@ -54,6 +57,20 @@ def test_trained_on_after_the_test(world, plant):
     tested = interrupted(looked=True)
     with pytest.raises(LabError, match="test"):
         train_translator(tested)
+
+
+def test_better_of_two_tables(world):
+    begun = world.start()
+
+    def measured(translator):
+        candidate = Candidate(CONFIG, Bridge(world.pair.source, translator), run=str(begun.run.path))
+        candidate.evaluation(world.pair, begun.task, Test.of(begun.task))
+
+    trained = train_translator(begun).translator
+    measured(trained), measured(trained)
+    assert len(looks(begun.run)) == 2
+    with pytest.raises(LabError, match="looked at with another translator"):
+        measured(world.translator())
 
 
 def test_better_of_two_tests(world):
