@@ -28,8 +28,8 @@ def tiny_llama(seed: int = 0):
 
 
 def write_gguf(path: Path, frozen, more=None, without: str = "", scaling: str = "", bos: bool = True) -> Path:
-    """`frozen`, a `tiny_llama`, as float32; `more`: further tensors; `without`: one to leave out; `scaling` of positions;
-    `bos`: whether a text begins with BOS."""
+    """`frozen`, a `tiny_llama`, as float32; `more`: further tensors; `without`: one to leave out; `scaling`: of its
+    positions; `bos`: whether a text begins with BOS."""
     from gguf import GGUFWriter
 
     config, vocabulary = frozen.model.config, json.loads(frozen.tokenizer.backend_tokenizer.to_str())
