@@ -10,6 +10,7 @@ import yaml
 
 from lab.answers.generation import greedy
 from lab.batch import jobs
+from lab.config import PACKAGE
 from lab.config.run import SECTION_OF, PairConfig, RunConfig
 from lab.models.frozen import load_pair
 from lab.runs.directory import RunDirectory
@@ -64,6 +65,17 @@ def test_the_lock_is_exact_and_names_no_place():
     assert not any(line.lower().startswith("nvidia") for line in lines)
     needed = {"papermill", "jupyterlab", "transformers", "pytest", "ruff", "nbstripout", "typer"}
     assert needed <= {line.split("==")[0] for line in lines}
+
+
+def test_the_small_pair_is_locked_with_its_licences():
+    text = (ROOT / "requirements-real.lock").read_text()
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line) for line in lines)
+    for name in PairConfig(pair="small").models:
+        package = name.removeprefix(PACKAGE).partition("@")[0]
+        assert package in {line.partition("==")[0] for line in lines}
+    for place in (text, (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()):
+        assert "Apache-2.0" in place and "Gemma Terms of Use" in place
 
 
 def train_configs():

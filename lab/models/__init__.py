@@ -1,4 +1,4 @@
-"""Frozen models from a hub, a folder or a config, and what is given to them: inputs, positions, alignment.
+"""Frozen models from a hub, a folder, a GGUF file or a config, and what is given to them: inputs, positions, alignment.
 
 Imports config.
 """

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import torch
 import transformers
 from huggingface_hub.utils import WeakFileLock
-from tokenizers import pre_tokenizers
+from tokenizers import pre_tokenizers, processors
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
@@ -136,6 +136,7 @@ def _write(name: str, path: Path, folder: Path, digest: str) -> None:
             )
             reader = GGUFReader(path)
             _split_digits(reader, tokenizer)
+            _begin(reader, tokenizer)
             unread = _unread(reader, model, info)
         except Exception as error:  # whatever a reader meets in a file that is cut off, or not what it says
             reason = str(error).split("\n")[0] or type(error).__name__
@@ -160,6 +161,18 @@ def _split_digits(reader: GGUFReader, tokenizer: PreTrainedTokenizerBase) -> Non
     if kind is not None and kind.contents() in DIGITS_ALONE:
         tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
             [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        )
+
+
+def _begin(reader: GGUFReader, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Have `tokenizer` put BOS before a text, or not, as the file says; some versions of transformers do not ask it."""
+    said, bos = reader.fields.get("tokenizer.ggml.add_bos_token"), tokenizer.bos_token
+    if said is None or bos is None:
+        return
+    wanted, does = bool(said.contents()), tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
+    if wanted != does:
+        tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{bos} $A" if wanted else "$A", special_tokens=[(bos, tokenizer.bos_token_id)]
         )
 
 

@@ -27,8 +27,9 @@ def tiny_llama(seed: int = 0):
     )  # fmt: skip
 
 
-def write_gguf(path: Path, frozen, more: dict | None = None, without: str = "", scaling: str = "") -> Path:
-    """`frozen`, a `tiny_llama`, as float32; `more`: further tensors; `without`: one to leave out."""
+def write_gguf(path: Path, frozen, more=None, without: str = "", scaling: str = "", bos: bool = True) -> Path:
+    """`frozen`, a `tiny_llama`, as float32; `more`: further tensors; `without`: one to leave out; `scaling`: of its
+    positions; `bos`: whether a text begins with BOS."""
     from gguf import GGUFWriter
 
     config, vocabulary = frozen.model.config, json.loads(frozen.tokenizer.backend_tokenizer.to_str())
@@ -57,7 +58,7 @@ def write_gguf(path: Path, frozen, more: dict | None = None, without: str = "", 
     writer.add_eos_token_id(frozen.tokenizer.eos_token_id)
     writer.add_unk_token_id(frozen.tokenizer.eos_token_id)
     writer.add_pad_token_id(frozen.tokenizer.pad_token_id)
-    writer.add_add_bos_token(True)
+    writer.add_add_bos_token(bos)
     for name, tensor in {**tensors(frozen.model), **(more or {})}.items():
         if name != without:
             writer.add_tensor(name, tensor.detach().numpy())

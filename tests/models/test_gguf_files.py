@@ -45,6 +45,12 @@ def test_it_says_what_the_model_says(tiny):
     assert pair.source.tokenizer.tokenize("a   12")[1:] == pair.source.tokenizer.tokenize("   ") + ["1", "2"]
 
 
+def test_a_text_begins_as_the_file_says(tiny, place):
+    first = loaded(tiny[1], write_gguf(place / "plain.gguf", tiny[0], bos=False))
+    with_bos, without = (side.encode(["12"])[0][0].tolist() for side in (first.source, first.target))
+    assert with_bos == [tiny[0].tokenizer.bos_token_id, *without]
+
+
 def test_it_is_written_once_by_content(tiny, place, monkeypatch, capsys):
     frozen, path = tiny
     folder = as_folder(str(path))
