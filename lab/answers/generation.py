@@ -148,10 +148,9 @@ def text_of(tokenizer, ids: Sequence[int], ends: AnswerEnd = answer_end) -> str:
 def _generate(target: FrozenModel, decoding: Decoding, prompt_length: int = 0, **prompt) -> list[Generation]:
     target.check_length(prompt["attention_mask"].shape[1] + decoding.max_new_tokens)
     end_tokens = end_tokens_of(target)
-    pad = target.tokenizer.pad_token_id
     settings = GenerationConfig(
         max_new_tokens=decoding.max_new_tokens, do_sample=False, num_beams=1, use_cache=True,
-        eos_token_id=end_tokens or None, pad_token_id=pad if pad is not None else (end_tokens or [0])[0],
+        eos_token_id=end_tokens or None, pad_token_id=target.tokenizer.pad_token_id,
     )  # fmt: skip
     criteria = StoppingCriteriaList([AnswerDone(target.tokenizer, prompt_length, decoding.ends)])
     forbid = forbidding(decoding.hygiene)

@@ -85,8 +85,4 @@ def _check(model: FrozenModel, prompts: TargetInputs, endings: Sequence[Sequence
         raise LabError(f"{len(endings)} endings for {len(prompts.prompt_lengths)} prompts; give one each, unlabelled.")
     if any(len(ending) <= read for ending, read in zip(endings, given, strict=True)):
         raise LabError("an ending without a token has no likelihood; give each a text.")
-    longest = max(map(sum, zip(prompts.prompt_lengths, map(len, endings), strict=True)))
-    limit = getattr(model.model.config, "max_position_embeddings", None)
-    if limit is not None and longest > limit:
-        raise LabError(f"{model.name} reads at most {limit} tokens, but a prompt and its ending have {longest}; "
-                       "use fewer shots.")  # fmt: skip
+    model.check_length(max(map(sum, zip(prompts.prompt_lengths, map(len, endings), strict=True))))
