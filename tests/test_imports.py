@@ -22,7 +22,7 @@ ROOMS = {
     "translators": {"config", "tasks", "models"},
     "pictures": {"tasks", "runs", "evidence"},
     "training": {"config", "tasks", "models", "translators", "runs"},
-    "answers": {"config", "tasks", "models", "translators", "training", "runs"},
+    "answers": {"config", "tasks", "models", "translators", "runs"},
     "samples": {"tasks", "runs", "evidence", "pictures"},
     "audit": {"tasks", "runs", "evidence", "pictures"},
     "minipair": {"config", "tasks", "models", "answers", "runs"},

@@ -1,6 +1,6 @@
 """Getting answers: the arms side by side, generation, what crosses the wire, and the checks of every evaluation.
 
-Imports config, tasks, models, translators, training (its logits) and runs.
+Imports config, tasks, models, translators and runs.
 """
 
 from lab.answers.arms import ALL_ARMS, BASELINES, RETRAINED, UNTRAINED, WIRED, choose_cascade_prompt, evaluate

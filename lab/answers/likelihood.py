@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from lab.errors import LabError
-from lab.models import IGNORED, TargetInputs, pad_batch, positions
-from lab.training import answer_logits
+from lab.models import IGNORED, TargetInputs, answer_logits, pad_batch, positions
 
 if TYPE_CHECKING:
     from lab.models import FrozenModel

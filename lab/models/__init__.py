@@ -14,6 +14,6 @@ from lab.models.frozen import (
     pad_batch,
     positions,
 )
-from lab.models.inputs import IGNORED, TargetInputs, build_inputs
+from lab.models.inputs import IGNORED, TargetInputs, answer_logits, build_inputs
 from lab.models.laws import LAWS, Finding, tried
 from lab.models.room import check_prompt, check_source_text, count_tokens

@@ -16,7 +16,7 @@ from lab.config import Layout, Soft
 from lab.errors import LabError
 from lab.models.frozen import FrozenModel, pad_batch, positions
 
-__all__ = ["IGNORED", "TargetInputs", "build_inputs"]
+__all__ = ["IGNORED", "TargetInputs", "answer_logits", "build_inputs"]
 
 IGNORED = -100  # the label of a position that is not scored
 PARTS = ("instruction", "shots", "question")
@@ -151,3 +151,12 @@ def _check(
         expected = f"[{len(contexts)}, K, {target.embedding_size}]"
         raise LabError(f"soft tokens have shape {list(soft.shape)}; {target.name} and this batch take {expected}.")
     return [soft.shape[1]] * len(contexts) if soft_mask is None else soft_mask.sum(dim=1).tolist()
+
+
+def answer_logits(target: FrozenModel, inputs: TargetInputs) -> tuple[Tensor, Tensor]:
+    """Logits `[N, vocabulary]` at the N positions that predict a label, and those labels `[N]`. The head runs there
+    alone."""
+    labels = inputs.labels.roll(-1, dims=1)  # of the next token; the last position predicts none
+    labels[:, -1] = IGNORED
+    predicts = labels != IGNORED
+    return target.run(predicts, inputs.embeds, inputs.attention_mask, inputs.position_ids).logits, labels[predicts]

@@ -5,6 +5,6 @@ Imports config, tasks, models, translators and runs. Evaluation comes in as a ca
 
 from lab.training.checkpoints import check_translator, steps_left, usable_checkpoint
 from lab.training.loop import TrainResult, train
-from lab.training.losses import answer_logits, check_gradients, gradient_norms
+from lab.training.losses import check_gradients, gradient_norms
 from lab.training.objective import Batch, due_weights, training_terms
 from lab.training.selection import Selection

@@ -10,19 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lab.errors import LabError
-from lab.models import IGNORED, FrozenModel, TargetInputs
+from lab.models import IGNORED, TargetInputs
 
 TEMPERATURE = 0.07  # InfoNCE (He et al. 2020, section 3.3)
 MARGIN = 1.0  # nats per token by which the gold answer is to lead a wrong one
-
-
-def answer_logits(target: FrozenModel, inputs: TargetInputs) -> tuple[Tensor, Tensor]:
-    """Logits `[N, vocabulary]` at the N positions that predict a label, and those labels `[N]`. The head runs there
-    alone."""
-    labels = inputs.labels.roll(-1, dims=1)  # of the next token; the last position predicts none
-    labels[:, -1] = IGNORED
-    predicts = labels != IGNORED
-    return target.run(predicts, inputs.embeds, inputs.attention_mask, inputs.position_ids).logits, labels[predicts]
 
 
 def answer_nll(logits: Tensor, labels: Tensor) -> Tensor:

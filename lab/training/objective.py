@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lab.config import TEXT, Layout, RunConfig
 from lab.errors import LabError
-from lab.models import FrozenModel, Pair, SourceStates, TargetInputs, build_inputs, pooled, projected
+from lab.models import FrozenModel, Pair, SourceStates, TargetInputs, answer_logits, build_inputs, pooled, projected
 from lab.tasks import Question, Task, source_text
 from lab.training import losses
 from lab.translators import Bridge, Teacher, TranslatorOutput, as_long_as_source
@@ -74,7 +74,7 @@ def training_terms(
     terms = dict(output.auxiliary)
     if due.keys() & {"answer_nll", "kl", "format"}:
         inputs = training_inputs(target, layout, output, batch)
-        logits, labels = losses.answer_logits(target, inputs)
+        logits, labels = answer_logits(target, inputs)
         if "answer_nll" in due:
             terms["answer_nll"] = losses.answer_nll(logits, labels)
         if "format" in due:
@@ -82,7 +82,7 @@ def training_terms(
         if "kl" in due:
             with torch.no_grad():
                 as_text = build_inputs(target, target.reads(TEXT), None, batch.contexts, batch.answers)
-                text_logits, _ = losses.answer_logits(target, as_text)
+                text_logits, _ = answer_logits(target, as_text)
             terms["kl"] = losses.text_kl(logits, text_logits, inputs, config.losses.kl_tokens)
     if "token_alignment" in due:
         terms["token_alignment"] = losses.token_distance(soft, teacher.embeds, teacher.mask, rms)
@@ -169,6 +169,6 @@ def _decode_term(
     likelihoods = []
     for endings in (answers, texts):
         inputs = build_inputs(target, layout, soft, contexts, endings, mask)
-        logits, labels = losses.answer_logits(target, inputs)
+        logits, labels = answer_logits(target, inputs)
         likelihoods.append(losses.mean_log_likelihood(logits, labels, inputs))
     return losses.decoded_margin(*likelihoods, torch.tensor(wrong, device=target.device))

@@ -11,9 +11,9 @@ from lab.config import TEXT
 from lab.config.layout import get_layout
 from lab.config.run import PairConfig
 from lab.errors import LabError
-from lab.models import IGNORED, build_inputs, load_pair, positions
+from lab.models import IGNORED, answer_logits, build_inputs, load_pair, positions
 from lab.models.architecture import attention_of, check_causal
-from lab.training.losses import answer_logits, answer_nll
+from lab.training.losses import answer_nll
 
 TEXTS = ["Tom has 12 apples.", "x", "Q: Mia fills 24 boxes with 100 pens each. How many?\nA:"]
 CONTEXTS = [{"question": "Tom has 3 apples."}, {"question": "A box holds 24 pens. Mia fills 5 boxes. How many?"}]

@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from lab.config.layout import LAYOUTS
-from lab.models.inputs import IGNORED, build_inputs
-from lab.training.losses import answer_logits, answer_nll, weighted_sum
+from lab.models.inputs import IGNORED, answer_logits, build_inputs
+from lab.training.losses import answer_nll, weighted_sum
 
 CONTEXTS = [{"question": "Tom has 3 apples and buys 12 more. How many?"}, {"question": "How many pens?"}]
 ANSWERS = ["3 + 12 = 15.\n#### 15", "24.\n#### 24"]

@@ -14,7 +14,7 @@ from lab.config.layout import LAYOUTS, TEXT, get_layout
 from lab.config.run import RunConfig
 from lab.errors import LabError
 from lab.models.alignment import overlaps, pooled, projected, token_spans
-from lab.models.inputs import build_inputs
+from lab.models.inputs import answer_logits, build_inputs
 from lab.runs.directory import RunDirectory
 from lab.tasks import shots_text
 from lab.training import losses, objective
@@ -77,7 +77,7 @@ def test_a_term_without_weight_costs_nothing(tiny_pair, name, monkeypatch):
     settings = config(**{"answer_nll_weight": 0.0, f"{other}_weight": 1.0})
     assert set(terms_of(tiny_pair, settings)[1]) == {other}
     if name == "answer_nll":  # and the target is not run at all
-        monkeypatch.setattr(objective.losses, "answer_logits", lambda *given: pytest.fail("the target was run"))
+        monkeypatch.setattr(objective, "answer_logits", lambda *given: pytest.fail("the target was run"))
         terms_of(tiny_pair, settings)
 
 
@@ -183,13 +183,13 @@ def test_kl_is_zero_for_the_text_itself_and_its_slice_is_aligned(tiny_pair):
     prompt tokens with answer tokens: it sees a difference where there is none."""
     batch, target = batch_of(), tiny_pair.target
     inputs = build_inputs(target, TEXT, None, batch.contexts, batch.answers)
-    logits, labels = losses.answer_logits(target, inputs)
+    logits, labels = answer_logits(target, inputs)
     assert losses.text_kl(logits, logits, inputs).abs() < 1e-6
 
     shots = build_inputs(
         target, TEXT, None, [{**c, "instruction": "Think.\n\n"} for c in batch.contexts], batch.answers
     )
-    longer, again = losses.answer_logits(target, shots)
+    longer, again = answer_logits(target, shots)
     assert torch.equal(labels, again) and losses.text_kl(longer, logits, shots) > 0
 
     def everywhere(inputs):
@@ -208,7 +208,7 @@ def test_kl_is_zero_for_the_text_itself_and_its_slice_is_aligned(tiny_pair):
 def test_kl_of_the_first_tokens_takes_them_from_every_answer(tiny_pair):
     batch, target = batch_of(), tiny_pair.target
     inputs = build_inputs(target, TEXT, None, batch.contexts, batch.answers)
-    logits, _ = losses.answer_logits(target, inputs)
+    logits, _ = answer_logits(target, inputs)
     other = logits + torch.randn_like(logits)
     lengths = (inputs.labels != -100).sum(dim=1).tolist()
     starts = [sum(lengths[:row]) for row in range(3)]
@@ -224,7 +224,7 @@ def test_any_architecture_can_be_the_target(tiny_pair):
     shape = dict(hidden_size=48, intermediate_size=96, num_hidden_layers=2, num_attention_heads=6)
     target = tiny_model(GPTNeoXForCausalLM, GPTNeoXConfig, tiny_pair.target.tokenizer, **shape)
     inputs = build_inputs(target, TEXT, None, batch_of().contexts, batch_of().answers)
-    logits, _ = losses.answer_logits(target, inputs)
+    logits, _ = answer_logits(target, inputs)
     whole = target.model(inputs_embeds=inputs.embeds, attention_mask=inputs.attention_mask,
                          position_ids=inputs.position_ids).logits  # fmt: skip
     torch.testing.assert_close(logits, whole[:, :-1][inputs.labels[:, 1:] != -100])
@@ -240,7 +240,7 @@ def test_contrast_prefers_the_own_prompt_and_works_in_float32():
 def test_format_loss_sees_the_marker_alone(tiny_pair):
     batch, target = batch_of(), tiny_pair.target
     inputs = build_inputs(target, TEXT, None, batch.contexts, batch.answers)
-    logits, labels = losses.answer_logits(target, inputs)
+    logits, labels = answer_logits(target, inputs)
     marker = marker_tokens(target)
     text = target.tokenizer.decode(sorted(marker))
     assert "#" in text and not any(character.isdigit() for character in text)
