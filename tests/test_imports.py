@@ -136,4 +136,3 @@ def test_analysis_runs_without_torch(room):
         if room_of(path) == room:
             heavy = {module.split(".")[0] for module, _ in imported(path, typing=False)}
             assert not heavy & {"torch", "transformers"}, f"{path} imports torch"
-
