@@ -60,6 +60,4 @@ def sketches(soft: Tensor, mask: Tensor | None = None) -> list[tuple[float, ...]
     their projections on one fixed direction."""
     direction = torch.randn(soft.shape[-1], generator=torch.Generator().manual_seed(SKETCH_SEED))
     lines = soft.float() @ direction.to(soft.device)
-    return [
-        tuple((line if mask is None else line[mask[row]]).tolist()[:SKETCHED]) for row, line in enumerate(lines)
-    ]
+    return [tuple((line if mask is None else line[mask[row]]).tolist()[:SKETCHED]) for row, line in enumerate(lines)]

@@ -195,8 +195,7 @@ def paired_table(archive: Archive) -> list[dict]:
                     "step": file.step,
                     "n": n,
                     "latent": sum(right["latent"]),
-                    f"latent % [{WILSON}]": f"{100 * sum(right['latent']) / n:.1f} "
-                    f"[{100 * low:.1f}, {100 * high:.1f}]",
+                    f"latent % [{WILSON}]": f"{100 * sum(right['latent']) / n:.1f} [{100 * low:.1f}, {100 * high:.1f}]",
                     "target": sum(right["target"]),
                     "only latent right": test["only_a"],
                     "only target right": test["only_b"],

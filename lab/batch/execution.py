@@ -172,9 +172,7 @@ def _ended(job: Job, working: Path, before: dict | None, error: BaseException, c
     return error
 
 
-def _keep(
-    job: Job, working: Path, before: dict | None, status: str, crashed: bool = False
-) -> tuple[Path | None, bool]:
+def _keep(job: Job, working: Path, before: dict | None, status: str, crashed: bool = False) -> tuple[Path | None, bool]:
     """Tidy after a failure: (where the executed notebook is kept, if it is; whether the run got going)."""
     if is_written(job.run):  # the kernel is gone: another process has the run, and refused this one
         return None, False

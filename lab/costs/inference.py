@@ -118,9 +118,7 @@ def time_by_length(evaluation: Evaluation, questions: Sequence[Question], length
     return seconds_by_length(evaluation, questions, lengths)
 
 
-def write_inference(
-    folder: str | Path, rows: Sequence[Mapping], summary: Mapping, about: Mapping
-) -> tuple[Path, Path]:
+def write_inference(folder: str | Path, rows: Sequence[Mapping], summary: Mapping, about: Mapping) -> tuple[Path, Path]:
     """`inference_per_sample.jsonl` and `inference_aggregate.json` in `folder`; returns both paths. `about` says which
     run was measured, and on what."""
     samples, totals = Path(folder) / "inference_per_sample.jsonl", Path(folder) / "inference_aggregate.json"

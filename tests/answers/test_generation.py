@@ -139,9 +139,21 @@ def test_cache_survives_a_torn_line(tmp_path):
     assert (again.get(a), again.get(b), again.get(c)) == (one, two, None)
 
 
-@pytest.mark.parametrize("name, value", [("text", 3), ("new_tokens", "3"), ("ids", ["x"]), ("asked", []), ("more", 1),
-                                         ("new_tokens", -1), ("new_tokens", True), ("text", None), ("key", ["a"]),
-                                         ("text", "\ud83d")])
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("text", 3),
+        ("new_tokens", "3"),
+        ("ids", ["x"]),
+        ("asked", []),
+        ("more", 1),
+        ("new_tokens", -1),
+        ("new_tokens", True),
+        ("text", None),
+        ("key", ["a"]),
+        ("text", "\ud83d"),
+    ],
+)
 def test_a_line_of_the_cache_with_another_type_is_forgotten(tmp_path, name, value):
     asked = Asked("m", "w", "Q", PLAIN)
     AnswerCache(tmp_path).put({asked: said("#### 1", 6)})
