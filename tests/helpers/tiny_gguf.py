@@ -27,9 +27,11 @@ def tiny_llama(seed: int = 0):
     )  # fmt: skip
 
 
-def write_gguf(path: Path, frozen, more=None, without: str = "", scaling: str = "", bos: bool = True) -> Path:
+def write_gguf(
+    path: Path, frozen, more=None, without: str = "", scaling: str = "", bos: bool = True, merges: int = 999
+) -> Path:
     """`frozen`, a `tiny_llama`, as float32; `more`: further tensors; `without`: one to leave out; `scaling`: of its
-    positions; `bos`: whether a text begins with BOS."""
+    positions; `bos`: whether a text begins with BOS; `merges`: how many of its tokenizer's are written."""
     from gguf import GGUFWriter
 
     config, vocabulary = frozen.model.config, json.loads(frozen.tokenizer.backend_tokenizer.to_str())
@@ -53,7 +55,7 @@ def write_gguf(path: Path, frozen, more=None, without: str = "", scaling: str = 
     # By the name that transformers would add if there were none of it, as an entry that the model does not have.
     writer.add_token_list(["<|endoftext|>" if token == "</s>" else token for token, _ in tokens])
     writer.add_token_types([CONTROL if token in special else NORMAL for token, _ in tokens])
-    writer.add_token_merges([" ".join(merge) for merge in vocabulary["model"]["merges"]])
+    writer.add_token_merges([" ".join(merge) for merge in vocabulary["model"]["merges"][:merges]])
     writer.add_bos_token_id(frozen.tokenizer.bos_token_id)
     writer.add_eos_token_id(frozen.tokenizer.eos_token_id)
     writer.add_unk_token_id(frozen.tokenizer.eos_token_id)

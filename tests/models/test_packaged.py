@@ -58,9 +58,7 @@ def test_a_damaged_piece_is_named(site):
 
 
 def test_what_is_not_installed_comes_with_its_command(site):
-    with pytest.raises(
-        LabError, match="the package nosuch is not installed; `pip install --no-deps nosuch`, or"
-    ):
+    with pytest.raises(LabError, match="the package nosuch is not installed; `pip install --no-deps nosuch`, or"):
         packaged("nosuch")
     install(site, "toy", {}, PARTS)
     with pytest.raises(LabError, match="`pip install --no-deps toy-part1==1.0`"):

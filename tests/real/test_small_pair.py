@@ -1,6 +1,6 @@
 """Two pretrained models from installed packages, SmolLM2 and Gemma, through the notebooks that the embedded pair uses.
 
-Slow: seven processes, each of which loads 1.6 GB of weights; the first use writes them (about a minute more).
+Slow: five processes load 1.6 GB of weights each, and train and answer on a CPU; the first use writes them besides.
 """
 
 import json
