@@ -17,8 +17,9 @@ demo: .venv/.installed
 	  echo "error: runs/$(NAME) exists: remove it, or choose another name with \`make demo NAME=other\`" >&2; exit 1; fi
 	$(BIN)/python -m lab run papermill_jobs/demo.yaml -p name "$(NAME)"
 
+# One process a core, each with one thread: the laws are many and small.
 test: .venv/.installed
-	$(BIN)/python -m pytest -q tests -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n logical tests -m "not slow"
 
 # lm-evaluation-harness and what it needs, for its tests alone.
 .venv/.harness: .venv/.installed requirements-harness.lock

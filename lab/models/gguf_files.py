@@ -43,6 +43,7 @@ DTYPE = torch.float32
 # so that of several spaces before a number the last one would stand alone.
 DIGITS_ALONE = {"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"}
 LOOKED_AT, MOSTLY = 2000, 0.8  # so many entries of a tokenizer; the share that has to be encoded as itself
+NEEDED = ("gguf", "accelerate")  # accelerate by transformers, where it reads GGUF
 NAME = re.compile(rf"(?P<file>{PACKAGE}[^@]+|.+\.gguf)(?:@(?P<sha256>[0-9a-fA-F]{{8,64}}))?", re.IGNORECASE)
 
 
@@ -88,8 +89,9 @@ def _folder_name(file: WeightsFile, digest: str) -> str:
 
 def _make(name: str, file: WeightsFile, folder: Path) -> None:
     """Write the folder beside its place, then rename it. Of two processes one writes, the other one waits for it."""
-    if find_spec("gguf") is None:
-        raise LabError(f"model {name!r} is a GGUF file, which needs the package gguf; `pip install gguf`.")
+    if missing := [package for package in NEEDED if find_spec(package) is None]:
+        needed = " and ".join(missing)
+        raise LabError(f"model {name!r} is a GGUF file, which needs {needed}; `pip install {' '.join(missing)}`.")
     work = folder.with_name(f".{folder.name}.tmp")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

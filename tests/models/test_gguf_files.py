@@ -14,6 +14,7 @@ from lab.errors import LabError
 from lab.models import load_pair
 from lab.models.gguf_files import as_folder
 
+pytestmark = pytest.mark.slow  # what reads GGUF is installed for the slow tests
 TEXT = "Q: Tom has 3 apples and buys   12 more.\n"
 
 
@@ -85,7 +86,6 @@ def test_one_in_a_package_is_loaded_by_its_name(tiny, place, monkeypatch):
     assert pair.source.name == "package:toy" and fingerprint(pair.source) == fingerprint(pair.target)
 
 
-@pytest.mark.slow
 def test_two_processes_write_one_folder(tiny, place):
     code = f"from lab.models.gguf_files import as_folder; print(as_folder({str(tiny[1])!r}))"
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
@@ -125,7 +125,7 @@ def test_what_the_model_would_not_take_is_refused(tiny, place, how, message):
 def test_without_the_reader_it_is_one_sentence(place, monkeypatch):
     (place / "any.gguf").write_bytes(b"GGUF")
     monkeypatch.setattr(lab.models.gguf_files, "find_spec", lambda name: None)
-    with pytest.raises(LabError, match="any.gguf' is a GGUF file, which needs the package gguf; `pip install gguf`"):
+    with pytest.raises(LabError, match="any.gguf' is a GGUF file, which needs gguf and accelerate; `pip install gguf accelerate`"):
         as_folder(str(place / "any.gguf"))
 
 
