@@ -31,7 +31,7 @@ from mutants import Mutant, mutants_of
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "benchmarks"
 ANSWERS = ("tests/answers", "tests/studies/test_controls.py")
-CLAIMS = ("tests/evidence/test_comparisons.py", "tests/evidence/test_hypotheses.py", "tests/evidence/test_claims.py")
+CLAIMS = tuple(f"tests/evidence/test_{what}.py" for what in ("comparisons", "hypotheses", "judged", "claims"))
 TESTS = {  # module -> the tests that know it, those that fail soonest first
     "lab/tasks/scoring.py": ("tests/tasks/test_scoring.py", "tests/evidence/test_answer_forms.py", "tests/tasks"),
     "lab/tasks/numbers.py": ("tests/tasks/test_scoring.py", "tests/evidence/test_answer_forms.py", "tests/tasks"),

@@ -520,3 +520,24 @@ def test_progress_says_who_answers(tiny_pair, capfd):
     evaluate(replace(evaluation_of(settings(), tiny_pair, TinyTask(), questions_with()), progress=True), ("cascade",))
     shown = capfd.readouterr().err
     assert "source:" in shown and "cascade:" in shown
+
+
+@pytest.mark.parametrize("arm", ["cascade", "same_bytes"])
+def test_what_is_handed_over_is_the_answer_of_the_arm_source(tiny_pair, arm):
+    """From all that the source reads, its evidence among it, though the arm itself was not asked for."""
+    told = [replace(question, evidence="A blick is full of wugs.\n") for question in questions_with()]
+    source = run(tiny_pair, told, arms=("source",))
+    for alone, record in zip(source, run(tiny_pair, told, arms=(arm,)), strict=True):
+        said = alone["arms"]["source"]["text"].strip()
+        handed = record["arms"][arm]["handed"][-1]
+        assert handed == said if arm == "cascade" else said.startswith(handed) and handed
+
+
+def test_layouts_that_begin_with_soft_tokens_are_rebuilt_as_they_enter(tiny_pair, translator):
+    """The text after soft tokens goes on from them; that at a prompt's start does not."""
+    for layout in sorted(LAYOUTS):
+        config = settings(layout)
+        evaluation = evaluation_of(config, tiny_pair, TinyTask(), questions_with(), translator)
+        written = evaluation.bridges["latent"].write(questions_with())
+        contexts = [evaluation.context(question) for question in questions_with()]
+        model_checks.check_soft_inputs(tiny_pair.target, evaluation.layout, written, contexts)

@@ -255,3 +255,11 @@ def test_a_batch_whose_answers_have_ended_is_not_generated_on(tiny_pair):
     finally:
         hook.remove()
     assert len(calls) < 16
+
+
+def test_what_hygiene_forbids_is_in_no_answer(tiny_pair):
+    """No token twice; without it this model does say some twice."""
+    inputs = build_inputs(tiny_pair.target, TEXT, None, contexts_of(QUESTIONS), None)
+    for hygiene, free in ((Hygiene(), False), (Hygiene(1.0, 1), True)):
+        answers = generate(tiny_pair.target, inputs, Decoding(24, hygiene))
+        assert all(len(set(answer.ids)) == len(answer.ids) for answer in answers) == free

@@ -172,3 +172,13 @@ def test_an_effect_of_nothing_is_evidence_for_neither_side():
 def test_rows_without_pairs_or_without_a_difference_could_show_nothing(pairs, discordant):
     found = Comparison("a - b", 0.0, -1, 1, 0.5, 0.5, 9, 9, 1, detail={"pairs": pairs, "discordant": discordant})
     assert found.detectable() is None
+
+
+def test_a_margin_is_a_shift_and_what_is_worth_a_sentence_is_one_more():
+    """Against 2 the numbers say what they say, less 2, against 0; against the claim is below margin and worth."""
+    values = np.random.default_rng(0).normal(2.1, 1, size=(3, 12))
+    against_two, shifted = of_numbers("n", values, TWELVE, 0.5, 2.0), of_numbers("n", values - 2, TWELVE, 0.5)
+    assert against_two.effect == pytest.approx(shifted.effect + 2) and against_two.margin == 2
+    assert (against_two.p_greater, against_two.p_less) == pytest.approx((shifted.p_greater, shifted.p_less))
+    higher = of_numbers("n", values, TWELVE, 0.5, 2.5)
+    assert against_two.p_less == pytest.approx(1 - higher.p_greater)

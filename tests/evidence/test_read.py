@@ -1,6 +1,7 @@
 """Whatever would bend a comparison is refused, and the message names it."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 from synthetic_runs import ACCURACY, edit_records, make_run
@@ -259,3 +260,26 @@ def test_a_run_without_a_seal_has_none(tmp_path):
 
 def test_rows_without_a_word_are_of_no_cluster():
     assert Rows([{"id": "a"}, {"id": "b", "word": ""}, {"id": "c", "word": "blick"}]).clusters == ["", "", "blick"]
+
+
+def test_a_record_from_before_prompts_were_kept_hides_nothing(tmp_path):
+    run = make_run(tmp_path, "a")
+
+    def forget(rows):
+        for row in rows:
+            del row["arms"]["latent"]["saw"]
+
+    edit_records(run, forget)
+    assert not read_evidence([run]).runs[0].context_aware()
+
+
+def test_the_seal_names_the_weights_that_answered():
+    bridges = {"latent": {"weights": "abc"}, "latent_constant": {"weights": "other"}}
+    assert Run(Path("r"), {}, [], {"evaluation": {"bridges": bridges}}).weights == {"abc"}
+    assert Run(Path("r"), {}, [], {"evaluation": {"bridges": {}}}).weights == frozenset()
+    assert Run(Path("r"), {}, []).weights == frozenset()
+
+
+def test_evidence_says_where_it_was_read(tmp_path):
+    runs = [make_run(tmp_path, "a"), make_run(tmp_path, "b", seed=2)]
+    assert read_evidence(runs).given == tuple(map(str, runs))

@@ -125,7 +125,7 @@ def test_what_the_model_would_not_take_is_refused(tiny, place, how, message):
 def test_without_the_reader_it_is_one_sentence(place, monkeypatch):
     (place / "any.gguf").write_bytes(b"GGUF")
     monkeypatch.setattr(lab.models.gguf_files, "find_spec", lambda name: None)
-    with pytest.raises(LabError, match="any.gguf' is a GGUF file, which needs gguf and accelerate; `pip install gguf accelerate`"):
+    with pytest.raises(LabError, match="which needs gguf and accelerate; `pip install gguf accelerate`"):
         as_folder(str(place / "any.gguf"))
 
 

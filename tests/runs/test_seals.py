@@ -1,5 +1,6 @@
 """Laws of the seal: a file of records is as it was written, or what was changed in it is named."""
 
+import hashlib
 import json
 
 import pytest
@@ -114,3 +115,17 @@ def test_the_manifest_names_every_step_that_was_sealed(tmp_path):
     for step in (10, 20, "final"):
         write_sealed(run, step, rows(), evaluation)
     assert run.manifest()["sealed"] == ["10", "20", "final"]
+
+
+def test_the_digest_is_of_letters_not_of_their_escapes():
+    """What another program writes of the same row, in UTF-8, has the same digest."""
+    text = '{"a": "Größe 東京", "id": "1"}'
+    assert row_digest(json.loads(text)) == hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+
+
+def test_a_row_without_its_question_is_named(seal):
+    found = rows()
+    for row in found[:2]:
+        del row["question"]
+        row["id"] = f"other {row['gold']}"
+    assert [sentence for sentence in broken_seal(found, seal) if "was not in this evaluation" in sentence]
