@@ -2,11 +2,13 @@
 
     pip install --no-deps -r requirements-mutation.lock
     python benchmarks/mutation.py --mutants 300 --seed 1 --minutes 60 --workers 2
+    python benchmarks/mutation.py --again benchmarks/mutation.json
 
 Draws mutants of scoring, checks, arms, statistics and claims, runs for each the fast tests of its module until the
 first failure, and writes `benchmarks/mutation.json` and `.md`. A mutant whose tests fail, or take three times as long
 as without it, is killed. Survivors are listed with a reason, where `benchmarks/survivors.yaml` has one.
-The tests run in copies of the working tree; nothing in it is changed.
+The tests run in copies of the working tree; nothing in it is changed. `--again` runs the survivors of an earlier
+result with the tests of today; how many were noticed at first stays beside what is noticed now.
 """
 
 from __future__ import annotations
@@ -171,10 +173,12 @@ def report(result: dict, reasons: dict[str, str]) -> str:
     """The result as Markdown: by module, then the survivors."""
     rows, lines = result["mutants"], ["# Mutation testing", ""]
     killed = sum(row["outcome"] != SURVIVED for row in rows)
+    first = killed - sum(row.get("at_first") == SURVIVED for row in rows if row["outcome"] != SURVIVED)
+    since = f" With the tests that its survivors led to: {killed}." if killed > first else ""
     lines += [
-        f"{killed} of {len(rows)} mutants killed ({100 * killed / max(len(rows), 1):.1f} %); {result['asked']} drawn "
+        f"{first} of {len(rows)} mutants killed ({100 * first / max(len(rows), 1):.1f} %); {result['asked']} drawn "
         f"with seed {result['seed']} out of {result['all']}. {result['minutes']:.0f} minutes, {result['workers']} at a "
-        f"time, commit {result['commit'][:10]}: `{result['command']}`.", "",
+        f"time, commit {result['commit'][:10]}: `{result['command']}`.{since}", "",
         "| Module | mutants | killed | endless | survived |", "|---|---|---|---|---|",
     ]  # fmt: skip
     for path in sorted({row["where"].partition(":")[0] for row in rows}):
@@ -190,12 +194,32 @@ def report(result: dict, reasons: dict[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def draw(every: list[Mutant], texts: dict[str, str], count: int, seed: int) -> list[Mutant]:
+    """`count` of the mutants that are another program, in a random order that the seed fixes."""
+    order = list(every)
+    random.Random(seed).shuffle(order)
+    return list(islice((one for one in order if one.is_another_program(texts[one.path])), count))
+
+
+def survivors(earlier: dict, every: list[Mutant]) -> list[Mutant]:
+    """The mutants that lived in an earlier result, where their code still stands."""
+    keys = {row["key"] for row in earlier["mutants"] if row["outcome"] == SURVIVED}
+    return [mutant for mutant in every if mutant.key in keys]
+
+
+def tried_again(earlier: dict, rows: list[dict]) -> dict:
+    """The earlier result with what became of its survivors now; `at_first` says that they had lived."""
+    now = {row["key"]: row | {"at_first": SURVIVED} for row in rows}
+    return earlier | {"mutants": [now.get(row["key"], row) for row in earlier["mutants"]]}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--mutants", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=60, help="no further mutant is begun after so long")
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--again", type=Path, help="the .json of an earlier result, whose survivors are run again")
     parser.add_argument("--out", type=Path, default=FOLDER / "mutation", help="written with .json and .md")
     given, began = parser.parse_args(), time.monotonic()
     os.environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
@@ -211,15 +235,17 @@ def main() -> None:
     torch.set_num_threads(1)  # a fork has no other threads than its own
     texts = {path: (ROOT / path).read_text(encoding="utf-8") for path in TESTS}
     every = [mutant for path, text in texts.items() for mutant in mutants_of(path, text)]
-    random.Random(given.seed).shuffle(every)
-    drawn = list(islice((one for one in every if one.is_another_program(texts[one.path])), given.mutants))
+    earlier = json.loads(given.again.read_text(encoding="utf-8")) if given.again else None
+    drawn = survivors(earlier, every) if earlier else draw(every, texts, given.mutants, given.seed)
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
         workers = [Worker(Path(folder) / str(number)) for number in range(given.workers)]
         rows = run(drawn, workers, given.minutes)
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-    result = {"command": f"python benchmarks/mutation.py --mutants {given.mutants} --seed {given.seed}",
-              "seed": given.seed, "asked": len(drawn), "all": len(every), "workers": given.workers, "commit": commit,
-              "minutes": (time.monotonic() - began) / 60, "mutants": rows}  # fmt: skip
+    result = earlier and tried_again(earlier, rows) or {
+        "command": f"python benchmarks/mutation.py --mutants {given.mutants} --seed {given.seed}", "seed": given.seed,
+        "asked": len(drawn), "all": len(every), "workers": given.workers, "commit": commit,
+        "minutes": (time.monotonic() - began) / 60, "mutants": rows,
+    }  # fmt: skip
     known = FOLDER / "survivors.yaml"
     reasons = yaml.safe_load(known.read_text(encoding="utf-8")) or {} if known.exists() else {}
     given.out.with_suffix(".json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
