@@ -16,7 +16,7 @@ from lm_eval.tasks import TaskManager  # noqa: E402
 from lab.config.run import RunConfig  # noqa: E402
 from lab.errors import LabError  # noqa: E402
 from lab.harness import LabModel  # noqa: E402
-from lab.models.frozen import load_pair  # noqa: E402
+from lab.models.loading import load_pair  # noqa: E402
 from lab.tasks import load_task, shots_text, split_prompt  # noqa: E402
 from lab.tasks.minigsm import MiniGSM  # noqa: E402
 from lab.translators import load_translator  # noqa: E402

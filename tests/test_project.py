@@ -12,7 +12,7 @@ from lab.answers.generation import greedy
 from lab.batch import jobs
 from lab.config import PACKAGE
 from lab.config.run import SECTION_OF, PairConfig, RunConfig
-from lab.models.frozen import load_pair
+from lab.models.loading import load_pair
 from lab.runs.directory import RunDirectory
 from lab.studies.experiment import Experiment, check_training
 from lab.tasks import load_task

@@ -11,7 +11,7 @@ from lab.config.model_names import MINI
 from lab.config.run import RunConfig
 from lab.evidence.stats import mcnemar
 from lab.evidence.summary import summarise
-from lab.models.frozen import load_pair
+from lab.models.loading import load_pair
 from lab.tasks import load_task
 from lab.translators import load_translator
 

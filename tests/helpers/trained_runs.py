@@ -4,7 +4,7 @@ import json
 
 import torch
 
-from lab.models.frozen import load_pair
+from lab.models.loading import load_pair
 from lab.runs.directory import RunDirectory
 from lab.translators import build_translator, save_translator
 

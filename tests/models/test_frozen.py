@@ -8,10 +8,11 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-import lab.models.frozen
+import lab.models.loading
 from lab.config.run import PairConfig
 from lab.errors import LabError
-from lab.models.frozen import FrozenModel, layer_indices, load_pair, pad_batch, positions
+from lab.models.frozen import FrozenModel, layer_indices, pad_batch, positions
+from lab.models.loading import load_pair
 
 TEXTS = ["Tom has 12 apples.", "x", "Q: Mia fills 24 boxes with 100 pens each. How many?\nA:"]
 
@@ -179,7 +180,7 @@ def test_a_model_that_is_not_on_the_hub_is_told(folders, monkeypatch):
     def offline(name, local_files_only, **options):
         raise OSError("We couldn't connect")
 
-    monkeypatch.setattr(lab.models.frozen.AutoConfig, "from_pretrained", offline)
+    monkeypatch.setattr(lab.models.loading.AutoConfig, "from_pretrained", offline)
     with pytest.raises(LabError, match="'nobody/nothing' cannot be found.*couldn't connect.*local folder"):
         load_pair(PairConfig(pair="custom", source="nobody/nothing", target=str(folders / "target")))
 
@@ -203,14 +204,14 @@ def test_weights_that_are_missing_or_not_safetensors_are_told(tiny_pair, folders
 
 
 def test_too_little_memory_is_told_before_weights_are_read(folders, monkeypatch):
-    monkeypatch.setattr(lab.models.frozen, "_free_memory", lambda device: 1000)
-    monkeypatch.setattr(lab.models.frozen, "_load", lambda *_: pytest.fail("weights were read"))
+    monkeypatch.setattr(lab.models.loading, "_free_memory", lambda device: 1000)
+    monkeypatch.setattr(lab.models.loading, "_load", lambda *_: pytest.fail("weights were read"))
     with pytest.raises(LabError, match="needs about .* GiB in float32.*bfloat16"):
         load_pair(custom(folders))
 
 
 def test_free_memory_is_told():
-    free = lab.models.frozen._free_memory(torch.device("cpu"))
+    free = lab.models.loading._free_memory(torch.device("cpu"))
     assert free is None or free > 2**20
 
 

@@ -12,7 +12,7 @@ from lab.answers.latent import derangement, latent_arm, zero
 from lab.config import RANDOM, PairConfig
 from lab.errors import LabError
 from lab.models import load_pair
-from lab.models.frozen import _random_model
+from lab.models.loading import _random_model
 from lab.places import MINI as PAIR
 from lab.studies.controls import load_controls
 from lab.studies.experiment import train_constant, train_translator
@@ -134,7 +134,7 @@ def test_random_source_is_pretrained(world, plant):
         control = {"latent_random_source": Bridge(other.source, translator)}
         world.evaluate(pair=pair, translator=translator, controls=control, arms=("latent", "latent_random_source"))
 
-    def pretrained(kept, config, dtype, device):
+    def pretrained(kept, config, dtype, device, attention):
         return AutoModelForCausalLM.from_pretrained(Path(config._name_or_path), dtype=dtype)
 
     evaluate()

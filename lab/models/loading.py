@@ -1,0 +1,162 @@
+"""Models by name: found in a folder, a GGUF file, the local cache or a hub, checked, and loaded as a frozen pair.
+
+Safetensors only and no remote code; what cannot be used as it has to be is refused here, in one sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from huggingface_hub.utils import logging as hub_logging
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from lab.config import RANDOM, PairConfig
+from lab.errors import LabError
+from lab.models.architecture import attention_of, check_causal, text_model
+from lab.models.frozen import SENTENCE, FrozenModel
+from lab.models.gguf_files import as_folder
+
+__all__ = ["Pair", "load_pair", "load_tokenizers"]
+
+HEADROOM = 1.1  # activations and loading buffers, beyond the weights
+
+
+@dataclass
+class Pair:
+    """Both frozen models of an experiment."""
+
+    source: FrozenModel
+    target: FrozenModel
+
+
+def load_pair(config: PairConfig) -> Pair:
+    """Load both models of `config`, safetensors only and no remote code, onto one device.
+
+    Raises LabError if a model is not found, the device is not there, or the weights of both would not fit into its
+    free memory; memory is checked before any weight is read.
+    """
+    device = _device(config.device)
+    dtype = getattr(torch, config.dtype)
+    configs = [_find(AutoConfig, name) for name in config.models]
+    attentions = [attention_of(name, model) for name, model in zip(config.models, configs, strict=True)]
+    _check_memory(config.pair, configs, dtype, device)
+    chats = (config.source_chat, config.target_chat)
+    source, target = (
+        _load(name, model, dtype, device, chat, attention)
+        for name, model, chat, attention in zip(config.models, configs, chats, attentions, strict=True)
+    )
+    return Pair(source, target)
+
+
+def load_tokenizers(config: PairConfig) -> Callable[[str, Sequence[int]], str | None]:
+    """How the pair's models read tokens back: ("source" or "target", ids) -> text, or None where there is no tokenizer.
+
+    Only the tokenizers are loaded, no weights.
+    """
+    found: dict[str, PreTrainedTokenizerBase | None] = {}
+    for side, name in zip(("source", "target"), config.models, strict=True):
+        try:
+            found[side] = _find(AutoTokenizer, name)
+        except LabError:
+            found[side] = None
+
+    def decode(side: str, ids: Sequence[int]) -> str | None:
+        tokenizer = found[side]
+        if tokenizer is None:
+            return None
+        return tokenizer.batch_decode([list(ids)], skip_special_tokens=True, clean_up_tokenization_spaces=False)[0]
+
+    return decode
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise LabError(f"device={name!r}: PyTorch sees {torch.cuda.device_count()} GPUs; choose auto or cpu.")
+    return device
+
+
+def _find(kind: type, name: str, **options: object):
+    """`kind.from_pretrained` of a folder (a GGUF file's is made), of the local hub cache, or of the hub: the first that
+    has it."""
+    place = as_folder(name.removeprefix(RANDOM))
+    if Path(place).is_dir():
+        tries = [True]
+    elif place != name or Path(place).is_absolute() or place.startswith((".", "~")):
+        raise LabError(f"model {name!r}: there is no folder {place}; give one with config.json and tokenizer files.")
+    else:
+        tries = [True, False]
+        hub_logging.set_verbosity_error()  # a dozen lines of retries would hide the one that is raised
+    for local in tries:
+        try:
+            return kind.from_pretrained(place, local_files_only=local, trust_remote_code=False, **options)
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            reason = str(error).split("\n")[0]
+    where = "read from its folder" if len(tries) == 1 else "found in the local cache or on the hub"
+    raise LabError(f"model {name!r} cannot be {where} ({reason}); give a local folder with all its files.")
+
+
+def _load(
+    name: str, config, dtype: torch.dtype, device: torch.device, chat: bool = False, attention: str = "sdpa"
+) -> FrozenModel:
+    transformers_logging.disable_progress_bar()  # a widget, which an executed notebook shows at 0 % for ever
+    tokenizer = _find(AutoTokenizer, name)
+    if name.startswith(RANDOM):
+        model = _random_model(config, dtype, device, attention)
+    else:
+        model, info = _find(
+            AutoModelForCausalLM, name, dtype=dtype, attn_implementation=attention, use_safetensors=True,
+            output_loading_info=True,
+        )  # fmt: skip
+        if info["missing_keys"]:  # they would be random, and nobody would know
+            raise LabError(f"model {name!r} lacks the weights of {sorted(info['missing_keys'])[0]}; get all its files.")
+    model = text_model(name, model).to(device=device, dtype=dtype)
+    frozen = FrozenModel(model, tokenizer, name, device, dtype, chat)
+    # A template that cannot be used, or a model that embeddings cannot be given to, is refused here, not in mid-run.
+    frozen.frame, frozen.embedding_scale  # noqa: B018
+    check_causal(name, model, frozen.tokens([SENTENCE])[0])
+    return frozen
+
+
+def _random_model(config, dtype: torch.dtype, device: torch.device, attention: str) -> PreTrainedModel:
+    """Random weights made on `device` in `dtype`, always the same ones: seconds on a GPU where a CPU takes minutes."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.device(device):
+        torch.manual_seed(0)
+        return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
+
+
+def _check_memory(name: str, configs: list, dtype: torch.dtype, device: torch.device) -> None:
+    """Raise LabError if the weights of all models, counted without allocating any, exceed the free memory."""
+    with torch.device("meta"):
+        counts = [AutoModelForCausalLM.from_config(config).num_parameters() for config in configs]
+    needed = sum(counts) * torch.empty(0, dtype=dtype).element_size() * HEADROOM
+    free = _free_memory(device)
+    if free is not None and needed > free:
+        raise LabError(
+            f"pair {name!r} needs about {needed / 2**30:.1f} GiB in {str(dtype).removeprefix('torch.')}, but {device} "
+            f"has {free / 2**30:.1f} GiB free; use dtype='bfloat16', a larger device, or pair='mini'."
+        )
+
+
+def _free_memory(device: torch.device) -> int | None:
+    """Free bytes of a GPU or of this machine (within its container's limit); None where that cannot be told."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    free = []
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+        group = Path("/sys/fs/cgroup")
+        limit, used = (int((group / f"memory.{part}").read_text()) for part in ("max", "current"))
+        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        free.append(limit - used + int(stat["inactive_file"]))  # cached files make way
+    except (OSError, ValueError, KeyError):  # no Linux, no cgroup, or "max": no limit
+        pass
+    return min(free, default=None)
