@@ -175,19 +175,23 @@ def claims(
 
 @app.command()
 def verify(
-    runs: Annotated[list[Path], typer.Argument(help="Run directories, as they were left or preserved.")],
+    runs: Annotated[list[Path], typer.Argument(help="Run directories or folders of them, as left or preserved.")],
     tokens: Annotated[bool, typer.Option(help="Derive every text from its tokens, where the tokenizers are.")] = True,
 ) -> None:
     """Hold records to their seal, their tokens, the task's rule and the summary; name everything that differs."""
     from lab.evidence import verify_run
+    from lab.runs import check_sums
 
-    broken = 0
-    for run in runs:
-        findings = verify_run(run, _tokenizers(run) if tokens else None)
-        broken += bool(findings)
+    found = {}
+    for place in runs:
+        folders = _with_records(place) or [place]
+        found |= {run: verify_run(run, _tokenizers(run) if tokens else None) for run in folders}
+        if place not in folders:  # checksums may lie in the folder of all seeds
+            found[folders[0]] += check_sums(place)
+    for run, findings in found.items():
         print("\n".join(f"{run}: {_printable(finding)}" for finding in findings) or f"{run}: sound")
-    if broken:
-        raise LabError(f"{broken} of {len(runs)} runs are not as they were written")
+    if broken := sum(map(bool, found.values())):
+        raise LabError(f"{broken} of {len(found)} runs are not as they were written")
 
 
 @app.command()
@@ -201,10 +205,14 @@ def preserve(
     from lab.evidence import verify_run
     from lab.runs import preserve as keep
 
-    inside = [path.parent for path in sorted(run.rglob("config.yaml")) if any(path.parent.glob("eval_samples_*"))]
-    if findings := [finding for folder in inside for finding in verify_run(folder)]:
+    if findings := [finding for folder in _with_records(run) for finding in verify_run(folder)]:
         raise LabError(f"{run} is not preserved: {findings[0]} (`python -m lab verify {run}` names everything)")
     print(keep(run, why, claim, name=name))
+
+
+def _with_records(folder: Path) -> list[Path]:
+    """The runs in a folder, itself or one per seed, that hold records."""
+    return [path.parent for path in sorted(folder.rglob("config.yaml")) if any(path.parent.glob("eval_samples_*"))]
 
 
 def _tokenizers(run: Path):

@@ -1,6 +1,7 @@
 """A run is as it was written, or `verify` says what is not: ten edits that a person makes with an editor."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -167,3 +168,25 @@ def test_a_preserved_run_is_complete_sound_and_the_same_bytes_each_time(run, tmp
         preserve(run, " ", "nothing", tmp_path / "c")
     with pytest.raises(LabError, match="holds no records"):
         preserve(run / "checkpoints", "no", "no", tmp_path / "c")
+
+
+def test_a_folder_of_seeds_is_verified_seed_by_seed(run, tmp_path):
+    """With the checksums that lie beside them, if they were preserved together."""
+    seeds = tmp_path / "seeds"
+    shutil.copytree(run, seeds / "seed_1")
+    shutil.copytree(run, seeds / "seed_2")
+    (seeds / "evidence.json").write_text("{}")
+    kept = preserve(seeds, "the test rests on it", "nothing", tmp_path / "kept")
+    words = [sys.executable, "-m", "lab", "verify", str(kept), "--no-tokens"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == f"{kept / 'seed_1'}: sound\n{kept / 'seed_2'}: sound\n", done.stderr
+    (kept / "evidence.json").write_text('{"other": 1}')
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT)
+    assert "evidence.json is not the file that was preserved" in done.stdout and "1 of 2 runs" in done.stderr
+
+
+def test_what_the_repository_preserves_is_sound():
+    kept = sorted(path.parent for path in (ROOT / "runs" / "preserved").rglob("config.yaml"))
+    assert kept and [finding for folder in kept for finding in verify_run(folder)] == []
+    sums = sorted(path.parent for path in (ROOT / "runs" / "preserved").rglob("SHA256SUMS"))
+    assert sums and [finding for folder in sums for finding in check_sums(folder)] == []
