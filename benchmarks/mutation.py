@@ -201,9 +201,9 @@ def draw(every: list[Mutant], texts: dict[str, str], count: int, seed: int) -> l
     return list(islice((one for one in order if one.is_another_program(texts[one.path])), count))
 
 
-def survivors(earlier: dict, every: list[Mutant]) -> list[Mutant]:
-    """The mutants that lived in an earlier result, where their code still stands."""
-    keys = {row["key"] for row in earlier["mutants"] if row["outcome"] == SURVIVED}
+def survivors(earlier: dict, every: list[Mutant], reasons: dict[str, str]) -> list[Mutant]:
+    """The mutants that lived in an earlier result without a reason, where their code still stands."""
+    keys = {row["key"] for row in earlier["mutants"] if row["outcome"] == SURVIVED} - set(reasons)
     return [mutant for mutant in every if mutant.key in keys]
 
 
@@ -235,8 +235,10 @@ def main() -> None:
     torch.set_num_threads(1)  # a fork has no other threads than its own
     texts = {path: (ROOT / path).read_text(encoding="utf-8") for path in TESTS}
     every = [mutant for path, text in texts.items() for mutant in mutants_of(path, text)]
+    known = FOLDER / "survivors.yaml"
+    reasons = yaml.safe_load(known.read_text(encoding="utf-8")) or {} if known.exists() else {}
     earlier = json.loads(given.again.read_text(encoding="utf-8")) if given.again else None
-    drawn = survivors(earlier, every) if earlier else draw(every, texts, given.mutants, given.seed)
+    drawn = survivors(earlier, every, reasons) if earlier else draw(every, texts, given.mutants, given.seed)
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
         workers = [Worker(Path(folder) / str(number)) for number in range(given.workers)]
         rows = run(drawn, workers, given.minutes)
@@ -246,8 +248,6 @@ def main() -> None:
         "asked": len(drawn), "all": len(every), "workers": given.workers, "commit": commit,
         "minutes": (time.monotonic() - began) / 60, "mutants": rows,
     }  # fmt: skip
-    known = FOLDER / "survivors.yaml"
-    reasons = yaml.safe_load(known.read_text(encoding="utf-8")) or {} if known.exists() else {}
     given.out.with_suffix(".json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     given.out.with_suffix(".md").write_text(report(result, reasons), encoding="utf-8")
     print(report(result, reasons))
