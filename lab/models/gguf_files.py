@@ -210,11 +210,7 @@ def _misread(tokenizer: PreTrainedTokenizerBase) -> str:
         text = tokenizer.decode([number], clean_up_tokenization_spaces=False)
         if number in special or "\ufffd" in text:  # a part of a letter has no text of its own
             continue
-        ways = (
-            text,
-            text.removeprefix(" "),
-            f" {text}",
-        )  # SentencePiece may put a space before a text, or take one off
+        ways = (text, text.removeprefix(" "), f" {text}")  # SentencePiece may put a space before, or take one off
         tried += 1
         found += any(tokenizer(way, add_special_tokens=False)["input_ids"] == [number] for way in ways)
     if found < MOSTLY * tried:
