@@ -98,6 +98,7 @@ class FrozenModel:
     dtype: torch.dtype
     chat: bool = False  # whether its own chat template stands around all that it reads
     _named_bos: str = field(default="", repr=False)  # which a template may write, whether or not the tokenizer does
+    prefixes: dict = field(default_factory=dict, init=False, repr=False)  # of this model alone; see `lab.models.prefix`
     _known_tokens: dict[str, list[int]] = field(default_factory=dict, repr=False)  # a text of a second epoch is free
 
     def __post_init__(self) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from lab.config import Layout, Soft
 from lab.errors import LabError
 from lab.models.frozen import FrozenModel, pad_batch, positions
+from lab.models.prefix import prefix_of, shared_start
 
 __all__ = ["IGNORED", "TargetInputs", "answer_logits", "build_inputs"]
 
@@ -28,7 +29,8 @@ class TargetInputs:
 
     embeds [B, T, d] in the target's dtype; attention_mask, position_ids [B, T] long; labels [B, T] long, `IGNORED`
     everywhere but on the answer and its end, or None without answers. Per row: prompt_lengths counts the tokens before
-    the answer (BOS and soft tokens included), text_tokens the same without the soft tokens.
+    the answer (BOS and soft tokens included), text_tokens the same without the soft tokens. shared: the tokens that
+    all rows begin with, before any soft token and before the last token of a prompt.
     """
 
     embeds: Tensor
@@ -37,6 +39,7 @@ class TargetInputs:
     labels: Tensor | None
     prompt_lengths: list[int]
     text_tokens: list[int]
+    shared: tuple[int, ...] = ()
 
 
 def build_inputs(
@@ -77,9 +80,11 @@ def build_inputs(
     if answers is not None:
         labels = torch.tensor([[IGNORED] * (width - len(ending)) + ending for ending in endings], device=target.device)
     lengths = [len(prompt) for prompt in prompts]
+    free = lengths if soft is None else soft_starts
+    shared = shared_start(prompts, [min(length - 1, end) for length, end in zip(lengths, free, strict=True)])
     taken = [0 if layout.adapter else count for count in counts]
     text = [length - count for length, count in zip(lengths, taken, strict=True)]
-    return TargetInputs(embeds, mask, positions(mask), labels, lengths, text)
+    return TargetInputs(embeds, mask, positions(mask), labels, lengths, text, shared)
 
 
 def _prompt_rows(
@@ -155,8 +160,17 @@ def _check(
 
 def answer_logits(target: FrozenModel, inputs: TargetInputs) -> tuple[Tensor, Tensor]:
     """Logits `[N, vocabulary]` at the N positions that predict a label, and those labels `[N]`. The head runs there
-    alone."""
+    alone, and what all rows begin with is read once, see `lab.models.prefix`."""
     labels = inputs.labels.roll(-1, dims=1)  # of the next token; the last position predicts none
     labels[:, -1] = IGNORED
     predicts = labels != IGNORED
-    return target.run(predicts, inputs.embeds, inputs.attention_mask, inputs.position_ids).logits, labels[predicts]
+    prefix = prefix_of(target, inputs.shared)
+    if prefix is None:
+        out = target.run(predicts, inputs.embeds, inputs.attention_mask, inputs.position_ids)
+    else:
+        count = len(inputs.shared)
+        rest = inputs.attention_mask.cumsum(dim=1) > count  # left padding: a short row's beginning stands further right
+        mask = torch.cat([torch.ones_like(rest[:, :count]), rest[:, count:]], dim=1).long()
+        after = (predicts[:, count:], inputs.embeds[:, count:], mask, inputs.position_ids[:, count:])
+        out = target.run(*after, past_key_values=prefix.cache(len(mask)), use_cache=True)
+    return out.logits, labels[predicts]
