@@ -6,7 +6,8 @@ zero, so a text gives the same states alone and in any batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -26,10 +27,12 @@ from lab.models.architecture import (
     projection_of,
     takes_positions,
 )
-from lab.models.head import run_with_head_at
+from lab.models.graphs import Graphs
+from lab.models.head import Places, head_is_last, headless, run_with_head_at
 
 __all__ = ["FrozenModel", "SourceStates", "layer_indices", "pad_batch", "positions"]
 
+STEP = 32  # on a GPU rows are padded to a multiple of so many tokens, so that shapes come again
 KNOWN_TEXTS = 500_000  # texts whose tokens are remembered: some hundred megabytes at most
 SENTENCE = "Two and two are four."  # read while a model is looked at
 MESSAGE = "\u27e6message\u27e7"  # stands for what is read while a chat template is looked at
@@ -50,11 +53,14 @@ def positions(mask: Tensor) -> Tensor:
     return (mask.long().cumsum(dim=1) - 1).clamp(min=0)
 
 
-def pad_batch(rows: Sequence[Sequence[int]], pad: int, device: torch.device | str, side: str = "left") -> tuple:
-    """Token rows -> (ids [B, S] long, mask [B, S] long) on `device`, padded on `side` to the longest row."""
+def pad_batch(
+    rows: Sequence[Sequence[int]], pad: int, device: torch.device | str, side: str = "left", step: int = 1
+) -> tuple[Tensor, Tensor]:
+    """Token rows -> (ids [B, S] long, mask [B, S] long) on `device`, padded on `side` to the longest row, and on to the
+    next multiple of `step`."""
     if side not in ("left", "right"):
         raise LabError(f"padding side {side!r} is not known; choose left or right.")
-    longest = max((len(row) for row in rows), default=0)
+    longest = -(-max((len(row) for row in rows), default=0) // step) * step
     ids, mask = [], []
     for row in rows:
         padding = longest - len(row)
@@ -97,6 +103,10 @@ class FrozenModel:
     device: torch.device
     dtype: torch.dtype
     chat: bool = False  # whether its own chat template stands around all that it reads
+    graphs: bool = False  # whether what it computes again and again is captured and replayed, on a GPU
+    fused: bool = False  # whether its layers are Liger's, and its loss a compiled one
+    plain: bool = field(default=False, init=False, repr=False)  # inside `plainly`
+    captured: Graphs = field(default_factory=Graphs, init=False, repr=False)
     _named_bos: str = field(default="", repr=False)  # which a template may write, whether or not the tokenizer does
     prefixes: dict = field(default_factory=dict, init=False, repr=False)  # of this model alone; see `lab.models.prefix`
     _known_tokens: dict[str, list[int]] = field(default_factory=dict, repr=False)  # a text of a second epoch is free
@@ -141,6 +151,26 @@ class FrozenModel:
     def context_length(self) -> int | None:
         """The most tokens that the model declares to read, None where it declares none; see `context_length`."""
         return context_length(self.model.config)
+
+    @property
+    def step(self) -> int:
+        """To a multiple of how many tokens a batch is padded: a GPU takes a new shape as slowly as the work itself."""
+        return STEP if self.device.type == "cuda" else 1
+
+    @property
+    def replays(self) -> bool:
+        """Whether graphs are captured and replayed here and now."""
+        return self.graphs and self.device.type == "cuda" and not self.plain
+
+    @contextmanager
+    def plainly(self) -> Iterator[None]:
+        """Inside, nothing is kept, captured or left out: every pass is the model's own forward over whole rows, where a
+        check can see what enters."""
+        before, self.plain = self.plain, True
+        try:
+            yield
+        finally:
+            self.plain = before
 
     @property
     def num_layers(self) -> int:
@@ -218,7 +248,7 @@ class FrozenModel:
         """(ids [B, S] long, mask [B, S] long) on the model's device. Without `bos` a text goes on from other text."""
         start = [self.tokenizer.bos_token_id] if bos and self.tokenizer.bos_token_id is not None else []
         rows = [start + row for row in self.tokens(texts, continued=not bos)]
-        return pad_batch(rows, self.tokenizer.pad_token_id, self.device, side)
+        return pad_batch(rows, self.tokenizer.pad_token_id, self.device, side, self.step)
 
     def check_length(self, tokens: int) -> None:
         """Raise LabError for more tokens than the model declares to read."""
@@ -237,11 +267,22 @@ class FrozenModel:
         """Mask and positions [B, S] by the names under which the model takes them; one without positions gets none."""
         return {"attention_mask": mask} | ({"position_ids": places} if takes_positions(self.base) else {})
 
-    def run(self, keep: Tensor, embeds: Tensor, mask: Tensor, places: Tensor, **more) -> ModelOutput:
+    @cached_property
+    def head_is_last(self) -> bool:
+        """Whether the head's product is what the model predicts, see `lab.models.head`."""
+        ids, mask = self.encode([SENTENCE])
+        return head_is_last(self.model, input_ids=ids, **self.placed(mask, positions(mask)), use_cache=False)
+
+    def run(self, keep: Places, embeds: Tensor, mask: Tensor, places: Tensor, **more) -> ModelOutput:
         """One pass over embeddings [B, T, d]: `logits` [N, vocabulary], the model's own, at the N positions of `keep`
-        [B, T] bool, in their order. `more`: a cache, as the model takes it."""
+        ([B, T] bool, or so many last columns), in their order. `more`: a cache, as the model takes it."""
         given = {"use_cache": False, "inputs_embeds": embeds, **self.placed(mask, places), **more}
         return run_with_head_at(self.model, keep, **given)
+
+    def run_headless(self, keep: Places, embeds: Tensor, mask: Tensor, places: Tensor, **more) -> Tensor:
+        """The states [N, d] that the head would read in `run`."""
+        with headless(self.model):
+            return self.run(keep, embeds, mask, places, **more).logits
 
     @torch.no_grad()
     def source_states(self, texts: list[str], layers: str | Sequence[int] = "all") -> SourceStates:

@@ -1,4 +1,4 @@
-"""Logits that are the model's own, at the few positions where they are asked for.
+"""Logits that are the model's own, at the few positions where they are asked for, or the states that make them.
 
 A head's output is not yet what a model predicts: Granite and Cohere scale it, Gemma 2 caps it, Falcon-H1 multiplies
 it. So the model's own forward runs, and only what enters its head is chosen: over a vocabulary of 128 256 all positions
@@ -7,15 +7,21 @@ of a long prompt would take gigabytes.
 
 from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import ModelOutput
 
 from lab.errors import LabError
 
+Places = Tensor | int  # the positions in question: [B, T] bool, or how many of the last columns of every row
 
-def run_with_head_at(model: PreTrainedModel, keep: Tensor, **given) -> ModelOutput:
-    """The output of `model(**given)`, its `logits` [N, vocabulary] those of the N positions in `keep` [B, T] bool.
+
+def run_with_head_at(model: PreTrainedModel, keep: Places, **given) -> ModelOutput:
+    """The output of `model(**given)`, its `logits` [N, vocabulary] those of the N positions of `keep`, row by row.
 
     Raises LabError for a model that does not call its head once, as a module, on states [B, T, d].
     """
@@ -23,6 +29,8 @@ def run_with_head_at(model: PreTrainedModel, keep: Tensor, **given) -> ModelOutp
 
     def chosen(_, states: tuple) -> tuple:
         calls.append(tuple(states[0].shape[:-1]))
+        if isinstance(keep, int):
+            return states[0][:, -keep:].flatten(0, 1)[None], *states[1:]
         if calls[-1] != tuple(keep.shape):
             raise LabError(f"{type(model).__name__}: its head reads {list(calls[-1])} states, not {list(keep.shape)}.")
         return states[0][keep][None], *states[1:]  # [1, N, d]: what follows the head may count dimensions
@@ -36,3 +44,30 @@ def run_with_head_at(model: PreTrainedModel, keep: Tensor, **given) -> ModelOutp
         raise LabError(f"{type(model).__name__}: its head ran {len(calls)} times in a pass; no logits can be chosen.")
     out.logits = out.logits[0]
     return out
+
+
+@contextmanager
+def headless(model: PreTrainedModel) -> Iterator[None]:
+    """Inside, the head hands its states on, so that `run_with_head_at` gives these [N, d] in place of logits."""
+    head = model.get_output_embeddings()
+    own = vars(head).get("forward")  # of a head that has been given one of its own
+    head.forward = lambda states: states
+    try:
+        yield
+    finally:
+        del head.forward
+        if own is not None:
+            head.forward = own
+
+
+@torch.no_grad()
+def head_is_last(model: PreTrainedModel, **given) -> bool:
+    """Whether a model's logits are what its head gives, bit by bit, and the head is one plain product: then its states
+    are all that a loss needs. `given`: a text, as the model takes it."""
+    head = model.get_output_embeddings()
+    if type(head) is not nn.Linear:
+        return False
+    logits = run_with_head_at(model, 4, **given).logits
+    with headless(model):
+        states = run_with_head_at(model, 4, **given).logits
+    return states.shape[-1] == head.in_features and torch.equal(head(states[None])[0], logits)

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from lab.config import Layout, Soft
 from lab.errors import LabError
+from lab.models.cross_entropy import IGNORED
 from lab.models.frozen import FrozenModel, pad_batch, positions
-from lab.models.prefix import prefix_of, shared_start
+from lab.models.prefix import shared_start, unread
 
-__all__ = ["IGNORED", "TargetInputs", "answer_logits", "build_inputs"]
+__all__ = ["IGNORED", "TargetInputs", "answer_logits", "build_inputs", "next_labels"]
 
-IGNORED = -100  # the label of a position that is not scored
 PARTS = ("instruction", "shots", "question")
 
 
@@ -63,7 +63,7 @@ def build_inputs(
     rows = [prompt + ending for prompt, ending in zip(prompts, endings, strict=True)]
     target.check_length(max(map(len, rows)))
 
-    ids, mask = pad_batch(rows, target.tokenizer.pad_token_id, target.device)
+    ids, mask = pad_batch(rows, target.tokenizer.pad_token_id, target.device, step=target.step)
     width = ids.shape[1]
     embeds = target.embed(ids)
     if soft is not None:
@@ -158,19 +158,17 @@ def _check(
     return [soft.shape[1]] * len(contexts) if soft_mask is None else soft_mask.sum(dim=1).tolist()
 
 
+def next_labels(inputs: TargetInputs) -> Tensor:
+    """[B, T]: the label that each position predicts, which is that of the next one; the last predicts none."""
+    labels = inputs.labels.roll(-1, dims=1)
+    labels[:, -1] = IGNORED
+    return labels
+
+
 def answer_logits(target: FrozenModel, inputs: TargetInputs) -> tuple[Tensor, Tensor]:
     """Logits `[N, vocabulary]` at the N positions that predict a label, and those labels `[N]`. The head runs there
     alone, and what all rows begin with is read once, see `lab.models.prefix`."""
-    labels = inputs.labels.roll(-1, dims=1)  # of the next token; the last position predicts none
-    labels[:, -1] = IGNORED
+    rest, labels = unread(target, inputs), next_labels(inputs)
     predicts = labels != IGNORED
-    prefix = prefix_of(target, inputs.shared)
-    if prefix is None:
-        out = target.run(predicts, inputs.embeds, inputs.attention_mask, inputs.position_ids)
-    else:
-        count = len(inputs.shared)
-        rest = inputs.attention_mask.cumsum(dim=1) > count  # left padding: a short row's beginning stands further right
-        mask = torch.cat([torch.ones_like(rest[:, :count]), rest[:, count:]], dim=1).long()
-        after = (predicts[:, count:], inputs.embeds[:, count:], mask, inputs.position_ids[:, count:])
-        out = target.run(*after, past_key_values=prefix.cache(len(mask)), use_cache=True)
-    return out.logits, labels[predicts]
+    keep = predicts[:, -rest.embeds.shape[1] :]
+    return target.run(keep, rest.embeds, rest.mask, rest.places, **rest.cache()).logits, labels[predicts]

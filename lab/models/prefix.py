@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os.path import commonprefix
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -20,11 +21,14 @@ from transformers.modeling_outputs import ModelOutput
 from lab.models.architecture import close
 from lab.models.frozen import FrozenModel, positions
 
+if TYPE_CHECKING:
+    from lab.models.inputs import TargetInputs
+
 LEAST = 64  # tokens: a shorter beginning is as quickly read as put aside
 FEW, PADDING = 4, 512  # tokens that are tried behind it, and the padding in between: wider than GPT-Neo's window
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prefix:
     """Keys and values [1, heads, P, d] of every layer for P tokens."""
 
@@ -36,6 +40,36 @@ class Prefix:
         for index, (keys, values) in enumerate(self.layers):
             cache.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), index)
         return cache
+
+
+@dataclass(frozen=True)
+class Unread:
+    """What a model still has to read of a batch: embeds [B, T, d] and places [B, T], behind `prefix` if there is one.
+
+    mask [B, P + T] counts the P tokens of the prefix.
+    """
+
+    embeds: Tensor
+    mask: Tensor
+    places: Tensor
+    prefix: Prefix | None
+
+    def cache(self) -> dict[str, Any]:
+        """What has been read, as the model takes it."""
+        if self.prefix is None:
+            return {}
+        return {"past_key_values": self.prefix.cache(len(self.embeds)), "use_cache": True}
+
+
+def unread(model: FrozenModel, inputs: TargetInputs) -> Unread:
+    """`inputs` without what all rows begin with, where the model keeps that; all of it, where `model.plain`."""
+    prefix = None if model.plain else prefix_of(model, inputs.shared)
+    if prefix is None:
+        return Unread(inputs.embeds, inputs.attention_mask, inputs.position_ids, None)
+    count = len(inputs.shared)
+    rest = inputs.attention_mask.cumsum(dim=1) > count  # left padding: a short row's beginning stands further right
+    mask = torch.cat([torch.ones_like(rest[:, :count]), rest[:, count:]], dim=1).long()
+    return Unread(inputs.embeds[:, count:], mask, inputs.position_ids[:, count:], prefix)
 
 
 def shared_start(rows: Sequence[Sequence[int]], ends: Sequence[int]) -> tuple[int, ...]:

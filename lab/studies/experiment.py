@@ -113,7 +113,7 @@ def check_same_as_evaluation(config: RunConfig, pair: Pair, task: Task, translat
     position by position what enters the target.
     """
     evaluation, bridge = Evaluation(config, pair, task, batch.questions), Bridge(pair.source, translator.eval())
-    with heard(translator) as given, heard_inputs(pair.target) as entered:
+    with heard(translator) as given, pair.target.plainly(), heard_inputs(pair.target) as entered:
         training_terms(translator, pair, answers_alone(config), batch, config.training.steps, task)
     if translator.needs_source:
         check_source_reads("training and evaluation differ", bridge, batch.questions, given[0])

@@ -10,7 +10,17 @@ from torch import Tensor, nn
 
 from lab.config import TEXT, Layout, RunConfig
 from lab.errors import LabError
-from lab.models import FrozenModel, Pair, SourceStates, TargetInputs, answer_logits, build_inputs, pooled, projected
+from lab.models import (
+    FrozenModel,
+    Pair,
+    SourceStates,
+    TargetInputs,
+    answer_logits,
+    answer_nll,
+    build_inputs,
+    pooled,
+    projected,
+)
 from lab.tasks import Question, Task, source_text
 from lab.training import losses
 from lab.translators import Bridge, Teacher, TranslatorOutput, as_long_as_source
@@ -72,7 +82,9 @@ def training_terms(
     layout = target.reads(config.layout.at(step))
 
     terms = dict(output.auxiliary)
-    if due.keys() & {"answer_nll", "kl", "format"}:
+    if "answer_nll" in due and not due.keys() & {"kl", "format"}:
+        terms["answer_nll"] = answer_nll(target, training_inputs(target, layout, output, batch))
+    elif due.keys() & {"answer_nll", "kl", "format"}:  # these read the distributions themselves
         inputs = training_inputs(target, layout, output, batch)
         logits, labels = answer_logits(target, inputs)
         if "answer_nll" in due:

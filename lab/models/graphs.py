@@ -1,0 +1,62 @@
+"""A computation captured once for one set of shapes and replayed since: a thousand launches become one (CUDA graphs).
+
+A small model's pass, or a large one's over a few rows, takes the GPU less time than Python takes to ask for it. What is
+captured runs on the tensors it was captured with, so a replay copies its inputs there first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+MOST = 64  # of one model: a run has a few dozen shapes
+
+
+class Graph:
+    """`stages`, each given what the one before it returned (the first: `given`), captured and replayed as one.
+
+    All graphs of a `pool` share their memory, so what a replay returns has to be used or copied before the next one.
+    """
+
+    def __init__(self, stages: Sequence[tuple[str, Callable]], given: Sequence[Tensor], pool: Any) -> None:
+        self.given = [value.detach().clone() for value in given]
+        self.graphs, made = [], tuple(self.given)
+        for name, stage in stages:
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, pool=pool):
+                made = stage(*made)
+            self.graphs.append((name, graph))
+            self.kept = (getattr(self, "kept", ()), made)  # what a later stage reads must not be freed
+        self.made = made
+
+    def __call__(self, given: Sequence[Tensor], part: Callable = nullcontext) -> Any:
+        for mine, value in zip(self.given, given, strict=True):
+            mine.copy_(value, non_blocking=True)
+        for name, graph in self.graphs:
+            with part(name):
+                graph.replay()
+        return self.made
+
+
+class Graphs:
+    """The graphs of one model by their shapes, in one pool of memory; a shape is captured when it comes again."""
+
+    def __init__(self) -> None:
+        self.pool, self.known, self.seen = None, {}, set()
+
+    def at(self, key: tuple, stages: Sequence[tuple[str, Callable]], given: Sequence[Tensor]) -> Graph | None:
+        """The graph of `key`, which holds all that decides what is computed but for the values of `given`; None for
+        one that is met for the first time: it may be the last, and a plain run warms up what a capture needs."""
+        if key in self.known:
+            return self.known[key]
+        if key not in self.seen or len(self.known) >= MOST:
+            self.seen.add(key)
+            return None
+        if self.pool is None:
+            self.pool = torch.cuda.graph_pool_handle()
+        self.known[key] = Graph(stages, given, self.pool)
+        return self.known[key]

@@ -1,0 +1,106 @@
+"""How likely a frozen target finds the answers, and which way its embeddings should move to make them likelier.
+
+The target's weights have no gradient, so its pass, forward and back, is one function of the embeddings: it is run in
+one go, on a GPU as a captured graph of launches, and what is left for the translator's own backward pass is a gradient
+[B, T, d]. The target's activations are gone by then.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from lab.errors import LabError
+from lab.models.architecture import close
+from lab.models.cross_entropy import IGNORED, head_nll
+from lab.models.inputs import TargetInputs, answer_logits, next_labels
+from lab.models.prefix import Unread, unread
+
+if TYPE_CHECKING:
+    from lab.models.frozen import FrozenModel
+
+COLUMNS = 64  # scored columns are counted in steps of so many, so that shapes come again
+
+
+def answer_nll(target: FrozenModel, inputs: TargetInputs) -> Tensor:
+    """Mean negative log-likelihood of the answer tokens, end token included, under teacher forcing (nats per token).
+
+    Gradients reach `inputs.embeds`. Raises LabError where a captured graph and the plain pass differ.
+    """
+    if torch.is_grad_enabled() and inputs.embeds.requires_grad:
+        return _Frozen.apply(inputs.embeds, target, inputs)
+    logits, labels = answer_logits(target, inputs)
+    return torch.nn.functional.cross_entropy(logits.float(), labels)
+
+
+class _Frozen(torch.autograd.Function):
+    """The loss, with the gradient to the embeddings [B, T, d] ready when the forward pass ends."""
+
+    @staticmethod
+    def forward(ctx, embeds: Tensor, target: FrozenModel, inputs: TargetInputs) -> Tensor:
+        labels, rest = next_labels(inputs), unread(target, inputs)
+        loss, gradient = _replayed(target, rest, labels) if target.replays else _computed(target, rest, labels)
+        read = embeds.shape[1] - gradient.shape[1]  # what all rows begin with has no gradient
+        ctx.save_for_backward(torch.nn.functional.pad(gradient, (0, 0, read, 0)))
+        return loss
+
+    @staticmethod
+    def backward(ctx, outer: Tensor) -> tuple:
+        (gradient,) = ctx.saved_tensors
+        return gradient * outer.to(gradient.dtype), None, None
+
+
+def _computed(target: FrozenModel, rest: Unread, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """(loss, gradient to `rest.embeds`), the plain way: the head at the scored positions."""
+    labels = labels[:, -rest.embeds.shape[1] :]
+    places = labels != IGNORED
+    loss, entered = _forward(target, rest, places, labels[places], rest.embeds)
+    return _backward(loss, entered)
+
+
+def _replayed(target: FrozenModel, rest: Unread, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The same as a graph of these shapes, from the second time on that they come. The first replay of each is
+    compared with the plain pass over the same batch."""
+    scored = (labels != IGNORED).any(dim=0).nonzero()[0].item()
+    columns = min(rest.embeds.shape[1], -(-(labels.shape[1] - scored) // COLUMNS) * COLUMNS)
+    given = (rest.embeds, rest.mask, rest.places, labels[:, -columns:])
+    key = (rest.prefix, torch.get_float32_matmul_precision(), *(tuple(value.shape) for value in given))
+    stages = (("target forward", partial(_block_forward, target, rest.prefix)), ("target backward", _backward))
+    known, graph = key in target.captured.known, target.captured.at(key, stages, given)
+    if graph is None:
+        return _computed(target, rest, labels)
+    loss, gradient = (value.clone() for value in graph(given))
+    if not known:
+        plain = _computed(target, rest, labels)
+        if not (close(loss, plain[0]) and close(gradient, plain[1])):
+            raise LabError(
+                f"{target.name}: a captured graph gives the loss {loss.item():.4f}, the plain pass "
+                f"{plain[0].item():.4f}; set cuda_graphs=false, and report it with the model's config.json."
+            )
+    return loss, gradient
+
+
+def _block_forward(target, prefix, embeds: Tensor, mask: Tensor, places: Tensor, labels: Tensor) -> tuple:
+    """All of the last columns are scored, those that are `IGNORED` count for nothing: no shape depends on a value."""
+    rest = Unread(embeds, mask, places, prefix)
+    return _forward(target, rest, labels.shape[1], labels.flatten(), embeds)
+
+
+@torch.enable_grad()
+def _forward(target: FrozenModel, rest: Unread, keep, labels: Tensor, embeds: Tensor) -> tuple[Tensor, Tensor]:
+    """(loss, the leaf that the gradient is asked of)."""
+    entered = embeds.detach().requires_grad_()
+    if target.head_is_last:
+        states = target.run_headless(keep, entered, rest.mask, rest.places, **rest.cache())
+        head = target.model.get_output_embeddings()
+        return head_nll(head, states, labels, target.fused), entered
+    logits = target.run(keep, entered, rest.mask, rest.places, **rest.cache()).logits
+    return torch.nn.functional.cross_entropy(logits.float(), labels, ignore_index=IGNORED), entered
+
+
+def _backward(loss: Tensor, entered: Tensor) -> tuple[Tensor, Tensor]:
+    (gradient,) = torch.autograd.grad(loss, entered)
+    return loss.detach(), gradient

@@ -1,0 +1,127 @@
+"""The loss of a frozen target, and its gradient made in the forward pass: the same as the straightforward way."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from model_zoo import ZOO, zoo_model
+
+import lab.models.cross_entropy as pieces
+from lab.config.layout import get_layout
+from lab.models import IGNORED, answer_logits, answer_nll, build_inputs
+from lab.models.cross_entropy import head_nll
+from lab.models.inputs import next_labels
+from lab.models.nll import _backward, _block_forward
+from lab.models.prefix import unread
+
+SHOTS = "Q: Ana has 3 figs and buys 4 more. How many?\nA: 3 + 4 = 7.\n#### 7\n\n" * 3
+QUESTIONS = ["Tom has 3 apples.", "A box holds 24 pens. Mia fills 5 boxes. How many?"]
+ANSWERS = ["3 + 12 = 15.\n#### 15", "#### 120"]
+
+
+def batch(model, shots="", scale=1.0):
+    torch.manual_seed(0)
+    soft = (torch.randn(2, 3, model.embedding_size) * model.embedding_rms * scale).to(model.device).requires_grad_()
+    contexts = [{"shots": shots, "question": question} for question in QUESTIONS]
+    return build_inputs(model, get_layout("soft_in_context"), soft, contexts, ANSWERS), soft
+
+
+def plain(model, inputs, soft):
+    logits, labels = answer_logits(model, inputs)
+    loss = F.cross_entropy(logits.float(), labels)
+    return loss, torch.autograd.grad(loss, soft, retain_graph=True)[0]
+
+
+@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("shots", ["", SHOTS], ids=["short", "behind a prefix"])
+def test_loss_and_gradient_are_those_of_the_plain_pass(name, shots):
+    model = zoo_model(name)
+    if model is None:
+        pytest.skip("the installed transformers has no such model")
+    inputs, soft = batch(model, shots)
+    with model.plainly():
+        loss, gradient = plain(model, inputs, soft)
+    ours = answer_nll(model, inputs)
+    torch.testing.assert_close(ours, loss, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(torch.autograd.grad(3 * ours, soft)[0], 3 * gradient, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_what_a_graph_captures_is_the_plain_pass(name):
+    """A block of the last columns instead of the scored positions, rows padded on: no shape depends on a value."""
+    model = zoo_model(name)
+    if model is None:
+        pytest.skip("the installed transformers has no such model")
+    inputs, soft = batch(model)
+    loss, gradient = plain(model, inputs, inputs.embeds)
+    rest, labels = unread(model, inputs), next_labels(inputs)[:, -27:]
+    assert (next_labels(inputs)[:, :-27] == IGNORED).all() and (labels == IGNORED).any()
+    found, moved = _backward(*_block_forward(model, None, rest.embeds, rest.mask, rest.places, labels))
+    torch.testing.assert_close(found, loss, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(moved, gradient, rtol=1e-3, atol=1e-6)
+
+
+def test_without_a_gradient_it_is_a_number(tiny_pair):
+    inputs, _ = batch(tiny_pair.target)
+    with torch.no_grad():
+        value = answer_nll(tiny_pair.target, inputs)
+    assert not value.requires_grad
+    assert value.item() == pytest.approx(answer_nll(tiny_pair.target, inputs).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_the_loss_in_pieces_is_that_of_whole_logits(monkeypatch, bias):
+    torch.manual_seed(0)
+    head, states = torch.nn.Linear(16, 50, bias=bias).requires_grad_(False), torch.randn(23, 16, requires_grad=True)
+    labels = torch.randint(0, 50, (23,))
+    labels[[0, 7, 22]] = IGNORED
+    whole = head_nll(head, states, labels)
+    wanted = torch.autograd.grad(2 * whole, states)[0]
+    monkeypatch.setattr(pieces, "WHOLE", 0)
+    for size in (1, 4, 23):
+        monkeypatch.setattr(pieces, "CHUNK", size * 50)
+        loss = head_nll(head, states, labels)
+        torch.testing.assert_close(loss, whole)
+        torch.testing.assert_close(torch.autograd.grad(2 * loss, states)[0], wanted)
+
+
+def test_a_large_vocabulary_goes_in_pieces(monkeypatch):
+    seen = []
+    own = pieces._loss_and_error
+    monkeypatch.setattr(
+        pieces, "_loss_and_error", lambda logits, labels: seen.append(len(logits)) or own(logits, labels)
+    )
+    monkeypatch.setattr(pieces, "WHOLE", 100)
+    monkeypatch.setattr(pieces, "CHUNK", 200)
+    head = torch.nn.Linear(4, 50, bias=False).requires_grad_(False)
+    head_nll(head, torch.randn(2, 4), torch.tensor([1, 2]))
+    assert not seen
+    head_nll(head, torch.randn(9, 4), torch.arange(9))
+    assert seen == [4, 4, 1]
+
+
+def test_whether_the_head_comes_last():
+    """Where a scale or a cap follows the head, its states are not enough."""
+    heads = {
+        name: zoo_model(name).head_is_last for name in ("llama", "mistral", "qwen2", "gemma3", "granite", "gemma2")
+    }
+    assert heads == {"llama": True, "mistral": True, "qwen2": True, "gemma3": True, "granite": False, "gemma2": False}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="graphs are captured on a GPU")
+@pytest.mark.parametrize("name", ["llama", "gemma3", "granite"])
+@pytest.mark.parametrize("shots", ["", SHOTS], ids=["short", "behind a prefix"])
+def test_graphs_replay_what_the_plain_pass_gives(name, shots):
+    """Captured when a shape comes again, compared with the plain pass then, replayed on other values since."""
+    model = copy.deepcopy(zoo_model(name))
+    model.model.to("cuda")
+    model.device, model.graphs = torch.device("cuda"), True
+    for scale in (1.0, 1.0, 0.5, 2.0):
+        inputs, soft = batch(model, shots, scale)
+        with model.plainly():
+            loss, gradient = plain(model, inputs, soft)
+        ours = answer_nll(model, inputs)
+        torch.testing.assert_close(ours, loss, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(torch.autograd.grad(ours, soft)[0], gradient, rtol=1e-2, atol=1e-5)
+    assert len(model.captured.known) == 1
