@@ -41,7 +41,7 @@ _known: list = []
 
 
 def _compiled():
-    """One compiled function for all sizes of pieces; what it fuses is the passes over the logits between two products."""
+    """One compiled function for pieces of any size: it makes one pass over the logits of what are six."""
     if not _known:
         _known.append(torch.compile(_loss_and_error, dynamic=True))
     return _known[0]

@@ -269,7 +269,7 @@ class FrozenModel:
 
     @cached_property
     def head_is_last(self) -> bool:
-        """Whether the head's product is what the model predicts, see `lab.models.head`."""
+        """Whether a product of the head with the states of `run_headless` gives the logits of `run`."""
         ids, mask = self.encode([SENTENCE])
         return head_is_last(self.model, input_ids=ids, **self.placed(mask, positions(mask)), use_cache=False)
 

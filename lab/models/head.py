@@ -62,8 +62,11 @@ def headless(model: PreTrainedModel) -> Iterator[None]:
 
 @torch.no_grad()
 def head_is_last(model: PreTrainedModel, **given) -> bool:
-    """Whether a model's logits are what its head gives, bit by bit, and the head is one plain product: then its states
-    are all that a loss needs. `given`: a text, as the model takes it."""
+    """Whether a plain product of the head with the states of `headless` is what the model predicts, bit by bit: then
+    these states are all that a loss needs. A cap after the head says no; a scale by a power of two passes through it.
+
+    `given`: a text, as the model takes it.
+    """
     head = model.get_output_embeddings()
     if type(head) is not nn.Linear:
         return False
