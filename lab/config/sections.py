@@ -81,6 +81,10 @@ class PairConfig(Section):
     `source_layers` is "all" (1..number of layers), "last", "middle" (four layers of the middle), or a list of indices
     into the hidden states (0: embeddings). `source_chat`, `target_chat`: whether the model's own chat template stands
     around all that it reads, in training and in every arm.
+
+    How fast and in how much memory, on a GPU alone: `cuda_graphs` captures what is computed again and again;
+    `fused_kernels` puts Liger's into the frozen layers; `source_leaves` keeps the source's weights in the host's memory
+    while training does not read it.
     """
 
     pair: str = "mini"
@@ -91,6 +95,9 @@ class PairConfig(Section):
     source_layers: str | list[int] | tuple[int, ...] = "all"
     source_chat: bool = False
     target_chat: bool = False
+    cuda_graphs: bool = True
+    fused_kernels: bool = False
+    source_leaves: bool = False
 
     def check(self) -> None:
         _one_of(self, "pair", tuple(PAIRS))

@@ -7,10 +7,11 @@ zero, so a text gives the same states alone and in any batch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import (
@@ -29,6 +30,7 @@ from lab.models.architecture import (
 )
 from lab.models.graphs import Graphs
 from lab.models.head import Places, head_is_last, headless, run_with_head_at
+from lab.models.residence import Residence
 
 __all__ = ["FrozenModel", "SourceStates", "layer_indices", "pad_batch", "positions"]
 
@@ -60,18 +62,12 @@ def pad_batch(
     next multiple of `step`."""
     if side not in ("left", "right"):
         raise LabError(f"padding side {side!r} is not known; choose left or right.")
-    longest = -(-max((len(row) for row in rows), default=0) // step) * step
-    ids, mask = [], []
-    for row in rows:
-        padding = longest - len(row)
-        before, after = (padding, 0) if side == "left" else (0, padding)
-        ids.append([pad] * before + list(row) + [pad] * after)
-        mask.append([0] * before + [1] * len(row) + [0] * after)
-    shape = (len(rows), longest)
-    return (
-        torch.tensor(ids, dtype=torch.long, device=device).reshape(shape),
-        torch.tensor(mask, dtype=torch.long, device=device).reshape(shape),
-    )
+    width = -(-max((len(row) for row in rows), default=0) // step) * step
+    ids, mask = np.full((len(rows), width), pad), np.zeros((len(rows), width), dtype=np.int64)
+    for line, row in enumerate(rows):  # numpy: torch takes nested lists number by number
+        place = slice(width - len(row), width) if side == "left" else slice(0, len(row))
+        ids[line, place], mask[line, place] = row, 1
+    return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
 
 
 def layer_indices(layers: str | Sequence[int], num_layers: int) -> list[int]:
@@ -105,6 +101,7 @@ class FrozenModel:
     chat: bool = False  # whether its own chat template stands around all that it reads
     graphs: bool = False  # whether what it computes again and again is captured and replayed, on a GPU
     fused: bool = False  # whether its layers are Liger's, and its loss a compiled one
+    residence: Residence | None = field(default=None, repr=False)  # of weights that may be away from the device
     plain: bool = field(default=False, init=False, repr=False)  # inside `plainly`
     captured: Graphs = field(default_factory=Graphs, init=False, repr=False)
     _named_bos: str = field(default="", repr=False)  # which a template may write, whether or not the tokenizer does
@@ -171,6 +168,10 @@ class FrozenModel:
             yield
         finally:
             self.plain = before
+
+    def at_home(self) -> AbstractContextManager:
+        """Inside, all weights are on the device: to generate with a model that is away, a layer at a time, takes hours."""
+        return nullcontext() if self.residence is None else self.residence.at_home()
 
     @property
     def num_layers(self) -> int:
@@ -295,7 +296,7 @@ class FrozenModel:
         hidden = self._hidden_states(ids, mask)
         states = torch.stack([hidden[index] for index in picked], dim=2)
         # Filled, not multiplied: whatever attention leaves at padding, NaN included, must not come through.
-        return SourceStates(states.masked_fill(mask[:, :, None, None] == 0, 0.0), mask, ids)
+        return SourceStates(states.masked_fill_(mask[:, :, None, None] == 0, 0.0), mask, ids)
 
     def _hidden_states(self, ids: Tensor, mask: Tensor) -> list[Tensor]:
         """num_layers + 1 hidden states [B, S, d_src]; the last one before it is narrowed to an embedding, if it is."""

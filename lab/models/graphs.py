@@ -7,7 +7,7 @@ captured runs on the tensors it was captured with, so a replay copies its inputs
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -22,7 +22,7 @@ class Graph:
     All graphs of a `pool` share their memory, so what a replay returns has to be used or copied before the next one.
     """
 
-    def __init__(self, stages: Sequence[tuple[str, Callable]], given: Sequence[Tensor], pool: Any) -> None:
+    def __init__(self, stages: Sequence[tuple[str, Callable]], given: Sequence[Tensor], pool: tuple[int, int]) -> None:
         self.given = [value.detach().clone() for value in given]
         self.graphs, made = [], tuple(self.given)
         for name, stage in stages:
@@ -46,7 +46,17 @@ class Graphs:
     """The graphs of one model by their shapes, in one pool of memory; a shape is captured when it comes again."""
 
     def __init__(self) -> None:
-        self.pool, self.known, self.seen = None, {}, set()
+        self._pool, self.known, self.seen = None, {}, set()
+
+    @property
+    def pool(self) -> torch.cuda.MemPool:
+        if self._pool is None:
+            self._pool = torch.cuda.MemPool()
+        return self._pool
+
+    def beside(self) -> AbstractContextManager:
+        """Inside, plain passes take their memory from the graphs' pool: both are never at work at once."""
+        return torch.cuda.use_mem_pool(self.pool)
 
     def at(self, key: tuple, stages: Sequence[tuple[str, Callable]], given: Sequence[Tensor]) -> Graph | None:
         """The graph of `key`, which holds all that decides what is computed but for the values of `given`; None for
@@ -56,7 +66,5 @@ class Graphs:
         if key not in self.seen or len(self.known) >= MOST:
             self.seen.add(key)
             return None
-        if self.pool is None:
-            self.pool = torch.cuda.graph_pool_handle()
-        self.known[key] = Graph(stages, given, self.pool)
+        self.known[key] = Graph(stages, given, self.pool.id)
         return self.known[key]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,7 +31,8 @@ class TargetInputs:
     embeds [B, T, d] in the target's dtype; attention_mask, position_ids [B, T] long; labels [B, T] long, `IGNORED`
     everywhere but on the answer and its end, or None without answers. Per row: prompt_lengths counts the tokens before
     the answer (BOS and soft tokens included), text_tokens the same without the soft tokens. shared: the tokens that
-    all rows begin with, before any soft token and before the last token of a prompt.
+    all rows begin with, before any soft token and before the last token of a prompt. longest_answer: of all rows, in
+    tokens, its end included.
     """
 
     embeds: Tensor
@@ -40,6 +42,7 @@ class TargetInputs:
     prompt_lengths: list[int]
     text_tokens: list[int]
     shared: tuple[int, ...] = ()
+    longest_answer: int = 0
 
 
 def build_inputs(
@@ -68,23 +71,27 @@ def build_inputs(
     embeds = target.embed(ids)
     if soft is not None:
         # Out of place, so that the frozen table's output stays as it is and the gradient has one path: to `soft`.
-        first = [width - len(row) + start for row, start in zip(rows, soft_starts, strict=True)]
-        lines = [line for line, count in enumerate(counts) for _ in range(count)]
-        columns = [start + place for start, count in zip(first, counts, strict=True) for place in range(count)]
-        where = (torch.tensor(lines, device=target.device), torch.tensor(columns, device=target.device))
+        first = np.array([width - len(row) + start for row, start in zip(rows, soft_starts, strict=True)])
+        lines, before = np.repeat(np.arange(len(rows)), counts), np.cumsum(counts) - counts
+        columns = np.arange(len(lines)) + np.repeat(first - before, counts)
+        where = (torch.from_numpy(lines).to(target.device), torch.from_numpy(columns).to(target.device))
         values = (soft.flatten(0, 1) if soft_mask is None else soft[soft_mask]).to(embeds)
         scale = layout.adapter_scale if layout.adapter else 1.0
         embeds = embeds.index_put(where, values * scale, accumulate=layout.adapter)
 
     labels = None
     if answers is not None:
-        labels = torch.tensor([[IGNORED] * (width - len(ending)) + ending for ending in endings], device=target.device)
+        labels = np.full((len(rows), width), IGNORED)
+        for row, ending in zip(labels, endings, strict=True):
+            row[width - len(ending) :] = ending
+        labels = torch.from_numpy(labels).to(target.device)
     lengths = [len(prompt) for prompt in prompts]
     free = lengths if soft is None else soft_starts
     shared = shared_start(prompts, [min(length - 1, end) for length, end in zip(lengths, free, strict=True)])
     taken = [0 if layout.adapter else count for count in counts]
     text = [length - count for length, count in zip(lengths, taken, strict=True)]
-    return TargetInputs(embeds, mask, positions(mask), labels, lengths, text, shared)
+    longest = max(map(len, endings))
+    return TargetInputs(embeds, mask, positions(mask), labels, lengths, text, shared, longest)
 
 
 def _prompt_rows(

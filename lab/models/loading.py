@@ -19,7 +19,9 @@ from lab.config import RANDOM, PairConfig
 from lab.errors import LabError
 from lab.models.architecture import attention_of, check_causal, text_model
 from lab.models.frozen import SENTENCE, FrozenModel
+from lab.models.fused import fuse
 from lab.models.gguf_files import as_folder
+from lab.models.residence import Residence
 
 __all__ = ["Pair", "load_pair", "load_tokenizers"]
 
@@ -44,13 +46,23 @@ def load_pair(config: PairConfig) -> Pair:
     dtype = getattr(torch, config.dtype)
     configs = [_find(AutoConfig, name) for name in config.models]
     attentions = [attention_of(name, model) for name, model in zip(config.models, configs, strict=True)]
-    _check_memory(config.pair, configs, dtype, device)
+    # With rows of padding in bf16 its backward pass gives NaN (torch 2.11, H100); PyTorch's own kernels give numbers.
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    leaves = config.source_leaves and device.type == "cuda"
+    _check_memory(config.pair, configs, dtype, device, leaves)
+    loaded = []
     chats = (config.source_chat, config.target_chat)
-    source, target = (
-        _load(name, model, dtype, device, chat, attention)
-        for name, model, chat, attention in zip(config.models, configs, chats, attentions, strict=True)
-    )
-    return Pair(source, target)
+    for name, model, chat, attention in zip(config.models, configs, chats, attentions, strict=True):
+        frozen = _load(name, model, dtype, device, chat, attention)
+        if config.fused_kernels:
+            ids, _ = frozen.encode([SENTENCE])
+            fuse(name, frozen.model, ids)
+        frozen.graphs, frozen.fused = config.cuda_graphs, config.fused_kernels
+        if leaves and not loaded:
+            frozen.residence = Residence(frozen.model, device)
+            frozen.residence.leave()
+        loaded.append(frozen)
+    return Pair(*loaded)
 
 
 def load_tokenizers(config: PairConfig) -> Callable[[str, Sequence[int]], str | None]:
@@ -132,11 +144,12 @@ def _random_model(config, dtype: torch.dtype, device: torch.device, attention: s
         return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
 
 
-def _check_memory(name: str, configs: list, dtype: torch.dtype, device: torch.device) -> None:
-    """Raise LabError if the weights of all models, counted without allocating any, exceed the free memory."""
+def _check_memory(name: str, configs: list, dtype: torch.dtype, device: torch.device, leaves: bool = False) -> None:
+    """Raise LabError if the weights of all models, counted without allocating any, exceed the free memory. `leaves`:
+    they are there one after the other."""
     with torch.device("meta"):
         counts = [AutoModelForCausalLM.from_config(config).num_parameters() for config in configs]
-    needed = sum(counts) * torch.empty(0, dtype=dtype).element_size() * HEADROOM
+    needed = (max(counts) if leaves else sum(counts)) * torch.empty(0, dtype=dtype).element_size() * HEADROOM
     free = _free_memory(device)
     if free is not None and needed > free:
         raise LabError(

@@ -42,7 +42,9 @@ class _Frozen(torch.autograd.Function):
     @staticmethod
     def forward(ctx, embeds: Tensor, target: FrozenModel, inputs: TargetInputs) -> Tensor:
         labels, rest = next_labels(inputs), unread(target, inputs)
-        loss, gradient = _replayed(target, rest, labels) if target.replays else _computed(target, rest, labels)
+        columns = inputs.longest_answer + 1  # the position before an answer predicts its first token
+        plain = not target.replays
+        loss, gradient = _computed(target, rest, labels) if plain else _replayed(target, rest, labels, columns)
         read = embeds.shape[1] - gradient.shape[1]  # what all rows begin with has no gradient
         ctx.save_for_backward(torch.nn.functional.pad(gradient, (0, 0, read, 0)))
         return loss
@@ -61,20 +63,21 @@ def _computed(target: FrozenModel, rest: Unread, labels: Tensor) -> tuple[Tensor
     return _backward(loss, entered)
 
 
-def _replayed(target: FrozenModel, rest: Unread, labels: Tensor) -> tuple[Tensor, Tensor]:
+def _replayed(target: FrozenModel, rest: Unread, labels: Tensor, columns: int) -> tuple[Tensor, Tensor]:
     """The same as a graph of these shapes, from the second time on that they come. The first replay of each is
-    compared with the plain pass over the same batch."""
-    scored = (labels != IGNORED).any(dim=0).nonzero()[0].item()
-    columns = min(rest.embeds.shape[1], -(-(labels.shape[1] - scored) // COLUMNS) * COLUMNS)
+    compared with the plain pass over the same batch. Only the last `columns` can have a label."""
+    columns = min(rest.embeds.shape[1], -(-columns // COLUMNS) * COLUMNS)
     given = (rest.embeds, rest.mask, rest.places, labels[:, -columns:])
     key = (rest.prefix, torch.get_float32_matmul_precision(), *(tuple(value.shape) for value in given))
     stages = (("target forward", partial(_block_forward, target, rest.prefix)), ("target backward", _backward))
     known, graph = key in target.captured.known, target.captured.at(key, stages, given)
     if graph is None:
-        return _computed(target, rest, labels)
+        with target.captured.beside():
+            return _computed(target, rest, labels)
     loss, gradient = (value.clone() for value in graph(given))
     if not known:
-        plain = _computed(target, rest, labels)
+        with target.captured.beside():
+            plain = _computed(target, rest, labels)
         if not (close(loss, plain[0]) and close(gradient, plain[1])):
             raise LabError(
                 f"{target.name}: a captured graph gives the loss {loss.item():.4f}, the plain pass "

@@ -26,8 +26,9 @@ from lab.training.checkpoints import Progress, load_best, resume, save_checkpoin
 from lab.training.losses import weighted_sum
 from lab.training.objective import Batch, Decode, due_weights, training_terms
 from lab.training.optimizer import build_optimizer, schedule
+from lab.training.reading import ReadAhead
 from lab.training.selection import Selection
-from lab.translators import build_translator
+from lab.translators import Bridge, build_translator
 
 LOG_EVERY = 20
 CHECKPOINT_SECONDS = 300  # what a killed job may lose, however rarely it evaluates
@@ -89,6 +90,7 @@ def train(
         raise LabError(f"{label}: task {task.name!r} has no training questions; check data and train_questions.")
     lengths = [len(question.question) + len(question.answer) for question in questions]
     batches = Batches(lengths, settings.batch_size, settings.seed)
+    reader = ReadAhead(Bridge(pair.source, translator), batches, questions, settings.steps)
     shared = surroundings(task, config.task.shots)
 
     # --- evaluation before the first step
@@ -99,7 +101,8 @@ def train(
     bar = tqdm(initial=progress.step, total=settings.steps, desc=label, unit="step", mininterval=1)
     while progress.step < settings.steps and not progress.stopped_early:
         # --- one training step
-        batch = Batch([questions[i] for i in batches.indices(progress.step)], shared)
+        chosen = [questions[i] for i in batches.indices(progress.step)]
+        batch = Batch(chosen, shared, reader.at(progress.step))
         terms_at = partial(training_terms, translator, pair, config, batch, progress.step + 1, task, decode)
         row = _step(translator, optimizer, config, progress.step, terms_at)
         progress.step += 1
@@ -162,11 +165,12 @@ def _step(
         norm = torch.nn.utils.clip_grad_norm_(translator.parameters(), config.training.gradient_clip)
         optimizer.step()
     optimizer.zero_grad(set_to_none=True)
+    numbers = torch.stack([loss, norm, *terms.values()]).detach().tolist()  # one wait for the device, not one for each
     return {
-        "loss": loss.item(),
-        "terms": {name: term.item() for name, term in terms.items()},
+        "loss": numbers[0],
+        "terms": dict(zip(terms, numbers[2:], strict=True)),
         "weights": weights,
         "lr": config.training.learning_rate * factor,
-        "grad_norm": norm.item(),
+        "grad_norm": numbers[1],
         "seconds": time.monotonic() - began,
     }

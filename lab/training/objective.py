@@ -30,10 +30,12 @@ Decode = Callable[..., list]  # `lab.answers.generation.generate`: greedy answer
 
 @dataclass
 class Batch:
-    """The questions of a step, and what the target reads around each of them."""
+    """The questions of a step, what the target reads around each of them, and the source's states of them, where they
+    have been read already."""
 
     questions: Sequence[Question]
     shared: Mapping[str, str]  # see `lab.tasks.surroundings`
+    states: SourceStates | None = None
 
     @property
     def contexts(self) -> list[dict[str, str]]:
@@ -75,7 +77,7 @@ def training_terms(
     """Every loss term that is due, attached to the graph. `task` and `decode` are for the decode-aware term."""
     due, target = due_weights(config, step), pair.target
     bridge = Bridge(pair.source, translator)
-    source = bridge.read(batch.questions)
+    source = bridge.read(batch.questions) if batch.states is None else batch.states
     teacher = _teacher(target, config, batch, source) if due.keys() & {"flow", "token_alignment"} else None
     output = translator(source, teacher if "flow" in due else None)
     soft, mask, rms = output.soft_tokens, output.mask, target.embedding_rms

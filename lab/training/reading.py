@@ -1,0 +1,122 @@
+"""The source's states of the questions that the next steps train on, read many at a time.
+
+Which question comes when is known from the seed, and the source never changes. A GPU reads 64 questions in little more
+time than two, so the questions of several steps are read at once and put aside, in the memory of the device, or in
+that of the host where the source leaves the device in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lab.models import SourceStates, layer_indices
+from lab.tasks import Question, source_text
+from lab.training.batches import Batches
+from lab.translators import Bridge
+
+ON_DEVICE, ON_HOST = 2**31, 2**33  # bytes of states that are put aside
+IN_A_PASS, MOST_ROWS = 2**31, 256  # bytes of states, and rows, of one pass of the source
+
+
+@dataclass(frozen=True)
+class _Window:
+    """The tokens of many questions, one after the other: states [tokens, L, d], ids [tokens]; question index -> where
+    its own begin, and how many they are."""
+
+    states: Tensor
+    ids: Tensor
+    spans: dict[int, tuple[int, int]]
+
+
+class ReadAhead:
+    """States of each step's questions, from windows of steps that are read together. On a CPU a window is one step.
+
+    Windows begin at multiples of their length, so a run resumed within one reads it again in the same batches.
+    """
+
+    def __init__(self, bridge: Bridge, batches: Batches, questions: Sequence[Question], steps: int) -> None:
+        self.bridge, self.batches, self.questions, self.steps = bridge, batches, questions, steps
+        self.window, self._first, self._kept = self._steps_of_a_window(), -1, None
+
+    def at(self, step: int) -> SourceStates:
+        """The states of the questions of `step` (from 0), in their order."""
+        indices = self.batches.indices(step)
+        if self.window == 1:
+            return self.bridge.read([self.questions[index] for index in indices])
+        first = step - step % self.window
+        if first != self._first:
+            self._kept = None  # before the next one is read: both at once need not fit
+            self._first, self._kept = first, self._read(first)
+        return self._together(indices)
+
+    def _steps_of_a_window(self) -> int:
+        source = self.bridge.source
+        if not self.bridge.translator.needs_source or source.device.type == "cpu":
+            return 1
+        limit = ON_DEVICE if source.residence is None else ON_HOST
+        return max(1, limit // (self._bytes(self._layers()) * self.batches.batch_size))
+
+    def _layers(self) -> int:
+        return len(layer_indices(self.bridge.source_layers, self.bridge.source.num_layers))
+
+    def _bytes(self, layers: int) -> int:
+        """Of the states of a question of average length."""
+        source = self.bridge.source
+        rows = source.tokens([source_text(question.question, question.evidence) for question in self.questions])
+        tokens = sum(map(len, rows)) / len(rows) + 1
+        return int(tokens * layers * source.hidden_size * source.dtype.itemsize) + 1
+
+    def _read(self, first: int) -> _Window:
+        """All questions of a window, each once."""
+        steps = range(first, min(first + self.window, self.steps))
+        indices = sorted({index for step in steps for index in self.batches.indices(step)})
+        states, ids, spans, count = [], [], {}, 0
+        for chosen in self._passes(indices):
+            found = self.bridge.read([self.questions[index] for index in chosen])
+            real = found.mask.bool()
+            for index, tokens in zip(chosen, found.mask.sum(dim=1).tolist(), strict=True):
+                spans[index], count = (count, tokens), count + tokens
+            states.append(self._aside(found.states[real]))
+            ids.append(found.ids[real])
+        return _Window(self._joined(states), torch.cat(ids), spans)
+
+    def _passes(self, indices: Sequence[int]) -> Iterator[list[int]]:
+        """The questions in batches of like length, as many as a pass has memory for."""
+        order = sorted(indices, key=lambda index: (self.batches.lengths[index], index))
+        size = IN_A_PASS // self._bytes(self._layers() + self.bridge.source.num_layers + 1)
+        size = min(MOST_ROWS, max(1, size))
+        for start in range(0, len(order), size):
+            yield order[start : start + size]
+
+    def _aside(self, states: Tensor) -> Tensor:
+        return states if self.bridge.source.residence is None else states.cpu()
+
+    def _joined(self, states: Sequence[Tensor]) -> Tensor:
+        if self.bridge.source.residence is None:
+            return torch.cat(states)
+        shape = (sum(map(len, states)), *states[0].shape[1:])
+        pinned = torch.empty(shape, dtype=states[0].dtype, pin_memory=True)
+        return torch.cat(states, out=pinned)
+
+    def _together(self, indices: Sequence[int]) -> SourceStates:
+        """Left-padded, as the source itself gives them."""
+        source, kept = self.bridge.source, self._kept
+        starts, counts = zip(*(kept.spans[index] for index in indices), strict=True)
+        width = -(-max(counts) // source.step) * source.step
+        column = (
+            torch.arange(width) - width + torch.tensor(counts)[:, None]
+        )  # of each row's own tokens; below 0: padding
+        mask = (column >= 0).long().to(source.device, non_blocking=True)
+        where = (torch.tensor(starts)[:, None] + column.clamp_min(0)).to(source.device, non_blocking=True)
+        states, at = kept.states, where
+        if states.device != where.device:  # in the host's memory: only what this step needs comes
+            pieces = [states[start : start + count] for start, count in zip(starts, counts, strict=True)]
+            states = torch.cat([piece.to(where.device, non_blocking=True) for piece in pieces])
+            before = torch.tensor([0, *counts[:-1]]).cumsum(dim=0)
+            at = (before[:, None] + column.clamp_min(0)).to(where.device, non_blocking=True)
+        ids = kept.ids[where].masked_fill_(mask == 0, source.tokenizer.pad_token_id)
+        return SourceStates(states[at].masked_fill_(mask[..., None, None] == 0, 0.0), mask, ids)

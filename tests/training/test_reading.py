@@ -1,0 +1,92 @@
+"""Reading the source ahead: the states that each step would have read by itself, in fewer passes."""
+
+import pytest
+import torch
+from sums_task import Sums
+from tiny_training import choosing, config, fresh, weights_of
+
+import lab.training.reading as reading
+from lab.training.batches import Batches
+from lab.training.loop import train
+from lab.training.reading import ReadAhead
+from lab.translators import Bridge, build_translator
+
+QUESTIONS = Sums().train(10, 1)
+
+
+def reader(pair, window, size=4, translator="resampler", **found):
+    bridge = Bridge(pair.source, build_translator(config(translator=translator).translator, pair, "all"))
+    batches = Batches([len(question.question) for question in QUESTIONS], size, seed=1)
+    made = ReadAhead(bridge, batches, QUESTIONS, steps=7)
+    made.window = window
+    return made
+
+
+@pytest.fixture
+def passes(tiny_pair):
+    """The rows of every pass of the source."""
+    rows = []
+    hook = tiny_pair.source.base.register_forward_pre_hook(
+        lambda _, __, named: rows.append(len(named["input_ids"])), with_kwargs=True
+    )
+    yield rows
+    hook.remove()
+
+
+def test_each_step_gets_what_it_would_have_read(tiny_pair, passes):
+    ahead = reader(tiny_pair, window=3)
+    for step in range(7):
+        found = ahead.at(step)
+        alone = ahead.bridge.read([QUESTIONS[index] for index in ahead.batches.indices(step)])
+        assert torch.equal(found.ids, alone.ids) and torch.equal(found.mask, alone.mask)
+        torch.testing.assert_close(found.states, alone.states, rtol=1e-4, atol=1e-5)
+    assert len(passes) == 3 + 7  # three windows, and one pass of our own at every step
+
+
+def test_what_a_pass_holds_is_bounded(tiny_pair, passes, monkeypatch):
+    whole = reader(tiny_pair, window=2).at(0)
+    assert len(passes) == 1
+    monkeypatch.setattr(reading, "MOST_ROWS", 3)
+    torch.testing.assert_close(reader(tiny_pair, window=2).at(0).states, whole.states, rtol=1e-4, atol=1e-5)
+    assert max(passes[1:]) == 3
+    monkeypatch.setattr(reading, "IN_A_PASS", 1)
+    del passes[:]
+    reader(tiny_pair, window=2).at(0)
+    assert set(passes) == {1}
+
+
+def test_a_window_begun_in_its_middle_is_read_in_the_same_batches(tiny_pair):
+    first = reader(tiny_pair, window=3)
+    for step in range(4):
+        first.at(step)
+    assert torch.equal(first.at(4).states, reader(tiny_pair, window=3).at(4).states)
+
+
+def test_without_a_gpu_or_without_a_source_nothing_is_read_ahead(tiny_pair, passes):
+    made = ReadAhead(reader(tiny_pair, 1).bridge, reader(tiny_pair, 1).batches, QUESTIONS, 7)
+    assert made.window == 1
+    constant = reader(tiny_pair, window=1, translator="constant")
+    constant.at(0)
+    assert constant._steps_of_a_window() == 1 and not passes
+
+
+@pytest.mark.parametrize("bytes_", [10**4, 10**6, 10**7])
+def test_a_window_holds_as_much_as_there_is_room_for(tiny_pair, monkeypatch, bytes_):
+    ahead = reader(tiny_pair, 1)
+    held = sum(ahead.bridge.read([question]).states.nbytes for question in QUESTIONS) / 10 * 4  # of a step
+    monkeypatch.setattr(reading, "ON_DEVICE", bytes_)
+    monkeypatch.setattr(tiny_pair.source, "device", torch.device("cuda"))
+    assert ahead._steps_of_a_window() == max(1, int(bytes_ // held))
+
+
+def test_training_is_the_same(tiny_pair, tmp_path, monkeypatch):
+    def run(name):
+        made = fresh(tmp_path / name, config(dropout=0.0))
+        result = train(config(dropout=0.0), tiny_pair, Sums(), made, choosing(lambda *_: {"accuracy": 1.0, "n": 2}))
+        return [row["loss"] for row in made.metrics() if row["kind"] == "step"], weights_of(result.translator)
+
+    plain, again = run("plain"), run("again")
+    assert plain == again
+    monkeypatch.setattr(ReadAhead, "_steps_of_a_window", lambda self: 4)
+    ahead, _ = run("ahead")
+    assert ahead == pytest.approx(plain[0], rel=1e-4)
