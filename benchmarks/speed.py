@@ -1,9 +1,9 @@
 """How fast, and in how much memory: the straightforward path beside the fast one, in one process on one device.
 
-    python benchmarks/speed.py mini OUT.json                              # the embedded pair; a CPU will do
-    python benchmarks/speed.py small FOLDER OUT.json --data GSM8K         # FOLDER/source, FOLDER/target: config, tokenizer
-    python benchmarks/speed.py full MODELS OUT.json --data GSM8K          # what benchmarks/full_size_pair.py made
-    python benchmarks/speed.py full MODELS OUT.json --data GSM8K --whole  # 2 000 steps and ten evaluations of 200 as well
+    python benchmarks/speed.py mini OUT.json                               # the embedded pair; a CPU will do
+    python benchmarks/speed.py small FOLDER OUT.json --data GSM8K          # FOLDER/source and FOLDER/target
+    python benchmarks/speed.py full MODELS OUT.json --data GSM8K           # by benchmarks/full_size_pair.py
+    python benchmarks/speed.py full MODELS OUT.json --data GSM8K --whole   # 2 000 steps, ten evaluations of 200 as well
 
 Weights are random but for the embedded pair's; tokens are real. Each case trains (seconds of a step: median of those
 after the warm-up, and the mean with all that is captured or compiled on the way) and evaluates (seconds a sample of

@@ -170,7 +170,7 @@ class FrozenModel:
             self.plain = before
 
     def at_home(self) -> AbstractContextManager:
-        """Inside, all weights are on the device: to generate with a model that is away, a layer at a time, takes hours."""
+        """Inside, all weights are on the device: token by token, a layer at a time, an answer would take minutes."""
         return nullcontext() if self.residence is None else self.residence.at_home()
 
     @property

@@ -39,7 +39,7 @@ def fuse(name: str, model: PreTrainedModel, ids: Tensor) -> None:
     after = _says(model, ids)
     if not close(after, before):
         raise LabError(
-            f"model {name!r}: with fused kernels its logits are others by {apart(after, before):.1e} of their size; set "
+            f"model {name!r}: with fused kernels its logits differ by {apart(after, before):.1e} of their size; set "
             "fused_kernels=false."
         )
 
