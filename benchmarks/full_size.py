@@ -49,17 +49,17 @@ def measure(models: Path, data: Path, **settings) -> dict:
         result = train(config, experiment.pair, experiment.task, experiment.run)
         seconds = [row["seconds"] for row in experiment.run.metrics() if row["kind"] == "step"][WARM_UP:]
         training_peak = torch.cuda.max_memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
         began = time.monotonic()
-        records, _ = test_once(experiment, result.translator)
+        records, summary = test_once(experiment, result.translator)
         evaluated = time.monotonic() - began
-    arms = len(records[0]["arms"])
+    arms, spent = len(records[0]["arms"]), summary["time_and_memory"]["parts"]
+    evaluation_peak = max(part["peak_bytes"] for name, part in spent.items() if name.startswith("evaluation"))
     return {
         "load_s": round(loaded, 1), "step_s": round(statistics.median(seconds), 3),
         "step_min_s": round(min(seconds), 3),
         "training_peak_gib": round(training_peak / 2**30, 1), "questions": len(records), "arms": arms,
         "evaluation_s": round(evaluated, 1), "s_per_sample": round(evaluated / len(records), 3),
-        "evaluation_peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 1),
+        "evaluation_peak_gib": round(evaluation_peak / 2**30, 1),
         "translator_parameters": sum(p.numel() for p in result.translator.parameters()),
     }  # fmt: skip
 

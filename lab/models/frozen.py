@@ -18,6 +18,7 @@ from transformers import (
 )
 from transformers.modeling_outputs import ModelOutput
 
+from lab.clock import part
 from lab.config import NAMED_LAYERS, NAMED_LAYERS_TEXT, Layout
 from lab.errors import LabError
 from lab.models.architecture import (
@@ -242,6 +243,7 @@ class FrozenModel:
         given = {"use_cache": False, "inputs_embeds": embeds, **self.placed(mask, places), **more}
         return run_with_head_at(self.model, keep, **given)
 
+    @part("source")
     @torch.no_grad()
     def source_states(self, texts: list[str], layers: str | Sequence[int] = "all") -> SourceStates:
         """The hidden states of `texts`, inside the chat template where there is `chat`, at `layers` (see

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lab.clock import part
 from lab.config import Layout, Soft
 from lab.errors import LabError
 from lab.models.frozen import FrozenModel, pad_batch, positions
@@ -153,6 +154,7 @@ def _check(
     return [soft.shape[1]] * len(contexts) if soft_mask is None else soft_mask.sum(dim=1).tolist()
 
 
+@part("target forward")
 def answer_logits(target: FrozenModel, inputs: TargetInputs) -> tuple[Tensor, Tensor]:
     """Logits `[N, vocabulary]` at the N positions that predict a label, and those labels `[N]`. The head runs there
     alone."""

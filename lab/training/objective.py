@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lab.clock import part
 from lab.config import TEXT, Layout, RunConfig
 from lab.errors import LabError
 from lab.models import FrozenModel, Pair, SourceStates, TargetInputs, answer_logits, build_inputs, pooled, projected
@@ -67,7 +68,8 @@ def training_terms(
     bridge = Bridge(pair.source, translator)
     source = bridge.read(batch.questions)
     teacher = _teacher(target, config, batch, source) if due.keys() & {"flow", "token_alignment"} else None
-    output = translator(source, teacher if "flow" in due else None)
+    with part("translator"):
+        output = translator(source, teacher if "flow" in due else None)
     soft, mask, rms = output.soft_tokens, output.mask, target.embedding_rms
     layout = target.reads(config.layout.at(step))
 
