@@ -28,6 +28,7 @@ from transformers import (
     StoppingCriteriaList,
 )
 
+from lab.clock import part
 from lab.errors import LabError
 from lab.tasks import answer_end
 
@@ -144,6 +145,7 @@ def text_of(tokenizer, ids: Sequence[int], ends: AnswerEnd = answer_end) -> str:
     return text[: ends(text)]  # None, where it never ended: all of it
 
 
+@part("generation")
 @torch.no_grad()
 def _generate(target: FrozenModel, decoding: Decoding, prompt_length: int = 0, **prompt) -> list[Generation]:
     target.check_length(prompt["attention_mask"].shape[1] + decoding.max_new_tokens)

@@ -20,6 +20,7 @@ from transformers import (
 )
 from transformers.modeling_outputs import ModelOutput
 
+from lab.clock import part
 from lab.config import NAMED_LAYERS, NAMED_LAYERS_TEXT, Layout
 from lab.errors import LabError
 from lab.models.architecture import (
@@ -285,6 +286,7 @@ class FrozenModel:
         with headless(self.model):
             return self.run(keep, embeds, mask, places, **more).logits
 
+    @part("source")
     @torch.no_grad()
     def source_states(self, texts: list[str], layers: str | Sequence[int] = "all") -> SourceStates:
         """The hidden states of `texts`, inside the chat template where there is `chat`, at `layers` (see

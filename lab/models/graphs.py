@@ -33,11 +33,11 @@ class Graph:
             self.kept = (getattr(self, "kept", ()), made)  # what a later stage reads must not be freed
         self.made = made
 
-    def __call__(self, given: Sequence[Tensor], part: Callable = nullcontext) -> Any:
+    def __call__(self, given: Sequence[Tensor], within: Callable = nullcontext) -> Any:
         for mine, value in zip(self.given, given, strict=True):
             mine.copy_(value, non_blocking=True)
         for name, graph in self.graphs:
-            with part(name):
+            with within(name):
                 graph.replay()
         return self.made
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lab.clock import part
 from lab.config import Layout, Soft
 from lab.errors import LabError
 from lab.models.cross_entropy import IGNORED
@@ -172,6 +173,7 @@ def next_labels(inputs: TargetInputs) -> Tensor:
     return labels
 
 
+@part("target forward")
 def answer_logits(target: FrozenModel, inputs: TargetInputs) -> tuple[Tensor, Tensor]:
     """Logits `[N, vocabulary]` at the N positions that predict a label, and those labels `[N]`. The head runs there
     alone, and what all rows begin with is read once, see `lab.models.prefix`."""

@@ -23,7 +23,7 @@ from lab.models.fused import fuse
 from lab.models.gguf_files import as_folder
 from lab.models.residence import Residence
 
-__all__ = ["Pair", "load_pair", "load_tokenizers"]
+__all__ = ["Pair", "device_of", "load_pair", "load_tokenizers"]
 
 HEADROOM = 1.1  # activations and loading buffers, beyond the weights
 
@@ -42,7 +42,7 @@ def load_pair(config: PairConfig) -> Pair:
     Raises LabError if a model is not found, the device is not there, or the weights of both would not fit into its
     free memory; memory is checked before any weight is read.
     """
-    device = _device(config.device)
+    device = device_of(config.device)
     dtype = getattr(torch, config.dtype)
     configs = [_find(AutoConfig, name) for name in config.models]
     attentions = [attention_of(name, model) for name, model in zip(config.models, configs, strict=True)]
@@ -86,7 +86,8 @@ def load_tokenizers(config: PairConfig) -> Callable[[str, Sequence[int]], str | 
     return decode
 
 
-def _device(name: str) -> torch.device:
+def device_of(name: str) -> torch.device:
+    """The device of that name, "auto" being a GPU where there is one. Raises LabError for a GPU that is not there."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)

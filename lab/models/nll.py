@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from lab.clock import part
 from lab.errors import LabError
 from lab.models.architecture import close
 from lab.models.cross_entropy import IGNORED, head_nll
@@ -59,8 +60,10 @@ def _computed(target: FrozenModel, rest: Unread, labels: Tensor) -> tuple[Tensor
     """(loss, gradient to `rest.embeds`), the plain way: the head at the scored positions."""
     labels = labels[:, -rest.embeds.shape[1] :]
     places = labels != IGNORED
-    loss, entered = _forward(target, rest, places, labels[places], rest.embeds)
-    return _backward(loss, entered)
+    with part("target forward"):
+        loss, entered = _forward(target, rest, places, labels[places], rest.embeds)
+    with part("target backward"):
+        return _backward(loss, entered)
 
 
 def _replayed(target: FrozenModel, rest: Unread, labels: Tensor, columns: int) -> tuple[Tensor, Tensor]:
@@ -74,7 +77,7 @@ def _replayed(target: FrozenModel, rest: Unread, labels: Tensor, columns: int) -
     if graph is None:
         with target.captured.beside():
             return _computed(target, rest, labels)
-    loss, gradient = (value.clone() for value in graph(given))
+    loss, gradient = (value.clone() for value in graph(given, part))
     if not known:
         with target.captured.beside():
             plain = _computed(target, rest, labels)

@@ -11,6 +11,7 @@ from lab.pictures.arm_tables import (
     rules_table,
     text_transfer_sentence,
 )
+from lab.pictures.breakdown import breakdown_figure, breakdown_table
 from lab.pictures.bridge_figures import (
     attention_figure,
     collapse_figure,

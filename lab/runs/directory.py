@@ -18,6 +18,7 @@ from lab.runs.folders import fingerprint, flush
 from lab.runs.locks import RUN_LOCK, Lock, Taken, is_written, lock_for_process
 from lab.runs.records import json_line, read_jsonl, write_jsonl, write_text
 
+TIME_AND_MEMORY = "time_and_memory"  # in a summary and a manifest: what a run spent, as `lab.clock` counts it
 PACKAGES = (
     "torch",
     "transformers",
@@ -53,6 +54,20 @@ def _versions() -> dict[str, str]:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
+    return found
+
+
+def _read_object(path: Path) -> dict:
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise LabError(f"{path}: cannot be read ({error.strerror}).") from None
+    except (ValueError, RecursionError) as error:
+        raise LabError(f"{path}: not valid JSON ({error}); put back what was there, or choose another name.") from None
+    if not isinstance(found, dict):
+        raise LabError(f"{path}: a {type(found).__name__} where a JSON object belongs; put back what was there.")
     return found
 
 
@@ -179,18 +194,16 @@ class RunDirectory:
 
     def manifest(self) -> dict:
         """The manifest, empty if there is none yet."""
-        path = self.path / "manifest.json"
-        if not path.exists():
-            return {}
-        try:
-            found = json.loads(path.read_text("utf-8"))
-        except OSError as error:
-            raise LabError(f"{path}: cannot be read ({error.strerror}).") from None
-        except (ValueError, RecursionError) as error:
-            raise LabError(f"{path}: not valid JSON ({error}); put back what was there, or choose another name.") from None
-        if not isinstance(found, dict):
-            raise LabError(f"{path}: a {type(found).__name__} where a JSON object belongs; put back what was there.")
-        return found
+        return _read_object(self.path / "manifest.json")
+
+    def summary(self) -> dict:
+        """The summary, empty if there is none yet."""
+        return _read_object(self.path / "summary.json")
+
+    def time_and_memory(self) -> dict:
+        """Where the run's time and memory went (see `lab.clock.Clock.record`): what its summary says, else what its
+        training noted; empty for a run that was made before there was a clock."""
+        return self.summary().get(TIME_AND_MEMORY) or self.manifest().get(TIME_AND_MEMORY) or {}
 
     def note(self, **facts) -> None:
         """Add facts to the manifest, for example ``note(device="NVIDIA H200", gpus=1)`` once it is known."""

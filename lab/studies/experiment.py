@@ -19,11 +19,12 @@ from lab.answers import (
     latent_inputs,
     weights_of,
 )
+from lab.clock import Clock, part
 from lab.config import RunConfig
 from lab.errors import LabError
 from lab.evidence import summarise
-from lab.models import FrozenModel, Pair, check_prompt, check_source_text, load_pair
-from lab.runs import RunDirectory, write_sealed
+from lab.models import FrozenModel, Pair, check_prompt, check_source_text, device_of, load_pair
+from lab.runs import TIME_AND_MEMORY, RunDirectory, write_sealed
 from lab.studies.budget import check_equal_budget, check_same_rates, constant_config
 from lab.studies.looks import looks, note_look
 from lab.tasks import Dev, Task, Test, load_task, source_text, surroundings
@@ -46,23 +47,29 @@ CONTROL = "control_constant"  # the sub-run that trains the constant prompt
 
 @dataclass
 class Experiment:
-    """A started run with its models and its task."""
+    """A started run with its models and its task. `clock`: where its time and memory go; None: one that begins now."""
 
     config: RunConfig
     run: RunDirectory
     pair: Pair
     task: Task
+    clock: Clock | None = None
+
+    def __post_init__(self) -> None:
+        self.clock = self.clock or Clock(self.pair.target.device)
 
 
 def start(config: RunConfig, runs: str | Path = "runs", resume: bool = False) -> Experiment:
     """Load models and task, then make the run's directory: what cannot be loaded leaves nothing behind."""
-    task, pair = load_task(config.task), load_pair(config.pair)
-    task.exemplars(config.task.shots)
+    clock = Clock(device_of(config.pair.device))
+    with clock.running(), part("load"):
+        task, pair = load_task(config.task), load_pair(config.pair)
+        task.exemplars(config.task.shots)
     run = open_run(Path(runs) / config.name, config, resume)
     run.note(device=str(pair.target.device), gpus=int(pair.target.device.type == "cuda"))
     if config.losses.duplicate_question:
         run.note(duplicates_question="the soft tokens are taught to say the question that the prompt says already")
-    return Experiment(config, run, pair, task)
+    return Experiment(config, run, pair, task, clock)
 
 
 def open_run(folder: Path, config: RunConfig, resume: bool) -> RunDirectory:
@@ -70,6 +77,7 @@ def open_run(folder: Path, config: RunConfig, resume: bool) -> RunDirectory:
     return RunDirectory.create(folder, config, resume, check=lambda run: usable_checkpoint(run, config))
 
 
+@part("checks")
 def check_training(experiment: Experiment, config: RunConfig) -> None:
     """Before every training: nothing is chosen on test questions, the prompt is that of the evaluation, and every loss
     term trains the translator.
@@ -176,20 +184,25 @@ def train_translator(experiment: Experiment) -> TrainResult:
             f"{experiment.run.path}: the test split was looked at, so this translator may not be trained on; start "
             "another run."
         )
-    check_training(experiment, config)
-    accuracy = dev_accuracy(experiment, config)
-    return train(config, experiment.pair, experiment.task, experiment.run, accuracy, "translator", greedy)
+    with experiment.clock.running():
+        check_training(experiment, config)
+        accuracy = dev_accuracy(experiment, config)
+        result = train(config, experiment.pair, experiment.task, experiment.run, accuracy, "translator", greedy)
+    experiment.run.note(**{TIME_AND_MEMORY: experiment.clock.record()})
+    return result
 
 
 def train_constant(experiment: Experiment) -> TrainResult:
-    """Train a constant prompt at equal budget, in a sub-run."""
+    """Train a constant prompt at equal budget, in a sub-run with a clock of its own."""
     config = constant_config(experiment.config)
     check_equal_budget(experiment.config, config, "latent_constant")
-    check_training(experiment, config)
     folder = experiment.run.path / CONTROL
-    run = open_run(folder, config, resume=folder.exists())
-    accuracy = dev_accuracy(experiment, config)
-    result = train(config, experiment.pair, experiment.task, run, accuracy, "constant prompt", greedy)
+    with Clock(experiment.pair.target.device).running() as clock:
+        check_training(experiment, config)
+        run = open_run(folder, config, resume=folder.exists())
+        accuracy = dev_accuracy(experiment, config)
+        result = train(config, experiment.pair, experiment.task, run, accuracy, "constant prompt", greedy)
+    run.note(**{TIME_AND_MEMORY: clock.record()})
     check_same_rates(experiment.run.metrics(), run.metrics(), "latent_constant")
     run.finish()
     return result
@@ -198,18 +211,36 @@ def train_constant(experiment: Experiment) -> TrainResult:
 def test_once(
     experiment: Experiment, translator: nn.Module, constant: nn.Module | None = None
 ) -> tuple[list[dict], dict]:
-    """The test split, once, all arms: writes `eval_samples_step_final.jsonl` and `summary.json`; (records, summary)."""
+    """The test split, once, all arms: writes `eval_samples_step_final.jsonl` and `summary.json`; (records, summary).
+
+    The summary is that of `summarise`, with what the run is (`RunConfig.about`), the split, the number of looks at it,
+    and `time_and_memory` (see `time_and_memory`).
+    """
     run, config, source = experiment.run, experiment.config, experiment.pair.source
     trained = {"latent": translator, "latent_constant": constant}
     bridges = {arm: Bridge(source, module) for arm, module in trained.items() if module is not None}
     evaluation = Evaluation(config, experiment.pair, experiment.task, Test.of(experiment.task), bridges)
     note_look(run, "test", weights_of(translator))
-    records = evaluate(evaluation, run=run)
-    write_sealed(run, "final", records, evaluation.seal())  # first: a summary can be made again
+    with experiment.clock.running():
+        with part("evaluation"):
+            records = evaluate(evaluation, run=run)
+        write_sealed(run, "final", records, evaluation.seal())  # first: a summary can be made again
     summary = summarise(records) | config.about(run.path.name) | {"split": "test", "test_looks": len(looks(run))}
+    summary[TIME_AND_MEMORY] = time_and_memory(experiment)
     run.write_summary(summary)
     run.finish()
     return records, summary
+
+
+def time_and_memory(experiment: Experiment) -> dict:
+    """What the run has spent, every session of it (see `lab.clock.Clock.record`): loading, training, and evaluation on
+    dev and test; and under "control_constant" the same of that sub-run's training, if it was trained.
+
+    Time between two calls, in which a notebook waits for its reader, is nobody's. Of a session that was killed there
+    counts what came before its last checkpoint.
+    """
+    control = RunDirectory(experiment.run.path / CONTROL).manifest().get(TIME_AND_MEMORY)
+    return experiment.clock.record() | ({CONTROL: control} if control else {})
 
 
 test_once.__test__ = False  # its name is the rule "test once", not a test's

@@ -51,6 +51,11 @@ class Candidate:
             note_look(RunDirectory(run), "measured beside others", weights_of(self.bridge.translator))
         return Evaluation(self.config, pair, task, questions, {"latent": self.bridge, **self.controls}, cascade_prompt)
 
+    def time_and_memory(self) -> dict:
+        """Where the time and memory of its own run went, see `RunDirectory.time_and_memory`."""
+        run = run_of(ROOT / self.run) if self.run else None
+        return RunDirectory(run).time_and_memory() if run else {}
+
     def set_here(self) -> dict[str, dict[str, Any]]:
         """What is measured otherwise than it was trained: name -> {"trained": ..., "measured": ...}."""
         before, now = (self.trained or self.config).parameters(), self.config.parameters()

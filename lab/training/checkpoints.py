@@ -1,11 +1,11 @@
 """Checkpoints of a training: everything that the next step depends on, saved, checked, and loaded again.
 
 Each is a folder `step_<n>` that appears whole and never changes: weights, optimiser, random state, what the loop knows,
-the config's hash, and how far `metrics.jsonl` was. That one rename is all there is to saving; it also decides which
-step is the best, because the best is named in the folder's own state. So a kill, wherever it falls, leaves the
-checkpoint before or the new one, each with its own best and its own metrics. The newest and the one before it are kept,
-with the bests of both, and a resume takes the newest that is still what was saved. `best` and `last` are links for
-people and notebooks; a resume does not read them.
+the config's hash, how far `metrics.jsonl` was, and what the run had spent so far (see `lab.clock`). That one rename is
+all there is to saving; it also decides which step is the best, because the best is named in the folder's own state. So
+a kill, wherever it falls, leaves the checkpoint before or the new one, each with its own best and its own metrics. The
+newest and the one before it are kept, with the bests of both, and a resume takes the newest that is still what was
+saved. `best` and `last` are links for people and notebooks; a resume does not read them.
 """
 
 import json
@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from lab.clock import part, running_clock
 from lab.config import RunConfig
 from lab.errors import LabError
 from lab.runs import FOLDER_MANIFEST, RunDirectory, check_folder, remove_folder, whole_folder
@@ -54,12 +55,15 @@ def step_folder(run: RunDirectory, step: int) -> Path:
     return run.checkpoints / f"step_{step}"
 
 
+@part("checkpoint")
 def save_checkpoint(
     run: RunDirectory, config: RunConfig, translator: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress
 ) -> None:
     """Save the state after `progress.step`. Raises LabError if it cannot be written; those before stay as they are."""
     folder = step_folder(run, progress.step)
     facts = {"step": progress.step, "config_hash": config.hash(), "metrics": run.metrics_so_far()}
+    if clock := running_clock():
+        facts["clock"] = clock.record()
     try:
         with whole_folder(folder, **facts) as beside:
             save_translator(translator, beside)
@@ -114,6 +118,8 @@ def resume(
     if not checkpoint:
         return Progress(), "Started over: there was no checkpoint yet" if run.cut_metrics(0) else ""
     progress = _load(step_folder(run, checkpoint["step"]), translator, optimizer)
+    if clock := running_clock():
+        clock.go_on(checkpoint.get("clock", {}))
     run.cut_metrics(checkpoint["metrics"]["bytes"])
     for step in _saved_steps(run):
         if step > progress.step:

@@ -15,6 +15,7 @@ from functools import partial
 import torch
 from torch import nn
 
+from lab.clock import part
 from lab.config import RunConfig
 from lab.errors import LabError
 from lab.models import Pair
@@ -44,6 +45,7 @@ class TrainResult:
     seconds: float
 
 
+@part("evaluation")
 def _evaluate(
     select: Selection, translator: nn.Module, progress: Progress, run: RunDirectory, config: RunConfig
 ) -> None:
@@ -161,9 +163,11 @@ def _step(
     with _fast_products():
         terms, weights = terms_at(), due_weights(config, step + 1)
         loss = weighted_sum(terms, weights)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(translator.parameters(), config.training.gradient_clip)
-        optimizer.step()
+        with part("backward"):
+            loss.backward()
+        with part("optimiser"):
+            norm = torch.nn.utils.clip_grad_norm_(translator.parameters(), config.training.gradient_clip)
+            optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     numbers = torch.stack([loss, norm, *terms.values()]).detach().tolist()  # one wait for the device, not one for each
     return {

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lab.clock import part
 from lab.config import TEXT, Layout, RunConfig
 from lab.errors import LabError
 from lab.models import (
@@ -79,7 +80,8 @@ def training_terms(
     bridge = Bridge(pair.source, translator)
     source = bridge.read(batch.questions) if batch.states is None else batch.states
     teacher = _teacher(target, config, batch, source) if due.keys() & {"flow", "token_alignment"} else None
-    output = translator(source, teacher if "flow" in due else None)
+    with part("translator"):
+        output = translator(source, teacher if "flow" in due else None)
     soft, mask, rms = output.soft_tokens, output.mask, target.embedding_rms
     layout = target.reads(config.layout.at(step))
 

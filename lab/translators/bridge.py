@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from lab.clock import part
 from lab.models import FrozenModel, SourceStates
 from lab.tasks import Question, source_text
 from lab.translators.contract import TranslatorOutput
@@ -39,4 +40,6 @@ class Bridge:
 
         Training, which needs the gradient and may add a teacher, calls the translator on `read` itself.
         """
-        return self.translator(self.read(questions))
+        states = self.read(questions)
+        with part("translator"):
+            return self.translator(states)

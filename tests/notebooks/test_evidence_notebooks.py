@@ -8,7 +8,10 @@ import pytest
 from trained_runs import gsm8k_files, trained_run
 
 from lab.config.run import RunConfig
+from lab.pictures.breakdown import NOT_TOLD
 from lab.runs.records import read_jsonl
+from lab.studies.experiment import start, train_translator
+from lab.studies.experiment import test_once as take_the_test
 
 TINY = {"width": 16, "depth": 1, "heads": 2, "soft_tokens": 3, "steps": 2, "batch_size": 4, "warmup_steps": 1,
         "train_questions": 0, "eval_every": 0}  # fmt: skip
@@ -60,6 +63,19 @@ def test_inference_metrics_write_both_files(tmp_path):
     assert summary["set_here"] == {"test_questions": {"trained": 0, "measured": 6},
                                    "max_new_tokens": {"trained": 160, "measured": 40}}  # fmt: skip
     assert summary["timed"] == 2 and summary["sizes"]["kv_bytes_latent"] < summary["sizes"]["kv_bytes_text"]
+    assert NOT_TOLD in (folder / "notebook.ipynb").read_text()  # that translator was trained without a clock
+
+
+@pytest.mark.slow
+def test_inference_metrics_show_what_the_run_took(tmp_path):
+    config = RunConfig.from_parameters(name="run", device="cpu", dev_questions=4, test_questions=4, max_new_tokens=8,
+                                       **TINY)  # fmt: skip
+    experiment = start(config, tmp_path)
+    take_the_test(experiment, train_translator(experiment).translator)
+    folder = run("inference_metrics", tmp_path, translators=[str(tmp_path / "run")], timed_questions=1,
+                 length_questions=1, timed_lengths=[1])  # fmt: skip
+    said = (folder / "notebook.ipynb").read_text()
+    assert "evaluation: generation" in said and NOT_TOLD not in said
 
 
 @pytest.mark.slow
