@@ -32,8 +32,8 @@ class TargetInputs:
     embeds [B, T, d] in the target's dtype; attention_mask, position_ids [B, T] long; labels [B, T] long, `IGNORED`
     everywhere but on the answer and its end, or None without answers. Per row: prompt_lengths counts the tokens before
     the answer (BOS and soft tokens included), text_tokens the same without the soft tokens. shared: the tokens that
-    all rows begin with, before any soft token and before the last token of a prompt. longest_answer: of all rows, in
-    tokens, its end included.
+    all rows begin with, before any soft token and before the last token of a prompt. answer_lengths: tokens of each
+    row's answer, its end included; none without answers.
     """
 
     embeds: Tensor
@@ -43,7 +43,7 @@ class TargetInputs:
     prompt_lengths: list[int]
     text_tokens: list[int]
     shared: tuple[int, ...] = ()
-    longest_answer: int = 0
+    answer_lengths: tuple[int, ...] = ()
 
 
 def build_inputs(
@@ -91,8 +91,8 @@ def build_inputs(
     shared = shared_start(prompts, [min(length - 1, end) for length, end in zip(lengths, free, strict=True)])
     taken = [0 if layout.adapter else count for count in counts]
     text = [length - count for length, count in zip(lengths, taken, strict=True)]
-    longest = max(map(len, endings))
-    return TargetInputs(embeds, mask, positions(mask), labels, lengths, text, shared, longest)
+    answered = () if answers is None else tuple(map(len, endings))
+    return TargetInputs(embeds, mask, positions(mask), labels, lengths, text, shared, answered)
 
 
 def _prompt_rows(

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from lab.models.frozen import FrozenModel
 
 COLUMNS = 64  # scored columns are counted in steps of so many, so that shapes come again
+AT_ONCE = 2**30  # bytes of one hidden state per token and layer; a pass keeps about sixteen times as much
+ON_A_CPU = 8  # rows
 
 
 def answer_nll(target: FrozenModel, inputs: TargetInputs) -> Tensor:
@@ -43,11 +45,19 @@ class _Frozen(torch.autograd.Function):
     @staticmethod
     def forward(ctx, embeds: Tensor, target: FrozenModel, inputs: TargetInputs) -> Tensor:
         labels, rest = next_labels(inputs), unread(target, inputs)
-        columns = inputs.longest_answer + 1  # the position before an answer predicts its first token
-        plain = not target.replays
-        loss, gradient = _computed(target, rest, labels) if plain else _replayed(target, rest, labels, columns)
-        read = embeds.shape[1] - gradient.shape[1]  # what all rows begin with has no gradient
-        ctx.save_for_backward(torch.nn.functional.pad(gradient, (0, 0, read, 0)))
+        gradient, loss, scored = torch.zeros_like(embeds), 0.0, sum(inputs.answer_lengths)
+        for rows in passes(target, inputs):
+            answers = [inputs.answer_lengths[row] for row in rows]
+            longest = max(inputs.prompt_lengths[row] + inputs.answer_lengths[row] for row in rows)
+            width = min(-(-longest // target.step) * target.step, embeds.shape[1])
+            some = rest.part(rows, width - (embeds.shape[1] - rest.embeds.shape[1]))
+            run = _replayed if target.replays else _computed
+            # The position before an answer predicts its first token.
+            own, moved = run(target, some, labels[rows, -some.embeds.shape[1] :], max(answers) + 1)
+            share = sum(answers) / scored
+            loss = loss + own * share
+            gradient[rows, -moved.shape[1] :] = moved * share
+        ctx.save_for_backward(gradient)
         return loss
 
     @staticmethod
@@ -56,9 +66,19 @@ class _Frozen(torch.autograd.Function):
         return gradient * outer.to(gradient.dtype), None, None
 
 
-def _computed(target: FrozenModel, rest: Unread, labels: Tensor) -> tuple[Tensor, Tensor]:
+def passes(target: FrozenModel, inputs: TargetInputs) -> list[list[int]]:
+    """The rows of a batch in groups of like length that go through the target one after the other: less padding, and
+    no more activations than `AT_ONCE` at a time. A GPU takes as many rows as that allows, a CPU few."""
+    rows, width = inputs.embeds.shape[:2]
+    most = AT_ONCE // (width * target.num_layers * target.hidden_size * target.dtype.itemsize)
+    count = -(-rows // max(1, min(most, rows if target.device.type == "cuda" else ON_A_CPU)))
+    lengths = [sum(pair) for pair in zip(inputs.prompt_lengths, inputs.answer_lengths, strict=True)]
+    order = sorted(range(rows), key=lambda row: (lengths[row], row))
+    return [order[rows * group // count : rows * (group + 1) // count] for group in range(count)]
+
+
+def _computed(target: FrozenModel, rest: Unread, labels: Tensor, columns: int) -> tuple[Tensor, Tensor]:
     """(loss, gradient to `rest.embeds`), the plain way: the head at the scored positions."""
-    labels = labels[:, -rest.embeds.shape[1] :]
     places = labels != IGNORED
     with part("target forward"):
         loss, entered = _forward(target, rest, places, labels[places], rest.embeds)
@@ -76,11 +96,11 @@ def _replayed(target: FrozenModel, rest: Unread, labels: Tensor, columns: int) -
     known, graph = key in target.captured.known, target.captured.at(key, stages, given)
     if graph is None:
         with target.captured.beside():
-            return _computed(target, rest, labels)
+            return _computed(target, rest, labels, columns)
     loss, gradient = (value.clone() for value in graph(given, part))
     if not known:
         with target.captured.beside():
-            plain = _computed(target, rest, labels)
+            plain = _computed(target, rest, labels, columns)
         if not (close(loss, plain[0]) and close(gradient, plain[1])):
             raise LabError(
                 f"{target.name}: a captured graph gives the loss {loss.item():.4f}, the plain pass "

@@ -54,6 +54,12 @@ class Unread:
     places: Tensor
     prefix: Prefix | None
 
+    def part(self, rows: Sequence[int], width: int) -> Unread:
+        """Some rows, and of their tokens the last `width`: what is before has to be padding."""
+        count = self.mask.shape[1] - self.embeds.shape[1]
+        mask = torch.cat([self.mask[rows, :count], self.mask[rows, -width:]], dim=1)
+        return Unread(self.embeds[rows, -width:], mask, self.places[rows, -width:], self.prefix)
+
     def cache(self) -> dict[str, Any]:
         """What has been read, as the model takes it."""
         if self.prefix is None:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from model_zoo import ZOO, zoo_model
 
 import lab.models.cross_entropy as pieces
+import lab.models.nll as nll
 from lab.config.layout import get_layout
 from lab.models import IGNORED, answer_logits, answer_nll, build_inputs
 from lab.models.cross_entropy import head_nll
@@ -60,6 +61,31 @@ def test_what_a_graph_captures_is_the_plain_pass(name):
     found, moved = _backward(*_block_forward(model, None, rest.embeds, rest.mask, rest.places, labels))
     torch.testing.assert_close(found, loss, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(moved, gradient, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("shots", ["", SHOTS], ids=["short", "behind a prefix"])
+@pytest.mark.parametrize("rows", [1, 2, 3, 7])
+def test_groups_of_rows_are_the_whole_batch(tiny_pair, monkeypatch, rows, shots):
+    model = tiny_pair.target
+    torch.manual_seed(0)
+    soft = torch.randn(7, 3, model.embedding_size).requires_grad_()
+    contexts = [{"shots": shots, "question": "Tom has 3 apples. " * (1 + place % 4)} for place in range(7)]
+    answers = ["#### 1", "3 + 12 = 15.\n#### 15", "2", "3 * 4 = 12, then 12 + 9 = 21.\n#### 21", "5", "6", "7"]
+    inputs = build_inputs(model, get_layout("soft_in_context"), soft, contexts, answers)
+    loss, gradient = plain(model, inputs, soft)
+    monkeypatch.setattr(nll, "ON_A_CPU", rows)
+    groups = nll.passes(model, inputs)
+    assert sorted(row for group in groups for row in group) == list(range(7))
+    assert max(map(len, groups)) <= rows and len(groups) == -(-7 // rows)
+    ours = answer_nll(model, inputs)
+    torch.testing.assert_close(ours, loss, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(torch.autograd.grad(ours, soft)[0], gradient, rtol=1e-3, atol=1e-6)
+
+
+def test_what_is_kept_of_a_pass_is_bounded(tiny_pair, monkeypatch):
+    inputs, _ = batch(tiny_pair.target)
+    monkeypatch.setattr(nll, "AT_ONCE", 1)
+    assert sorted(nll.passes(tiny_pair.target, inputs)) == [[0], [1]]
 
 
 def test_without_a_gradient_it_is_a_number(tiny_pair):
