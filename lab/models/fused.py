@@ -26,8 +26,8 @@ def fuse(name: str, model: PreTrainedModel, ids: Tensor) -> None:
         from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN as known
     except ImportError as error:
         raise LabError(
-            f"fused_kernels=true needs liger-kernel and Triton ({str(error).splitlines()[0]}); install requirements-fast.lock on a "
-            "machine with a GPU, or set fused_kernels=false."
+            f"fused_kernels=true needs liger-kernel and Triton ({str(error).splitlines()[0]}); install "
+            "requirements-fast.lock on a machine with a GPU, or set fused_kernels=false."
         ) from None
     if kind not in known:
         raise LabError(f"model {name!r}: Liger has no kernels for {kind!r}; set fused_kernels=false.")
