@@ -80,7 +80,8 @@ class PairConfig(Section):
 
     `source_layers` is "all" (1..number of layers), "last", "middle" (four layers of the middle), or a list of indices
     into the hidden states (0: embeddings). `source_chat`, `target_chat`: whether the model's own chat template stands
-    around all that it reads, in training and in every arm.
+    around all that it reads, in training and in every arm. `cuda_graphs`: whether a GPU may replay the steps of an
+    answer from a graph; it changes how fast they are taken, and in half precision how they round.
     """
 
     pair: str = "mini"
@@ -91,6 +92,7 @@ class PairConfig(Section):
     source_layers: str | list[int] | tuple[int, ...] = "all"
     source_chat: bool = False
     target_chat: bool = False
+    cuda_graphs: bool = True
 
     def check(self) -> None:
         _one_of(self, "pair", tuple(PAIRS))

@@ -97,6 +97,7 @@ class FrozenModel:
     device: torch.device
     dtype: torch.dtype
     chat: bool = False  # whether its own chat template stands around all that it reads
+    graphs: bool = True  # whether a GPU may replay its steps from a graph
     _named_bos: str = field(default="", repr=False)  # which a template may write, whether or not the tokenizer does
     _known_tokens: dict[str, list[int]] = field(default_factory=dict, repr=False)  # a text of a second epoch is free
 

@@ -47,7 +47,7 @@ def load_pair(config: PairConfig) -> Pair:
     _check_memory(config.pair, configs, dtype, device)
     chats = (config.source_chat, config.target_chat)
     source, target = (
-        _load(name, model, dtype, device, chat, attention)
+        _load(name, model, dtype, device, chat, attention, config.cuda_graphs)
         for name, model, chat, attention in zip(config.models, configs, chats, attentions, strict=True)
     )
     return Pair(source, target)
@@ -104,7 +104,13 @@ def _find(kind: type, name: str, **options: object):
 
 
 def _load(
-    name: str, config, dtype: torch.dtype, device: torch.device, chat: bool = False, attention: str = "sdpa"
+    name: str,
+    config,
+    dtype: torch.dtype,
+    device: torch.device,
+    chat: bool = False,
+    attention: str = "sdpa",
+    graphs: bool = True,
 ) -> FrozenModel:
     transformers_logging.disable_progress_bar()  # a widget, which an executed notebook shows at 0 % for ever
     tokenizer = _find(AutoTokenizer, name)
@@ -118,7 +124,7 @@ def _load(
         if info["missing_keys"]:  # they would be random, and nobody would know
             raise LabError(f"model {name!r} lacks the weights of {sorted(info['missing_keys'])[0]}; get all its files.")
     model = text_model(name, model).to(device=device, dtype=dtype)
-    frozen = FrozenModel(model, tokenizer, name, device, dtype, chat)
+    frozen = FrozenModel(model, tokenizer, name, device, dtype, chat, graphs)
     # A template that cannot be used, or a model that embeddings cannot be given to, is refused here, not in mid-run.
     frozen.frame, frozen.embedding_scale  # noqa: B018
     check_causal(name, model, frozen.tokens([SENTENCE])[0])
