@@ -25,7 +25,7 @@ AnswerEnd = Callable[[str], int | None]  # characters of a text that belong to t
 
 CHECK_EVERY = 4  # tokens between two looks at the text; at most so many are generated in vain
 _WINDOW = 40  # newest tokens looked at: a number of 24 digits, one token each, still fits with its "####"
-_FEWER = 3 / 4  # of the rows still run: then the others are dropped, which copies the cache
+_FEWER = 9 / 10  # of the rows still run: then the others are dropped, which copies the cache, as every step does anyway
 
 
 @dataclass(frozen=True)
