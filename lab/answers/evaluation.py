@@ -85,7 +85,7 @@ class Evaluation:
         """What fixes this evaluation, as plain values that are stored with its records; see `lab.runs.seals`.
 
         Two evaluations with one seal ask the same models the same questions in the same way; where the device and the
-        batch agree as well (`made_on`), frozen models answer alike.
+        batch agree as well (`made_on`), frozen models answer alike, in half precision beside the same arms.
         """
         source, target = self.pair.source, self.pair.target
         exemplars = [f"{question.question}\n{question.answer}" for question in self.exemplars]
@@ -104,7 +104,8 @@ class Evaluation:
             "cascade_prompt": self.cascade_prompt,
             **({"chooses": self.task.chooses} if self.task.chooses else {}),
             "made_on": {"device": target.device.type, "dtype": str(target.dtype).removeprefix("torch."),
-                        "batch": self.config.evaluation.eval_batch_size},
+                        "batch": self.config.evaluation.eval_batch_size,
+                        **({"graphs": target.graphs} if target.device.type == "cuda" else {})},
         }  # fmt: skip
 
 
