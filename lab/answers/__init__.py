@@ -5,15 +5,14 @@ Imports config, tasks, models, translators and runs.
 
 from lab.answers.arms import ALL_ARMS, BASELINES, RETRAINED, UNTRAINED, WIRED, choose_cascade_prompt, evaluate
 from lab.answers.checks import check_splits
-from lab.answers.evaluation import DEFAULT_CASCADE, Evaluation, weights_of
+from lab.answers.decoding import Decoder, Hygiene
+from lab.answers.evaluation import DEFAULT_CASCADE, Evaluation
 from lab.answers.fitting import check_fits
 from lab.answers.generation import (
     Decoding,
     Generation,
-    Hygiene,
     cut_generation,
     end_tokens_of,
-    forbidding,
     generate,
     generate_from_text,
     greedy,
@@ -22,4 +21,5 @@ from lab.answers.latent import latent_inputs
 from lab.answers.likelihood import Likelihood, log_likelihoods, repeated, token_prompts
 from lab.answers.model_checks import check_source_reads, heard, replay_check
 from lab.answers.text import handing, with_evidence
+from lab.answers.weights import fingerprint, weights_of
 from lab.answers.wire import WIRES

@@ -28,7 +28,7 @@ from lab.answers.common import Answer
 from lab.answers.evaluation import Evaluation
 from lab.answers.fitting import check_fits
 from lab.answers.generation import AnswerCache
-from lab.answers.latent import CHANGED, SHUFFLE_SEED, change_of, derangement, latent_arm
+from lab.answers.latent import CHANGED, SHUFFLE_SEED, LatentArm, change_of, derangement
 from lab.answers.model_checks import (
     check_bridge,
     check_cut,
@@ -42,14 +42,15 @@ from lab.answers.model_checks import (
 )
 from lab.answers.text import (
     CASCADE_PROMPTS,
+    TextArm,
     cascade,
     same_bytes,
     source_shown,
-    text_arm,
     text_hint,
     token_budget,
     token_budget_question,
 )
+from lab.answers.together import Arm, answer_together
 from lab.answers.wire import WIRES
 from lab.errors import LabError
 from lab.runs import pack_tokens
@@ -69,6 +70,7 @@ UNTRAINED = ("latent_shuffled", "latent_zero", "latent_noise", "latent_mean")
 RETRAINED = ("latent_constant", "latent_random_source", "latent_no_lore_source", "latent_target_source")
 WIRED = tuple(f"latent_{name}" for name in WIRES)
 ALL_ARMS = ("source", "target", "latent", *BASELINES, *UNTRAINED, *WIRED, *RETRAINED)
+AFTER_THE_SOURCE = ("cascade", "same_bytes")  # they hand over what it has answered
 REPLAY_QUESTIONS = 3
 
 
@@ -106,25 +108,24 @@ def _chosen_arms(arms: Sequence[str] | None, bridges: Mapping[str, Bridge]) -> t
     return tuple(dict.fromkeys(arms))
 
 
-def _text_answers(arm: str, evaluation: Evaluation, cache: AnswerCache) -> list[Answer]:
-    """The answers of one text arm. Where it is cut, it has as many tokens or bytes as the soft tokens."""
-    pair = evaluation.pair
-    if arm == "source":
-        return text_arm(arm, pair.source, evaluation, cache, source_shown(evaluation))
-    if arm == "target":
-        return text_arm(arm, pair.target, evaluation, cache)
-    if arm == "token_budget":
+def _text_arm(name: str, evaluation: Evaluation, cache: AnswerCache, said: Sequence[Answer]) -> TextArm:
+    """An arm of text. Where it is cut, it has as many tokens or bytes as the soft tokens. `said`: the source's
+    answers."""
+    if name == "source":
+        return TextArm(name, evaluation.pair.source, evaluation, cache, source_shown(evaluation))
+    shown = None
+    if name == "token_budget":
         shown = token_budget(evaluation, _budget(evaluation))
-    elif arm == "token_budget_question":
+    elif name == "token_budget_question":
         shown = token_budget_question(evaluation, _budget(evaluation))
-    elif arm == "text_hint":
+    elif name == "text_hint":
         shown = text_hint(evaluation)
-    else:
-        said = text_arm("source", pair.source, evaluation, cache, source_shown(evaluation))
-        check_aligned("source", [answer.id for answer in said], [question.id for question in evaluation.questions])
-        size = WIRES["bf16"].bytes(_budget(evaluation), pair.target.embedding_size)
-        shown = cascade(evaluation, said) if arm == "cascade" else same_bytes(evaluation, said, size)
-    return text_arm(arm, pair.target, evaluation, cache, shown)
+    elif name == "cascade":
+        shown = cascade(evaluation, said)
+    elif name == "same_bytes":
+        size = WIRES["bf16"].bytes(_budget(evaluation), evaluation.pair.target.embedding_size)
+        shown = same_bytes(evaluation, said, size)
+    return TextArm(name, evaluation.pair.target, evaluation, cache, shown)
 
 
 def _budget(evaluation: Evaluation) -> int:
@@ -135,17 +136,37 @@ def _budget(evaluation: Evaluation) -> int:
     return evaluation.bridges["latent"].write(evaluation.questions[:1]).counts()[0]
 
 
-def _latent_answers(arm: str, evaluation: Evaluation) -> list[Answer]:
-    """The answers of one arm with soft tokens."""
-    bridge, donors, change = evaluation.bridges[_bridge_of(arm)], None, None
-    if arm == "latent_shuffled":
+def _latent_arm(name: str, evaluation: Evaluation) -> LatentArm:
+    """An arm with soft tokens."""
+    bridge, donors, change = evaluation.bridges[_bridge_of(name)], None, None
+    if name == "latent_shuffled":
         questions = evaluation.questions
         donors = derangement([q.cell for q in questions], SHUFFLE_SEED, [len(q.question) for q in questions])
         # here again, whoever made them
         check_derangement(donors, [question.cell for question in questions], [question.word for question in questions])
-    elif arm in CHANGED:
-        change = change_of(arm, bridge, evaluation)
-    return latent_arm(arm, evaluation, bridge, donors, change)
+    elif name in CHANGED:
+        change = change_of(name, bridge, evaluation)
+    return LatentArm(name, evaluation, bridge, donors, change)
+
+
+def _answered(
+    evaluation: Evaluation, names: Sequence[str], cache: AnswerCache, found: Mapping[str, list[Answer]]
+) -> dict[str, list[Answer]]:
+    """The answers of arms that need nothing but the answers `found` before, checked."""
+    arms: list[Arm] = [
+        _text_arm(name, evaluation, cache, found.get("source", ())) if _is_text(name) else _latent_arm(name, evaluation)
+        for name in names
+    ]
+    answer_together(evaluation, arms)
+    found = {**found, **{arm.name: arm.answers() for arm in arms}}
+    for arm in arms:
+        check_aligned(arm.name, [answer.id for answer in found[arm.name]], [q.id for q in evaluation.questions])
+        if evaluation.task.chooses:
+            check_chosen(arm.name, found[arm.name], evaluation.questions, evaluation.task)
+        else:
+            check_decoding(arm.name, found[arm.name], arm.model, evaluation.decoding)
+        _check_contents(arm.name, evaluation, found)
+    return found
 
 
 def evaluate(
@@ -160,23 +181,16 @@ def evaluate(
     and `lab.answers.model_checks` find.
     """
     arms, cache = _chosen_arms(arms, evaluation.bridges), AnswerCache(cache_dir)
-    found: dict[str, list[Answer]] = {}
-    ids = [question.id for question in evaluation.questions]
     check_distinct(evaluation.questions, evaluation.exemplars)
     needed = sorted({_bridge_of(arm) for arm in arms if not _is_text(arm)})
     bridges = [evaluation.bridges[arm] for arm in needed]
     check_fits(evaluation, arms, [bridge.source for bridge in bridges if bridge.translator.needs_source])
     with _evaluating(*(bridge.translator for bridge in evaluation.bridges.values())):
         _check_models(evaluation, needed)
-        for arm in arms:
-            found[arm] = _text_answers(arm, evaluation, cache) if _is_text(arm) else _latent_answers(arm, evaluation)
-            check_aligned(arm, [answer.id for answer in found[arm]], ids)
-            model = evaluation.pair.source if arm == "source" else evaluation.pair.target
-            if evaluation.task.chooses:
-                check_chosen(arm, found[arm], evaluation.questions, evaluation.task)
-            else:
-                check_decoding(arm, found[arm], model, evaluation.decoding)
-            _check_contents(arm, evaluation, found)
+        later = [arm for arm in arms if arm in AFTER_THE_SOURCE]
+        first = [arm for arm in arms if arm not in later]
+        found = _answered(evaluation, [*first, "source"] if later and "source" not in first else first, cache, {})
+        found = _answered(evaluation, later, cache, found)
     records = [
         {"id": question.id, "question": question.question, "gold": question.gold, "cell": question.cell,
          "word": question.word, **({"choices": list(question.choices)} if question.choices else {}),

@@ -7,12 +7,14 @@ can be given another limit, another instruction or other questions than the one 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from lab.answers.generation import Decoding, Hygiene, fingerprint
+from lab.answers.decoding import Hygiene
+from lab.answers.generation import Decoding
+from lab.answers.weights import fingerprint, weights_of
 from lab.config import Layout, RunConfig, short_name
 from lab.models import layer_indices
 from lab.progress import tqdm
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from lab.models import Pair
 
 DEFAULT_CASCADE = "note"
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -68,9 +71,9 @@ class Evaluation:
         """The placeholders of a layout for one question. The gold answer is not among them."""
         return {**self.shared, "question": question.question}
 
-    def batches(self, indices: Iterable[int], label: str) -> Iterator[list[int]]:
-        """Indices in batches of similar length, the longest first (what does not fit in memory fails at once)."""
-        order = sorted(indices, key=lambda index: (-len(self.questions[index].question), index))
+    def batches(self, rows: Iterable[Row], label: str, length: Callable[[Row], object]) -> Iterator[list[Row]]:
+        """Rows in batches of similar `length`, the longest first (what does not fit in memory fails at once)."""
+        order = sorted(rows, key=length, reverse=True)
         size = self.config.evaluation.eval_batch_size
         with tqdm(total=len(order), desc=label, unit="q", disable=not self.progress, leave=False) as bar:
             for start in range(0, len(order), size):
@@ -82,7 +85,7 @@ class Evaluation:
         """What fixes this evaluation, as plain values that are stored with its records; see `lab.runs.seals`.
 
         Two evaluations with one seal ask the same models the same questions in the same way; where the device and the
-        batch agree as well (`made_on`), frozen models answer alike.
+        batch agree as well (`made_on`), frozen models answer alike, in half precision beside the same arms.
         """
         source, target = self.pair.source, self.pair.target
         exemplars = [f"{question.question}\n{question.answer}" for question in self.exemplars]
@@ -101,7 +104,8 @@ class Evaluation:
             "cascade_prompt": self.cascade_prompt,
             **({"chooses": self.task.chooses} if self.task.chooses else {}),
             "made_on": {"device": target.device.type, "dtype": str(target.dtype).removeprefix("torch."),
-                        "batch": self.config.evaluation.eval_batch_size},
+                        "batch": self.config.evaluation.eval_batch_size,
+                        **({"graphs": target.graphs} if target.device.type == "cuda" else {})},
         }  # fmt: skip
 
 
@@ -112,12 +116,3 @@ def _bridge_facts(bridge: Bridge) -> dict:
         "source": fingerprint(bridge.source) if bridge.translator.needs_source else "",
         "layers": layer_indices(layers, bridge.source.num_layers),
     }
-
-
-def weights_of(module) -> str:
-    """16 hex digits of all weights of a translator: two translators with the same ones are the same."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.detach().float().cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]

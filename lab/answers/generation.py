@@ -8,48 +8,24 @@ first token that made it done: the same question gives the same record whatever 
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from transformers import (
-    GenerationConfig,
-    LogitsProcessorList,
-    NoRepeatNGramLogitsProcessor,
-    PreTrainedModel,
-    RepetitionPenaltyLogitsProcessor,
-    StoppingCriteria,
-    StoppingCriteriaList,
-)
+from torch import Tensor
 
+from lab.answers.decoding import PURE, AnswerEnd, AnswersDone, Decoder, Hygiene, read_back
 from lab.clock import part
 from lab.errors import LabError
+from lab.models import positions
 from lab.tasks import answer_end
 
 if TYPE_CHECKING:
     from lab.models import FrozenModel, TargetInputs
-
-AnswerEnd = Callable[[str], int | None]  # characters of a text that belong to the answer, None while it may go on
-
-_CHECK_EVERY = 4  # steps between two looks at the text; at most so many tokens are generated in vain
-_WINDOW = 40  # newest tokens looked at: a number of 24 digits, one token each, still fits with its "####"
-
-
-@dataclass(frozen=True)
-class Hygiene:
-    """What decoding may forbid: repeated tokens made less likely, n-grams not said twice. Both off: pure greedy."""
-
-    repetition_penalty: float = 1.0
-    no_repeat_ngram: int = 0
-
-
-PURE = Hygiene()
 
 
 @dataclass(frozen=True)
@@ -82,32 +58,6 @@ class Generation:
     options: tuple[float, ...] = ()
 
 
-class AnswerDone(StoppingCriteria):
-    """Marks the rows of a batch whose answer has ended. Decodes a few new tokens of unfinished rows, now and then."""
-
-    def __init__(self, tokenizer, prompt_length: int = 0, ends: AnswerEnd = answer_end) -> None:
-        self.tokenizer, self.prompt_length, self.ends, self.done = tokenizer, prompt_length, ends, None
-
-    def __call__(self, input_ids: torch.Tensor, scores, **kwargs) -> torch.Tensor:
-        """`input_ids` [B, prompt_length + steps] -> bool [B]. Given embeddings, generate passes no prompt ids."""
-        if self.done is None:
-            self.done = torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
-        steps = input_ids.shape[1] - self.prompt_length
-        if steps % _CHECK_EVERY == 0:
-            rows = torch.nonzero(~self.done).flatten()
-            texts = _decode(self.tokenizer, input_ids[rows, -min(steps, _WINDOW) :].tolist())
-            ended = [self.ends(text) is not None for text in texts]
-            if steps > _WINDOW and any(ended):  # a piece may begin where no line does: the whole text decides
-                whole = _decode(self.tokenizer, input_ids[rows, -steps:].tolist())
-                ended = [said and self.ends(text) is not None for said, text in zip(ended, whole, strict=True)]
-            self.done[rows] = torch.tensor(ended, dtype=torch.bool, device=input_ids.device)
-        return self.done.clone()
-
-
-def _decode(tokenizer, ids: list[list[int]]) -> list[str]:
-    return tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-
-
 def end_tokens_of(target: FrozenModel) -> list[int]:
     """The tokenizer's end token and those of the model's own generation settings (Llama 3 has several)."""
     settings = getattr(target.model, "generation_config", None)
@@ -125,93 +75,41 @@ def cut_generation(tokenizer, ids: list[int], end_tokens: list[int], decoding: D
             break
     else:
         ended = 0
-    text = _decode(tokenizer, [ids])[0]
+    text = read_back(tokenizer, [ids])[0]
     if ends(text) is None:
         return Generation(text, len(ids) + ended, tuple(ids), decoding)
     low, high = 1, len(ids)  # the fewest tokens that are done: once done, a text stays done
     while low < high:
         middle = (low + high) // 2
-        if ends(_decode(tokenizer, [ids[:middle]])[0]) is None:
+        if ends(read_back(tokenizer, [ids[:middle]])[0]) is None:
             low = middle + 1
         else:
             high = middle
-    text = _decode(tokenizer, [ids[:low]])[0]
+    text = read_back(tokenizer, [ids[:low]])[0]
     return Generation(text[: ends(text)], low, tuple(ids[:low]), decoding)
 
 
 def text_of(tokenizer, ids: Sequence[int], ends: AnswerEnd = answer_end) -> str:
     """The answer that generated tokens say, cut where it ends: from these a record's text is derived again."""
-    text = _decode(tokenizer, [list(ids)])[0]
+    text = read_back(tokenizer, [list(ids)])[0]
     return text[: ends(text)]  # None, where it never ended: all of it
 
 
 @part("generation")
 @torch.no_grad()
-def _generate(target: FrozenModel, decoding: Decoding, prompt_length: int = 0, **prompt) -> list[Generation]:
-    target.check_length(prompt["attention_mask"].shape[1] + decoding.max_new_tokens)
-    end_tokens = end_tokens_of(target)
-    settings = GenerationConfig(
-        max_new_tokens=decoding.max_new_tokens, do_sample=False, num_beams=1, use_cache=True,
-        eos_token_id=end_tokens or None, pad_token_id=target.tokenizer.pad_token_id,
-    )  # fmt: skip
-    criteria = StoppingCriteriaList([AnswerDone(target.tokenizer, prompt_length, decoding.ends)])
-    forbid = forbidding(decoding.hygiene)
-    with _without_settings(target.model), _naming_embeddings(target.model):
-        ids = target.model.generate(
-            **prompt, generation_config=settings, stopping_criteria=criteria, logits_processor=forbid
-        )
-    return [cut_generation(target.tokenizer, row, end_tokens, decoding) for row in ids[:, prompt_length:].tolist()]
-
-
-@contextmanager
-def _without_settings(model: PreTrainedModel) -> Iterator[None]:
-    """Inside, a model has no generation settings of its own. What those of a hub model say beyond its end tokens
-    (penalties, tokens suppressed or forced, a least length, sampling) would enter every answer, unsaid: `generate`
-    takes from them whatever its caller leaves open."""
-    own = model.generation_config
-    model.generation_config = GenerationConfig()
-    try:
-        yield
-    finally:
-        model.generation_config = own
-
-
-@contextmanager
-def _naming_embeddings(model: PreTrainedModel) -> Iterator[None]:
-    """Inside, `generate` takes embeddings where a model hands them on without naming them (Falcon-H1's does)."""
-    prepare = model.prepare_inputs_for_generation
-    if "inputs_embeds" in inspect.signature(prepare).parameters:
-        yield
-        return
-
-    def named(input_ids, inputs_embeds=None, **kwargs):  # `generate` looks for these names
-        return prepare(input_ids, inputs_embeds=inputs_embeds, **kwargs)
-
-    model.prepare_inputs_for_generation = named
-    try:
-        yield
-    finally:
-        del model.prepare_inputs_for_generation
-
-
-def forbidding(hygiene: Hygiene) -> LogitsProcessorList:
-    """What changes the scores of the next token, given the new tokens so far; not left to `generate`'s own settings.
-
-    Given embeddings, transformers 5.17 takes the padding on the left of a row for tokens that it has generated: its
-    penalty then spares a row's first new tokens, as many as the row beside it is longer.
-    """
-    chosen = LogitsProcessorList()
-    if hygiene.repetition_penalty != 1:
-        chosen.append(RepetitionPenaltyLogitsProcessor(hygiene.repetition_penalty))
-    if hygiene.no_repeat_ngram:
-        chosen.append(NoRepeatNGramLogitsProcessor(hygiene.no_repeat_ngram))
-    return chosen
+def _generate(
+    target: FrozenModel, decoding: Decoding, prompt: dict[str, Tensor], mask: Tensor, places: Tensor
+) -> list[Generation]:
+    end_tokens, most = end_tokens_of(target), decoding.max_new_tokens
+    with target.at_home():
+        decoder = Decoder(target, prompt, mask, places, most, decoding.hygiene)
+        said = decoder.until(most, AnswersDone(target.tokenizer, decoding.ends, end_tokens))
+    return [cut_generation(target.tokenizer, row, end_tokens, decoding) for row in said]
 
 
 def generate(target: FrozenModel, inputs: TargetInputs, decoding: Decoding) -> list[Generation]:
     """Answers to `inputs` (embeds [B, T, d], left-padded), in their order. Hygiene sees new tokens alone."""
-    embeds = inputs.embeds.to(next(target.model.parameters()).dtype)
-    return _generate(target, decoding, inputs_embeds=embeds, attention_mask=inputs.attention_mask)
+    return _generate(target, decoding, {"embeds": inputs.embeds}, inputs.attention_mask, inputs.position_ids)
 
 
 def greedy(
@@ -224,7 +122,7 @@ def greedy(
 def generate_from_text(target: FrozenModel, texts: list[str], max_new_tokens: int) -> list[Generation]:
     """The plain way, through token ids: the reference that the way through embeddings is held to."""
     ids, mask = target.encode(texts, bos=True, side="left")
-    return _generate(target, Decoding(max_new_tokens), ids.shape[1], input_ids=ids, attention_mask=mask)
+    return _generate(target, Decoding(max_new_tokens), {"input_ids": ids}, mask, positions(mask))
 
 
 @dataclass(frozen=True)
@@ -313,14 +211,3 @@ def _cached(line: bytes) -> dict | None:
         return row if sound else None
     except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
         return None
-
-
-def fingerprint(model: FrozenModel) -> str:
-    """16 hex digits of the weights (small tensors whole, 4 096 evenly spaced values of large ones) and vocabulary."""
-    digest = hashlib.sha256(json.dumps(sorted(model.tokenizer.get_vocab().items())).encode())
-    for name, tensor in sorted(model.model.state_dict().items()):
-        flat = tensor.detach().flatten()
-        flat = flat if len(flat) <= 65536 else flat[:: len(flat) // 4096]
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(flat.float().cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]

@@ -7,7 +7,7 @@ latent_mean the average over all questions. latent_bf16, latent_int8 and latent_
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 
 from lab.answers.checks import check_derangement
-from lab.answers.choosing import respond
 from lab.answers.common import Answer, answer_of, sketches
 from lab.answers.evaluation import Evaluation
+from lab.answers.generation import Generation
 from lab.answers.model_checks import check_sent, check_token_counts
 from lab.answers.wire import WIRES
 from lab.config import Layout
 from lab.errors import LabError
-from lab.models import build_inputs
+from lab.models import build_inputs, count_tokens
 from lab.tasks import Question
 from lab.translators import Bridge, TranslatorOutput
 
@@ -44,33 +44,55 @@ def latent_inputs(
     return build_inputs(target, layout, output.soft_tokens.to(target.device), contexts, None, output.mask)
 
 
-def latent_arm(
-    label: str, evaluation: Evaluation, bridge: Bridge, donors: Sequence[int] | None = None,
-    change: Change | None = None,
-) -> list[Answer]:  # fmt: skip
-    """The target with soft tokens, in the order of the questions.
+class LatentArm:
+    """The target asked with soft tokens (see `lab.answers.together.Arm`)."""
 
-    Question i gets those of question `donors[i]` (None: its own), after `change` has had them.
-    """
-    target, questions, layout = evaluation.pair.target, evaluation.questions, evaluation.layout
-    donors = range(len(questions)) if donors is None else donors
-    answers: list[Answer | None] = [None] * len(questions)
-    for batch in evaluation.batches(range(len(questions)), label):
-        contexts = [evaluation.context(questions[index]) for index in batch]
-        output = bridge.write([questions[donors[index]] for index in batch])
-        soft, counts = output.soft_tokens.to(target.device), output.counts()
-        if change is not None:
-            soft = change(soft, [questions[index] for index in batch])
-        inputs = latent_inputs(target, layout, replace(output, soft_tokens=soft), contexts)
-        check_token_counts(target, layout, inputs, contexts, counts)
-        knows = bridge.translator.needs_source and label not in CONTENTLESS
-        generations = respond(evaluation, target, inputs, [questions[index] for index in batch])
+    def __init__(
+        self, name: str, evaluation: Evaluation, bridge: Bridge, donors: Sequence[int] | None = None,
+        change: Change | None = None,
+    ) -> None:  # fmt: skip
+        """Question i gets the soft tokens of question `donors[i]` (None: its own), after `change` has had them."""
+        self.name, self.model, self.evaluation, self.bridge = name, evaluation.pair.target, evaluation, bridge
+        self.donors = range(len(evaluation.questions)) if donors is None else donors
+        self.change = change
+        self.contexts = [evaluation.context(question) for question in evaluation.questions]
+        self.given: dict[int, tuple[int, tuple[float, ...]]] = {}  # how many soft tokens entered, and a sketch of them
+        self.known: dict[int, Generation] = {}
+
+    def missing(self) -> list[int]:
+        return [index for index in range(len(self.contexts)) if index not in self.known]
+
+    def length(self, index: int) -> int:
+        chosen, layout = self.evaluation.config.translator, self.evaluation.layout
+        soft = chosen.soft_tokens or len(self.model.tokens([self._donor(index).question])[0])
+        return count_tokens(self.model, layout, self.contexts[index]) + (0 if layout.adapter else soft)
+
+    def inputs(self, indices: Sequence[int]) -> TargetInputs:
+        layout, contexts = self.evaluation.layout, [self.contexts[index] for index in indices]
+        output = self.bridge.write([self._donor(index) for index in indices])
+        soft, counts = output.soft_tokens.to(self.model.device), output.counts()
+        if self.change is not None:
+            soft = self.change(soft, [self.evaluation.questions[index] for index in indices])
+        inputs = latent_inputs(self.model, layout, replace(output, soft_tokens=soft), contexts)
+        check_token_counts(self.model, layout, inputs, contexts, counts)
         drawn = sketches(soft, output.mask)
-        for place, index in enumerate(batch):
-            donor = questions[donors[index]].id if knows else ""
-            answers[index] = answer_of(questions[index], generations[place], target, layout, contexts[place],
-                                       counts[place], donor, sketch=drawn[place])  # fmt: skip
-    return answers
+        self.given |= dict(zip(indices, zip(counts, drawn, strict=True), strict=True))
+        return inputs
+
+    def take(self, said: Mapping[int, Generation]) -> None:
+        self.known |= said
+
+    def answers(self) -> list[Answer]:
+        knows = self.bridge.translator.needs_source and self.name not in CONTENTLESS
+        found = []
+        for index, question in enumerate(self.evaluation.questions):
+            (count, sketch), donor = self.given[index], self._donor(index).id if knows else ""
+            found.append(answer_of(question, self.known[index], self.model, self.evaluation.layout,
+                                   self.contexts[index], count, donor, sketch=sketch))  # fmt: skip
+        return found
+
+    def _donor(self, index: int) -> Question:
+        return self.evaluation.questions[self.donors[index]]
 
 
 def derangement(cells: Sequence[str], seed: int, lengths: Sequence[int] | None = None) -> list[int]:
@@ -138,8 +160,8 @@ def mean_of(bridge: Bridge, evaluation: Evaluation) -> Change:
     Slot by slot; where questions have different numbers of soft tokens, one average over all of them.
     """
     total, norms, rows = 0.0, 0.0, 0
-    for batch in evaluation.batches(range(len(evaluation.questions)), "mean soft tokens"):
-        output = bridge.write([evaluation.questions[index] for index in batch])
+    for batch in evaluation.batches(evaluation.questions, "mean soft tokens", lambda question: len(question.question)):
+        output = bridge.write(batch)
         soft = output.soft_tokens.double()
         if output.mask is not None:
             soft = soft[output.mask][:, None]  # [tokens, 1, d]: every soft token for itself

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from lab.answers.common import Answer, sketches
-from lab.answers.generation import Decoding, end_tokens_of, fingerprint, generate_from_text, greedy, text_of
+from lab.answers.generation import Decoding, end_tokens_of, generate_from_text, greedy, text_of
+from lab.answers.weights import fingerprint
 from lab.answers.wire import Wire
 from lab.config import SOFT, TEXT, Layout
 from lab.errors import LabError

@@ -1,27 +1,27 @@
 """Arms of text: each model alone, and what a text of limited size, another model or an oracle could hand over.
 
-Each arm is a function from a question to what is shown of it; one loop generates them all, so that instruction,
-exemplars, limit and cache are the same. Where text wins over soft tokens, these arms are what shows it.
+Each arm is a function from a question to what is shown of it; one class asks them all, so that instruction, exemplars
+and cache are the same. Where text wins over soft tokens, these arms are what shows it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lab.answers.choosing import respond
 from lab.answers.common import Answer, answer_of
 from lab.answers.cutting import cut_bytes, cut_text
 from lab.answers.evaluation import Evaluation
-from lab.answers.generation import AnswerCache, Asked, fingerprint
+from lab.answers.generation import AnswerCache, Asked, Generation
 from lab.answers.model_checks import check_token_counts
+from lab.answers.weights import fingerprint
 from lab.config import TEXT, Layout
 from lab.errors import LabError
-from lab.models import build_inputs
+from lab.models import build_inputs, count_tokens
 
 if TYPE_CHECKING:
-    from lab.models import FrozenModel
+    from lab.models import FrozenModel, TargetInputs
     from lab.tasks import Question
 
 CUT = Layout("cut", "{question}")  # a prompt that was cut as a whole
@@ -47,34 +47,47 @@ class Shown:
         return self.layout.visible_text(**self.context)
 
 
-def text_arm(
-    label: str, model: FrozenModel, evaluation: Evaluation, cache: AnswerCache, shown: Sequence[Shown] | None = None
-) -> list[Answer]:
-    """A model from text, in the order of the questions; what the cache knows is not generated again.
+class TextArm:
+    """A model asked with text (see `lab.answers.together.Arm`); what the cache knows is not asked again."""
 
-    `shown` None: the plain prompt.
-    """
-    weights = fingerprint(model)
-    if shown is None:
-        shown = [Shown(TEXT, evaluation.context(question)) for question in evaluation.questions]
-    shown = [replace(item, layout=model.reads(item.layout)) for item in shown]
-    asked = [Asked(model.name, weights, item.text, evaluation.decoding) for item in shown]
-    # A chosen answer takes a pass or two: it is not kept, and a key would have to hold its options.
-    known = [None if evaluation.task.chooses else cache.get(item) for item in asked]
-    missing = [index for index, answer in enumerate(known) if answer is None]
-    for batch in evaluation.batches(missing, label):
-        layout, contexts = shown[batch[0]].layout, [shown[index].context for index in batch]
-        inputs = build_inputs(model, layout, None, contexts, None)
-        check_token_counts(model, layout, inputs, contexts, [0] * len(batch))
-        questions = [evaluation.questions[index] for index in batch]
-        for index, answer in zip(batch, respond(evaluation, model, inputs, questions), strict=True):
-            known[index] = answer
-        if not evaluation.task.chooses:
-            cache.put({asked[index]: known[index] for index in batch})
-    return [
-        answer_of(question, answer, model, item.layout, item.context, handed=item.handed)
-        for question, answer, item in zip(evaluation.questions, known, shown, strict=True)
-    ]
+    def __init__(
+        self, name: str, model: FrozenModel, evaluation: Evaluation, cache: AnswerCache,
+        shown: Sequence[Shown] | None = None,
+    ) -> None:  # fmt: skip
+        """`shown` None: the plain prompt."""
+        if shown is None:
+            shown = [Shown(TEXT, evaluation.context(question)) for question in evaluation.questions]
+        self.name, self.model, self.evaluation, self.cache = name, model, evaluation, cache
+        self.shown = [replace(item, layout=model.reads(item.layout)) for item in shown]
+        weights = fingerprint(model)
+        self.asked = [Asked(model.name, weights, item.text, evaluation.decoding) for item in self.shown]
+        # A chosen answer takes a pass or two: it is not kept, and a key would have to hold its options.
+        self.kept = not evaluation.task.chooses
+        self.known = [cache.get(item) if self.kept else None for item in self.asked]
+
+    def missing(self) -> list[int]:
+        return [index for index, answer in enumerate(self.known) if answer is None]
+
+    def length(self, index: int) -> int:
+        return count_tokens(self.model, self.shown[index].layout, self.shown[index].context)
+
+    def inputs(self, indices: Sequence[int]) -> TargetInputs:
+        layout, contexts = self.shown[indices[0]].layout, [self.shown[index].context for index in indices]
+        inputs = build_inputs(self.model, layout, None, contexts, None)
+        check_token_counts(self.model, layout, inputs, contexts, [0] * len(contexts))
+        return inputs
+
+    def take(self, said: Mapping[int, Generation]) -> None:
+        for index, answer in said.items():
+            self.known[index] = answer
+        if self.kept:
+            self.cache.put({self.asked[index]: answer for index, answer in said.items()})
+
+    def answers(self) -> list[Answer]:
+        return [
+            answer_of(question, answer, self.model, item.layout, item.context, handed=item.handed)
+            for question, answer, item in zip(self.evaluation.questions, self.known, self.shown, strict=True)
+        ]
 
 
 def with_evidence(context: dict[str, str], question: Question) -> dict[str, str]:

@@ -15,12 +15,12 @@ import torch
 
 from lab.answers import (
     WIRES,
+    Decoder,
     Decoding,
     Evaluation,
     Generation,
     cut_generation,
     end_tokens_of,
-    forbidding,
     handing,
     latent_inputs,
     with_evidence,
@@ -104,31 +104,22 @@ def decode(
     """Greedy decoding of one row, token by token: (answer, moment of each token, bytes of the cache at its end).
 
     Moments are `time.perf_counter` values with the device idle. The answer is `generate`'s; `forced` goes on to
-    the limit, for the time as a function of length.
+    the limit, for the time as a function of length. Never replayed from a graph: the cache is as large as what was
+    read, and what is timed is the model's own forward, on any device.
     """
-    model.check_length(inputs.attention_mask.shape[1] + decoding.max_new_tokens)
-    end_tokens, forbid = end_tokens_of(model), forbidding(decoding.hygiene)
-    embeds = inputs.embeds.to(next(model.model.parameters()).dtype)
-    mask, place, cache = inputs.attention_mask, inputs.position_ids, None
+    end_tokens, most = end_tokens_of(model), decoding.max_new_tokens
+    prompt = {"embeds": inputs.embeds}
+    decoder = Decoder(model, prompt, inputs.attention_mask, inputs.position_ids, most, decoding.hygiene, graphs=False)
     ids, moments = [], []
-    while len(ids) < decoding.max_new_tokens:
-        last = torch.arange(embeds.shape[1], device=embeds.device)[None] == embeds.shape[1] - 1
-        out = model.run(last, embeds, mask, place, past_key_values=cache, use_cache=True)
-        scores = out.logits
-        if forbid:  # in the time, where an accuracy was measured so
-            scores = forbid(torch.tensor([ids], dtype=torch.long, device=scores.device), scores.float())
-        token = scores.argmax(dim=-1, keepdim=True)
-        ids.append(token.item())  # waits for the device
+    while len(ids) < most:
+        ids.append(decoder.next().item())  # waits for the device
         moments.append(time.perf_counter())
-        cache = out.past_key_values
         done = ids[-1] in end_tokens
         if not done and len(ids) % CHECK_EVERY == 0:
             done = decoding.ends(model.tokenizer.decode(ids, clean_up_tokenization_spaces=False)) is not None
         if done and not forced:
             break
-        embeds, place = model.embed(token), place[:, -1:] + 1
-        mask = torch.cat([mask, mask.new_ones(1, 1)], dim=1)
-    return cut_generation(model.tokenizer, ids, end_tokens, decoding), moments, cache_bytes(cache)
+    return cut_generation(model.tokenizer, ids, end_tokens, decoding), moments, cache_bytes(decoder.steps.cache)
 
 
 def _cost(

@@ -115,11 +115,18 @@ _DECIDE = ("questions", "instruction", "exemplars", "decoding", "chooses", "fram
 
 
 def _frozen_keys(run: Run) -> dict[str, str]:
-    """For source and target alone: all that decides their answers, as one text; nothing without a seal."""
+    """For source and target alone: all that decides their answers, as one text; nothing without a seal.
+
+    Arms of one model share their batches. In half precision a row rounds by what stands beside it, so there the other
+    arms belong to what decides, and the length of what they read.
+    """
     if run.seal is None:
         return {}
     said = run.seal["evaluation"]
     shared = [said.get(name) for name in _DECIDE]
+    if (said.get("made_on") or {}).get("dtype") == "bfloat16":
+        beside = [run.settings[name] for name in ("soft_tokens", "soft_tokens_cap")]
+        shared += [sorted(run.arms), said.get("layout"), *beside]
     return {arm: repr([said.get(arm), *shared]) for arm in ("source", "target")}
 
 

@@ -100,7 +100,7 @@ class FrozenModel:
     device: torch.device
     dtype: torch.dtype
     chat: bool = False  # whether its own chat template stands around all that it reads
-    graphs: bool = False  # whether what it computes again and again is captured and replayed, on a GPU
+    graphs: bool = True  # whether what it computes again and again is captured and replayed, on a GPU
     fused: bool = False  # whether its layers are Liger's, and its loss a compiled one
     residence: Residence | None = field(default=None, repr=False)  # of weights that may be away from the device
     plain: bool = field(default=False, init=False, repr=False)  # inside `plainly`

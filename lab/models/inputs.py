@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from lab.clock import part
 from lab.config import Layout, Soft
@@ -20,7 +21,7 @@ from lab.models.cross_entropy import IGNORED
 from lab.models.frozen import FrozenModel, pad_batch, positions
 from lab.models.prefix import shared_start, unread
 
-__all__ = ["IGNORED", "TargetInputs", "answer_logits", "build_inputs", "next_labels"]
+__all__ = ["IGNORED", "TargetInputs", "answer_logits", "build_inputs", "joined", "next_labels"]
 
 PARTS = ("instruction", "shots", "question")
 
@@ -93,6 +94,20 @@ def build_inputs(
     text = [length - count for length, count in zip(lengths, taken, strict=True)]
     answered = () if answers is None else tuple(map(len, endings))
     return TargetInputs(embeds, mask, positions(mask), labels, lengths, text, shared, answered)
+
+
+def joined(target: FrozenModel, parts: Sequence[TargetInputs]) -> TargetInputs:
+    """Prompts of several batches as one, left-padded to the longest: as if they had been built together."""
+    width = max(part.embeds.shape[1] for part in parts)
+    padding = target.embed(torch.tensor([[target.tokenizer.pad_token_id]], device=target.device))
+    embeds, masks, places = [], [], []
+    for part in parts:
+        rows, own, _ = part.embeds.shape
+        embeds.append(torch.cat([padding.expand(rows, width - own, -1), part.embeds], dim=1))
+        masks.append(pad(part.attention_mask, (width - own, 0)))
+        places.append(pad(part.position_ids, (width - own, 0)))
+    lengths, text = ([n for part in parts for n in getattr(part, name)] for name in ("prompt_lengths", "text_tokens"))
+    return TargetInputs(torch.cat(embeds), torch.cat(masks), torch.cat(places), None, lengths, text)
 
 
 def _prompt_rows(

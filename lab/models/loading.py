@@ -117,7 +117,13 @@ def _find(kind: type, name: str, **options: object):
 
 
 def _load(
-    name: str, config, dtype: torch.dtype, device: torch.device, chat: bool = False, attention: str = "sdpa"
+    name: str,
+    config,
+    dtype: torch.dtype,
+    device: torch.device,
+    chat: bool = False,
+    attention: str = "sdpa",
+    graphs: bool = True,
 ) -> FrozenModel:
     transformers_logging.disable_progress_bar()  # a widget, which an executed notebook shows at 0 % for ever
     tokenizer = _find(AutoTokenizer, name)
@@ -131,7 +137,7 @@ def _load(
         if info["missing_keys"]:  # they would be random, and nobody would know
             raise LabError(f"model {name!r} lacks the weights of {sorted(info['missing_keys'])[0]}; get all its files.")
     model = text_model(name, model).to(device=device, dtype=dtype)
-    frozen = FrozenModel(model, tokenizer, name, device, dtype, chat)
+    frozen = FrozenModel(model, tokenizer, name, device, dtype, chat, graphs)
     # A template that cannot be used, or a model that embeddings cannot be given to, is refused here, not in mid-run.
     frozen.frame, frozen.embedding_scale  # noqa: B018
     check_causal(name, model, frozen.tokens([SENTENCE])[0])

@@ -94,7 +94,10 @@ def edit_source(
         optimizer.zero_grad(set_to_none=True)
         if progress:
             progress(step + 1, loss.item())
-    return FrozenModel(model.to(source.dtype), source.tokenizer, f"{source.name} edited", source.device, source.dtype)
+    return FrozenModel(
+        model.to(source.dtype), source.tokenizer, f"{source.name} edited", source.device, source.dtype,
+        graphs=source.graphs,
+    )  # fmt: skip
 
 
 def two_world_questions(edits: Mapping[str, int], each: int, long: bool = True, seed: int = 0) -> list[TwoWorlds]:

@@ -18,11 +18,12 @@ import lab.answers.text as text_module
 from lab.answers import evaluate
 from lab.answers.arms import ALL_ARMS, ARMS, RETRAINED, choose_cascade_prompt
 from lab.answers.checks import check_complete, check_no_gold
-from lab.answers.evaluation import weights_of
-from lab.answers.generation import AnswerCache, Decoding, Hygiene, fingerprint
+from lab.answers.decoding import Hygiene
+from lab.answers.generation import AnswerCache, Decoding
 from lab.answers.latent import derangement
 from lab.answers.model_checks import check_token_counts, replay_check
 from lab.answers.text import CASCADE_PROMPTS, cascade, cut_bytes, cut_text, handing, same_bytes
+from lab.answers.weights import fingerprint, weights_of
 from lab.answers.wire import Wire
 from lab.config.layout import LAYOUTS, TEXT
 from lab.config.run import RunConfig, TranslatorConfig

@@ -7,23 +7,22 @@ import pytest
 import torch
 from tiny_models import tiny_tokenizer
 
+from lab.answers.decoding import AnswersDone, Hygiene
 from lab.answers.generation import (
     AnswerCache,
-    AnswerDone,
     Asked,
     Decoding,
     Generation,
-    Hygiene,
-    answer_end,
     cut_generation,
-    fingerprint,
     generate,
     greedy,
     text_of,
 )
+from lab.answers.weights import fingerprint
 from lab.config.layout import TEXT
 from lab.errors import LabError
 from lab.models.inputs import build_inputs
+from lab.tasks import answer_end
 
 QUESTIONS = ["Ana has 3 figs.", "Ben finds 4 blicks of 7 pens each and then loses 2 of them. How many pens?", "Hm?"]
 
@@ -92,19 +91,25 @@ def test_end_token_counts_and_padding_does_not():
 
 def test_rows_stop_one_by_one_and_stay_stopped():
     first, second = "#### 7\n" + "z" * 89, "y" * 90 + "\nQ: x?"
-    criteria, seen = AnswerDone(Letters()), []
-    for step in range(1, 97):
-        ids = torch.tensor([tokens(first)[:step], tokens(second)[:step]])
-        seen.append(criteria(ids, None).tolist())
-    assert seen[6] == [False, False] and seen[7] == [True, False]  # ended at token 7, noticed at the next look
-    assert all(row[0] for row in seen[7:]) and not seen[90][1] and seen[95] == [True, True]
+    done, seen = AnswersDone(Letters()), []
+    for step in range(4, 97, 4):
+        seen.append(done([tokens(first)[:step], tokens(second)[:step]]))
+    assert seen[0] == [False, False] and seen[1] == [True, False]  # ended at token 7, noticed at the next look
+    assert all(row[0] for row in seen[1:]) and not seen[22][1] and seen[23] == [True, True]
+
+
+def test_a_row_is_done_by_an_end_token_and_keeps_its_number():
+    done = AnswersDone(Letters(), end_tokens=[1])
+    assert done([tokens("3 + 4"), [*tokens("no"), 1, 50, 50]]) == [False, True]
+    assert done([[*tokens("3 + 4"), 1]], rows=[2]) == [True]  # the rows beside it are no longer looked at
+    assert done([tokens("3 + 4 = 7"), tokens("no"), tokens("3")], rows=[0, 1, 2]) == [False, True, True]
 
 
 def test_a_word_that_ends_in_q_is_no_new_question_where_the_window_begins():
     """Only the newest tokens are looked at: "Q:" may stand first among them, and yet in the middle of a word."""
     said = "z" * 51 + "IQ: 120" + "z" * 50
-    criteria = AnswerDone(Letters())
-    assert not any(criteria(torch.tensor([tokens(said)[:step]]), None).any() for step in range(1, len(said)))
+    done = AnswersDone(Letters())
+    assert not any(done([tokens(said)[:step]])[0] for step in range(1, len(said)))
 
 
 def test_a_batch_answers_as_one_by_one(tiny_pair):

@@ -9,6 +9,7 @@ from synthetic_runs import ACCURACY, edit_records, make_run
 from lab.config import NOT_SCIENTIFIC, RunConfig
 from lab.errors import LabError
 from lab.evidence.read import Rows, Run, find_runs, paths_of, read_evidence, rows_of
+from lab.evidence.refusals import check_frozen
 from lab.runs import write_jsonl
 from lab.tasks.minigsm import MiniGSM
 
@@ -278,6 +279,25 @@ def test_the_seal_names_the_weights_that_answered():
     assert Run(Path("r"), {}, [], {"evaluation": {"bridges": bridges}}).weights == {"abc"}
     assert Run(Path("r"), {}, [], {"evaluation": {"bridges": {}}}).weights == frozenset()
     assert Run(Path("r"), {}, []).weights == frozenset()
+
+
+@pytest.mark.parametrize("dtype, compared", [("float32", True), ("bfloat16", False)])
+def test_in_half_precision_frozen_answers_are_compared_beside_the_same_arms(dtype, compared):
+    """Arms share batches, and what stands beside a row rounds it."""
+    seal = {"evaluation": {"target": {"weights": "abc"}, "layout": {}, "made_on": {"dtype": dtype}}}
+    settings = {"soft_tokens": 3, "soft_tokens_cap": 9}
+
+    def answered(name, tokens, *more):
+        arms = dict.fromkeys(("target", *more), {"tokens": tokens})
+        return Run(Path(name), settings, [{"id": "q", "arms": arms}], seal)
+
+    for arms, refused in (((), True), (("latent",), compared)):
+        given = answered("a", "u2:AA=="), answered("b", "u2:AQ==", *arms)
+        if refused:
+            with pytest.raises(LabError, match="frozen target was asked the same"):
+                check_frozen(given)
+        else:
+            check_frozen(given)
 
 
 def test_evidence_says_where_it_was_read(tmp_path):

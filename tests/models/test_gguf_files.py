@@ -8,7 +8,7 @@ import torch
 from tiny_gguf import install, tiny_llama, write_gguf
 
 import lab.models.gguf_files
-from lab.answers.generation import fingerprint
+from lab.answers.weights import fingerprint
 from lab.config import PairConfig
 from lab.errors import LabError
 from lab.models import load_pair

@@ -6,9 +6,8 @@ import pytest
 from planted_world import CONFIG, Sums
 
 from lab.answers.cutting import cut_text
-from lab.answers.evaluation import Evaluation
-from lab.answers.latent import latent_arm
-from lab.answers.text import same_bytes, text_arm, token_budget
+from lab.answers.text import same_bytes, token_budget
+from lab.answers.together import answer_together
 from lab.errors import LabError
 
 pytestmark = pytest.mark.slow
@@ -61,14 +60,13 @@ def test_more_soft_tokens_than_configured(world):
 
 
 def in_one_arm(plant, arm, **changes):
-    """The arm is given another evaluation than the rest."""
+    """The arm is asked apart from the rest, under another evaluation."""
 
-    def planted(kept, label, *given):
-        if label == arm:
-            given = [replace(item, **changes) if isinstance(item, Evaluation) else item for item in given]
-        return kept(label, *given)
+    def planted(kept, evaluation, arms):
+        kept(evaluation, [one for one in arms if one.name != arm])
+        kept(replace(evaluation, **changes), [one for one in arms if one.name == arm])
 
-    plant.around(latent_arm if arm == "latent" else text_arm, planted)
+    plant.around(answer_together, planted)
 
 
 def test_one_arm_with_another_limit(world, plant):
@@ -80,6 +78,7 @@ def test_one_arm_with_another_limit(world, plant):
 
 def test_one_arm_with_other_hygiene(world, plant):
     world.evaluate()
+    world.forget()  # else nothing of the target is asked
     in_one_arm(plant, "target", config=CONFIG.replace(repetition_penalty=1.5))
     with pytest.raises(LabError, match="target.*repetition_penalty"):
         world.evaluate()

@@ -8,7 +8,7 @@ import pytest
 from planted_world import CELLS, CONFIG, sums
 from transformers import AutoModelForCausalLM
 
-from lab.answers.latent import derangement, latent_arm, zero
+from lab.answers.latent import LatentArm, derangement, zero
 from lab.config import RANDOM, PairConfig
 from lab.errors import LabError
 from lab.models import load_pair
@@ -31,14 +31,7 @@ def test_shuffle_with_fixed_points(world, plant):
 def test_shuffle_only_on_paper(world, plant):
     world.evaluate()
 
-    def planted(kept, label, evaluation, bridge, donors=None, change=None):
-        answers = kept(label, evaluation, bridge, None, change)
-        if donors is None:
-            return answers
-        named = [evaluation.questions[donor].id for donor in donors]
-        return [replace(answer, soft_from=name) for answer, name in zip(answers, named, strict=True)]
-
-    plant.around(latent_arm, planted)
+    plant.edit(LatentArm.inputs, "self._donor(index)", "self.evaluation.questions[index]")
     with pytest.raises(LabError, match="latent_shuffled"):
         world.evaluate()
 

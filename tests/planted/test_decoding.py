@@ -10,8 +10,9 @@ from tiny_models import tiny_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from lab.answers.arms import _evaluating
-from lab.answers.generation import _generate, generate
-from lab.answers.latent import latent_arm
+from lab.answers.decoding import Decoder
+from lab.answers.generation import generate
+from lab.answers.latent import LatentArm
 from lab.errors import LabError
 from lab.translators import Bridge
 from lab.translators.dit import question_noise
@@ -68,15 +69,14 @@ def test_other_layers_in_evaluation(world, plant):
 
 def test_sampling_instead_of_greedy(world, plant):
     world.evaluate()
-    plant.edit(_generate, "do_sample=False", "do_sample=True")
+    plant.edit(Decoder.next, "scores.argmax(dim=-1)", "torch.multinomial(scores.softmax(dim=-1), 1)[:, 0]")
     with pytest.raises(LabError, match="replay check"):
         world.evaluate()
 
 
 def test_padding_is_attended_to(world, plant):
     world.evaluate()
-    whole = "attention_mask=torch.ones_like(inputs.attention_mask)"
-    plant.edit(generate, "attention_mask=inputs.attention_mask", whole)
+    plant.edit(generate, "inputs.attention_mask", EVERYTHING)
     with pytest.raises(LabError, match="replay check"):
         world.evaluate()
 
@@ -84,7 +84,7 @@ def test_padding_is_attended_to(world, plant):
 def test_padding_is_attended_to_later(world, plant):
     alike = QUESTIONS[::2] + QUESTIONS[1::2]  # the first four have as many tokens each
     world.evaluate(questions=alike)
-    plant.edit(generate, "attention_mask=inputs.attention_mask", f"attention_mask={EVERYTHING}")
+    plant.edit(generate, "inputs.attention_mask", EVERYTHING)
     with pytest.raises(LabError, match="replay check|padding"):
         world.evaluate(questions=alike)
 
@@ -98,6 +98,6 @@ def test_answer_altered_after_generation(world, plant):
             for answer in kept(*given)
         ]
 
-    plant.around(latent_arm, planted)
+    plant.around(LatentArm.answers, planted)
     with pytest.raises(LabError, match="arm latent.*altered"):
         world.evaluate()

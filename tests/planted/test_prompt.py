@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from planted_world import CONFIG, DEV, QUESTIONS, TRAINING, Sums, each
 
-from lab.answers.latent import latent_arm
-from lab.answers.text import Shown, cut_text, text_arm
+from lab.answers.latent import LatentArm
+from lab.answers.text import Shown, TextArm, cut_text
 from lab.config import Layout
 from lab.errors import LabError
 from lab.models.inputs import _prompt_rows
@@ -25,12 +25,12 @@ def test_extra_instruction_for_latent(world):
 def in_the_targets_arm(plant, template):
     other = Layout("other", template)
 
-    def planted(kept, label, model, evaluation, cache, shown=None):
-        if label == "target":
+    def planted(kept, arm, name, model, evaluation, cache, shown=None):
+        if name == "target":
             shown = [Shown(other, evaluation.context(question)) for question in evaluation.questions]
-        return kept(label, model, evaluation, cache, shown)
+        kept(arm, name, model, evaluation, cache, shown)
 
-    plant.around(text_arm, planted)
+    plant.around(TextArm.__init__, planted)
 
 
 def test_extra_instruction_for_the_target(world, plant):
@@ -60,10 +60,10 @@ def test_no_instruction_for_latent(world, plant):
     class Mute(Sums):
         instruction = ""
 
-    def planted(kept, label, evaluation, *given):
-        return kept(label, replace(evaluation, task=Mute()), *given)
+    def planted(kept, arm, name, evaluation, *given):
+        kept(arm, name, replace(evaluation, task=Mute()), *given)
 
-    plant.around(latent_arm, planted)
+    plant.around(LatentArm.__init__, planted)
     with pytest.raises(LabError, match="arm latent reads a different prompt.*instruction"):
         world.evaluate()
 
@@ -72,10 +72,10 @@ def test_fewer_shots_for_the_target(world, plant):
     config = CONFIG.replace(shots=2)
     world.evaluate(config)
 
-    def planted(kept, label, model, evaluation, *given):
-        return kept(label, model, replace(evaluation, config=CONFIG), *given)
+    def planted(kept, arm, name, model, evaluation, *given):
+        kept(arm, name, model, replace(evaluation, config=CONFIG), *given)
 
-    plant.around(text_arm, planted)
+    plant.around(TextArm.__init__, planted)
     with pytest.raises(LabError, match="different prompt|worked examples"):
         world.evaluate(config)
 

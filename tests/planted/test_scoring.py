@@ -4,8 +4,8 @@ import pytest
 
 from lab.answers.arms import _scored
 from lab.answers.checks import check_records
-from lab.answers.latent import latent_arm
-from lab.answers.text import text_arm
+from lab.answers.latent import LatentArm
+from lab.answers.text import TextArm
 from lab.errors import LabError
 from lab.evidence import read_evidence, verify_run
 from lab.studies.experiment import test_once as take_the_test
@@ -26,7 +26,7 @@ def test_another_extractor_for_latent(world, plant):
 
 
 def answers_turned(plant):
-    plant.around(latent_arm, lambda kept, *given: (answers := kept(*given))[1:] + answers[:1])
+    plant.around(LatentArm.answers, lambda kept, *given: (answers := kept(*given))[1:] + answers[:1])
 
 
 def test_answers_of_other_questions(world, plant):
@@ -45,14 +45,14 @@ def test_answers_of_other_questions_in_training(world, plant):
 
 def test_rows_dropped_by_an_arm(world, plant):
     world.evaluate()
-    plant.around(text_arm, lambda kept, *given: kept(*given)[:-1])
+    plant.around(TextArm.answers, lambda kept, *given: kept(*given)[:-1])
     with pytest.raises(LabError, match="arm source: .*dropped"):
         world.evaluate()
 
 
 def test_rows_repeated_by_an_arm(world, plant):
     world.evaluate()
-    plant.around(text_arm, lambda kept, *given: (rows := kept(*given)) + rows[:1])
+    plant.around(TextArm.answers, lambda kept, *given: (rows := kept(*given)) + rows[:1])
     with pytest.raises(LabError, match="arm source: .*duplicated"):
         world.evaluate()
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lab.answers.generation import fingerprint
+from lab.answers.weights import fingerprint
 from lab.config import PACKAGE, PairConfig
 from lab.models import load_pair
 from lab.models.packaged import packaged

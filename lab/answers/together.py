@@ -1,0 +1,61 @@
+"""Arms that ask the same model are answered in the same batches: a step costs a GPU almost the same for 36 rows as for
+108.
+
+An arm says what it has not answered yet, how its prompts are built, and takes the answers; which batch a row was in
+changes no answer (in half precision: by rounding, as everything beside it does).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from lab.answers.choosing import respond
+from lab.answers.common import Answer
+from lab.models import joined
+
+if TYPE_CHECKING:
+    from lab.answers.evaluation import Evaluation
+    from lab.answers.generation import Generation
+    from lab.models import FrozenModel, TargetInputs
+
+
+class Arm(Protocol):
+    """One arm on its way to an answer to each question; questions go by their index in the evaluation."""
+
+    name: str
+    model: FrozenModel
+
+    def missing(self) -> Sequence[int]:
+        """The questions that have to be asked."""
+
+    def length(self, index: int) -> int:
+        """About how many tokens a prompt has: rows of like length stand beside one another."""
+
+    def inputs(self, indices: Sequence[int]) -> TargetInputs:
+        """The prompts of these questions, checked."""
+
+    def take(self, said: Mapping[int, Generation]) -> None:
+        """What the model said to them."""
+
+    def answers(self) -> list[Answer]:
+        """One to each question, in their order, once none is missing."""
+
+
+def answer_together(evaluation: Evaluation, arms: Sequence[Arm]) -> None:
+    """Ask every model what its arms have not answered yet."""
+    for model in {id(arm.model): arm.model for arm in arms}.values():
+        own = [arm for arm in arms if arm.model is model]
+        rows = [(arm, index) for arm in own for index in arm.missing()]
+        label = ", ".join(arm.name for arm in own)
+        for batch in evaluation.batches(rows, label, lambda row: (row[0].length(row[1]), row[1])):
+            _ask(evaluation, model, {arm: [index for other, index in batch if other is arm] for arm in own})
+
+
+def _ask(evaluation: Evaluation, model: FrozenModel, batch: Mapping[Arm, Sequence[int]]) -> None:
+    parts = {arm: indices for arm, indices in batch.items() if indices}
+    inputs = joined(model, [arm.inputs(indices) for arm, indices in parts.items()])
+    questions = [evaluation.questions[index] for indices in parts.values() for index in indices]
+    said = iter(respond(evaluation, model, inputs, questions))
+    for arm, indices in parts.items():
+        arm.take({index: next(said) for index in indices})
