@@ -61,7 +61,7 @@ class Decoder:
         model.check_length(mask.shape[1] + most)
         if "embeds" in prompt:
             prompt = {"embeds": prompt["embeds"].to(next(model.model.parameters()).dtype)}
-        self.steps = first_step(model, prompt, mask, places, most, model.graphs if graphs is None else graphs)
+        self.steps = first_step(model, prompt, mask, places, most, model.replays if graphs is None else graphs)
         self.forbid = forbidding(hygiene)
         self.said = torch.zeros(len(mask), 0, dtype=torch.long, device=mask.device)
 

@@ -98,15 +98,15 @@ def build_inputs(
 
 def joined(target: FrozenModel, parts: Sequence[TargetInputs]) -> TargetInputs:
     """Prompts of several batches as one, left-padded to the longest: as if they had been built together."""
-    width = max(part.embeds.shape[1] for part in parts)
+    width = max(one.embeds.shape[1] for one in parts)
     padding = target.embed(torch.tensor([[target.tokenizer.pad_token_id]], device=target.device))
     embeds, masks, places = [], [], []
-    for part in parts:
-        rows, own, _ = part.embeds.shape
-        embeds.append(torch.cat([padding.expand(rows, width - own, -1), part.embeds], dim=1))
-        masks.append(pad(part.attention_mask, (width - own, 0)))
-        places.append(pad(part.position_ids, (width - own, 0)))
-    lengths, text = ([n for part in parts for n in getattr(part, name)] for name in ("prompt_lengths", "text_tokens"))
+    for one in parts:
+        rows, own, _ = one.embeds.shape
+        embeds.append(torch.cat([padding.expand(rows, width - own, -1), one.embeds], dim=1))
+        masks.append(pad(one.attention_mask, (width - own, 0)))
+        places.append(pad(one.position_ids, (width - own, 0)))
+    lengths, text = ([n for one in parts for n in getattr(one, name)] for name in ("prompt_lengths", "text_tokens"))
     return TargetInputs(torch.cat(embeds), torch.cat(masks), torch.cat(places), None, lengths, text)
 
 
