@@ -185,7 +185,8 @@ def evaluate(
     needed = sorted({_bridge_of(arm) for arm in arms if not _is_text(arm)})
     bridges = [evaluation.bridges[arm] for arm in needed]
     check_fits(evaluation, arms, [bridge.source for bridge in bridges if bridge.translator.needs_source])
-    with _evaluating(*(bridge.translator for bridge in evaluation.bridges.values())):
+    modules = [bridge.translator for bridge in evaluation.bridges.values()]
+    with _evaluating(*modules), evaluation.pair.source.at_home():
         _check_models(evaluation, needed)
         later = [arm for arm in arms if arm in AFTER_THE_SOURCE]
         first = [arm for arm in arms if arm not in later]

@@ -277,7 +277,7 @@ class FrozenModel:
 
     def run(self, keep: Places, embeds: Tensor, mask: Tensor, places: Tensor, **more) -> ModelOutput:
         """One pass over embeddings [B, T, d]: `logits` [N, vocabulary], the model's own, at the N positions of `keep`
-        ([B, T] bool, or so many last columns), in their order. `more`: a cache, as the model takes it."""
+        ([B, T] bool, or their numbers [N] long), in their order. `more`: a cache, as the model takes it."""
         given = {"use_cache": False, "inputs_embeds": embeds, **self.placed(mask, places), **more}
         return run_with_head_at(self.model, keep, **given)
 

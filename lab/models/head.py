@@ -17,7 +17,7 @@ from transformers.modeling_outputs import ModelOutput
 
 from lab.errors import LabError
 
-Places = Tensor | int  # the positions in question: [B, T] bool, or how many of the last columns of every row
+Places = Tensor  # the positions in question: [B, T] bool, or their numbers [N] in the batch row by row, long
 
 
 def run_with_head_at(model: PreTrainedModel, keep: Places, **given) -> ModelOutput:
@@ -29,8 +29,8 @@ def run_with_head_at(model: PreTrainedModel, keep: Places, **given) -> ModelOutp
 
     def chosen(_, states: tuple) -> tuple:
         calls.append(tuple(states[0].shape[:-1]))
-        if isinstance(keep, int):
-            return states[0][:, -keep:].flatten(0, 1)[None], *states[1:]
+        if keep.dtype == torch.long:
+            return states[0].flatten(0, 1)[keep][None], *states[1:]
         if calls[-1] != tuple(keep.shape):
             raise LabError(f"{type(model).__name__}: its head reads {list(calls[-1])} states, not {list(keep.shape)}.")
         return states[0][keep][None], *states[1:]  # [1, N, d]: what follows the head may count dimensions
@@ -70,7 +70,8 @@ def head_is_last(model: PreTrainedModel, **given) -> bool:
     head = model.get_output_embeddings()
     if type(head) is not nn.Linear:
         return False
-    logits = run_with_head_at(model, 4, **given).logits
+    some = torch.arange(4, device=head.weight.device)
+    logits = run_with_head_at(model, some, **given).logits
     with headless(model):
-        states = run_with_head_at(model, 4, **given).logits
+        states = run_with_head_at(model, some, **given).logits
     return states.shape[-1] == head.in_features and torch.equal(head(states[None])[0], logits)

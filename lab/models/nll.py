@@ -23,7 +23,6 @@ from lab.models.prefix import Unread, unread
 if TYPE_CHECKING:
     from lab.models.frozen import FrozenModel
 
-COLUMNS = 64  # scored columns are counted in steps of so many, so that shapes come again
 AT_ONCE = 2**30  # bytes of one hidden state per token and layer; a pass keeps about sixteen times as much
 ON_A_CPU = 8  # rows
 
@@ -52,8 +51,7 @@ class _Frozen(torch.autograd.Function):
             width = min(-(-longest // target.step) * target.step, embeds.shape[1])
             some = rest.part(rows, width - (embeds.shape[1] - rest.embeds.shape[1]))
             run = _replayed if target.replays else _computed
-            # The position before an answer predicts its first token.
-            own, moved = run(target, some, labels[rows, -some.embeds.shape[1] :], max(answers) + 1)
+            own, moved = run(target, some, labels[rows, -some.embeds.shape[1] :], sum(answers))
             share = sum(answers) / scored
             loss = loss + own * share
             gradient[rows, -moved.shape[1] :] = moved * share
@@ -77,8 +75,8 @@ def passes(target: FrozenModel, inputs: TargetInputs) -> list[list[int]]:
     return [order[rows * group // count : rows * (group + 1) // count] for group in range(count)]
 
 
-def _computed(target: FrozenModel, rest: Unread, labels: Tensor, columns: int) -> tuple[Tensor, Tensor]:
-    """(loss, gradient to `rest.embeds`), the plain way: the head at the scored positions."""
+def _computed(target: FrozenModel, rest: Unread, labels: Tensor, scored: int) -> tuple[Tensor, Tensor]:
+    """(loss, gradient to `rest.embeds`), the plain way: the head at the `scored` positions that have a label."""
     places = labels != IGNORED
     with part("target forward"):
         loss, entered = _forward(target, rest, places, labels[places], rest.embeds)
@@ -86,21 +84,22 @@ def _computed(target: FrozenModel, rest: Unread, labels: Tensor, columns: int) -
         return _backward(loss, entered)
 
 
-def _replayed(target: FrozenModel, rest: Unread, labels: Tensor, columns: int) -> tuple[Tensor, Tensor]:
+def _replayed(target: FrozenModel, rest: Unread, labels: Tensor, scored: int) -> tuple[Tensor, Tensor]:
     """The same as a graph of these shapes, from the second time on that they come. The first replay of each is
-    compared with the plain pass over the same batch. Only the last `columns` can have a label."""
-    columns = min(rest.embeds.shape[1], -(-columns // COLUMNS) * COLUMNS)
-    given = (rest.embeds, rest.mask, rest.places, labels[:, -columns:])
+    compared with the plain pass over the same batch."""
+    size = min(labels.numel(), _rounded(scored))
+    where = torch.topk((labels != IGNORED).flatten().to(torch.int8), size).indices  # those that are scored come first
+    given = (rest.embeds, rest.mask, rest.places, where, labels.flatten()[where])
     key = (rest.prefix, torch.get_float32_matmul_precision(), *(tuple(value.shape) for value in given))
     stages = (("target forward", partial(_block_forward, target, rest.prefix)), ("target backward", _backward))
     known, graph = key in target.captured.known, target.captured.at(key, stages, given)
     if graph is None:
         with target.captured.beside():
-            return _computed(target, rest, labels, columns)
+            return _computed(target, rest, labels, scored)
     loss, gradient = (value.clone() for value in graph(given, part))
     if not known:
         with target.captured.beside():
-            plain = _computed(target, rest, labels, columns)
+            plain = _computed(target, rest, labels, scored)
         if not (close(loss, plain[0]) and close(gradient, plain[1])):
             raise LabError(
                 f"{target.name}: a captured graph gives the loss {loss.item():.4f}, the plain pass "
@@ -109,14 +108,20 @@ def _replayed(target: FrozenModel, rest: Unread, labels: Tensor, columns: int) -
     return loss, gradient
 
 
-def _block_forward(target, prefix, embeds: Tensor, mask: Tensor, places: Tensor, labels: Tensor) -> tuple:
-    """All of the last columns are scored, those that are `IGNORED` count for nothing: no shape depends on a value."""
-    rest = Unread(embeds, mask, places, prefix)
-    return _forward(target, rest, labels.shape[1], labels.flatten(), embeds)
+def _rounded(count: int) -> int:
+    """`count` and at most a quarter more, so that shapes come again."""
+    step = max(64, 1 << max(0, count.bit_length() - 3))
+    return -(-count // step) * step
+
+
+def _block_forward(target, prefix, embeds: Tensor, mask: Tensor, places: Tensor, where: Tensor, labels: Tensor):
+    """The head at the positions `where` [N], those that are `IGNORED` counting for nothing: no shape depends on a
+    value."""
+    return _forward(target, Unread(embeds, mask, places, prefix), where, labels, embeds)
 
 
 @torch.enable_grad()
-def _forward(target: FrozenModel, rest: Unread, keep, labels: Tensor, embeds: Tensor) -> tuple[Tensor, Tensor]:
+def _forward(target: FrozenModel, rest: Unread, keep: Tensor, labels: Tensor, embeds: Tensor) -> tuple[Tensor, Tensor]:
     """(loss, the leaf that the gradient is asked of)."""
     entered = embeds.detach().requires_grad_()
     if target.head_is_last:

@@ -89,9 +89,17 @@ def first_step(
 
 
 def replayable(model: FrozenModel, steps: OwnSteps) -> bool:
-    """Whether the steps after `steps` may be taken over slots."""
-    plain = type(steps.cache) is DynamicCache and all(type(layer) is DynamicLayer for layer in steps.cache.layers)
+    """Whether the steps after `steps` may be taken over slots: no layer forgets anything before the last of them."""
+    plain = type(steps.cache) is DynamicCache and all(
+        _keeps(layer, steps.mask.shape[1]) for layer in steps.cache.layers
+    )
     return plain and fits_slots(model)
+
+
+def _keeps(layer: object, tokens: int) -> bool:
+    """Whether a cache's layer still has all of `tokens`: a window that is never full is none."""
+    kind = type(layer)
+    return kind is DynamicLayer or (kind is DynamicSlidingWindowLayer and tokens < layer.sliding_window)
 
 
 @torch.no_grad()

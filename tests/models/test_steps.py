@@ -1,5 +1,6 @@
 """Steps after a prompt say what reading everything anew says, whatever a model keeps and whoever keeps it."""
 
+import copy
 import gc
 from contextlib import contextmanager
 from dataclasses import replace
@@ -79,6 +80,23 @@ def followed(steps, count=STEPS):
         tokens.append(logits[-1].argmax(dim=-1))
         logits.append(steps.step(tokens[-1]).clone())
     return torch.stack([*tokens, logits[-1].argmax(dim=-1)], dim=1), logits
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["gemma3", "cohere2"])
+def test_a_window_that_is_never_full_is_none(name):
+    model = copy.deepcopy(named(name))
+    given, short = prompt_of(model), OwnSteps(model, *prompt_of(model), STEPS)
+    assert not replayable(model, short)  # 16 tokens
+    model.model.config.sliding_window = given[1].shape[1] + STEPS
+    assert not replayable(model, OwnSteps(model, *given, STEPS))
+    model.model.config.sliding_window += 1
+    assert replayable(model, OwnSteps(model, *given, STEPS))
+    ours, expected = (
+        followed(make(model, given), 20) for make in (slot_steps, lambda *g: OwnSteps(g[0], *g[1], STEPS))
+    )
+    assert torch.equal(ours[0], expected[0])
+    torch.testing.assert_close(ours[1][-1], expected[1][-1], rtol=1e-3, atol=1e-3)
 
 
 @torch.no_grad()
