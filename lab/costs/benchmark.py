@@ -23,6 +23,7 @@ from lab.answers import (
     end_tokens_of,
     handing,
     latent_inputs,
+    token_budget,
     with_evidence,
 )
 from lab.config import TEXT
@@ -35,7 +36,7 @@ __all__ = [
     "seconds_by_length", "sizes",
 ]  # fmt: skip
 
-TIMED_ARMS = ("source", "target", "latent", "cascade")
+TIMED_ARMS = ("source", "target", "latent", "cascade", "token_budget")
 CHECK_EVERY = 4
 
 
@@ -190,6 +191,11 @@ def question_costs(evaluation: Evaluation, question: Question) -> dict[str, dict
         raise LabError("costs: the cascade's time does not hold the source's answer, which it waits for.")
     peaks = [peak for peak in (found["source"].peak_bytes, cost.peak_bytes) if peak is not None]
     found["cascade"] = replace(cost, peak_bytes=max(peaks, default=None))  # the source's answer is part of it
+    budget = evaluation.bridges["latent"].write([question]).counts()[0]
+    began = _begin(device)
+    (cut,) = token_budget(replace(evaluation, questions=[question]), budget)
+    inputs = build_inputs(target, target.reads(cut.layout), None, [cut.context])
+    _, found["token_budget"] = _cost(target, inputs, began, 0.0, decoding)
     return {arm: asdict(cost) for arm, cost in found.items()}
 
 

@@ -140,8 +140,22 @@ def test_the_sources_answer_pays_for_its_evidence(put):
     assert costs[0]["target"]["kv_bytes"] == costs[1]["target"]["kv_bytes"]
 
 
+def test_the_cut_prompt_is_timed_with_as_many_tokens_as_there_are_soft_tokens(put, monkeypatch):
+    read, plain = [], decode
+
+    def noted(model, inputs, *given, **named):
+        read.append(int(inputs.attention_mask.sum()))
+        return plain(model, inputs, *given, **named)
+
+    monkeypatch.setattr(benchmark, "decode", noted)
+    evaluation = put([], max_new_tokens=1)
+    costs = question_costs(evaluation, asked(TEXTS[0]))
+    assert read[-1] == 3 + 1  # K tokens of text, and BOS
+    assert costs["token_budget"]["kv_bytes"] < costs["target"]["kv_bytes"]
+
+
 def test_the_cascade_peaks_where_either_of_its_models_does(put, monkeypatch):
-    peaks, cost = iter([9, 2, 3, 4]), benchmark._cost
+    peaks, cost = iter([9, 2, 3, 4, 5]), benchmark._cost
 
     def with_peak(*given):
         said, found = cost(*given)
@@ -149,7 +163,7 @@ def test_the_cascade_peaks_where_either_of_its_models_does(put, monkeypatch):
 
     monkeypatch.setattr(benchmark, "_cost", with_peak)
     costs = question_costs(put([], max_new_tokens=1), asked(TEXTS[0]))
-    assert [costs[arm]["peak_bytes"] for arm in TIMED_ARMS] == [9, 2, 3, 9]
+    assert [costs[arm]["peak_bytes"] for arm in TIMED_ARMS] == [9, 2, 3, 9, 5]
 
 
 def test_spreads_keep_within_what_was_measured():

@@ -1,0 +1,55 @@
+"""Twelve runs of the embedded pair on one GPU, some of them at once: wall seconds, everything in them.
+
+    python benchmarks/effects.py PROCESSES [STEPS]
+
+The recipe of papermill_jobs/effects, a seed each. Start MPS first, so that processes share the GPU instead of taking
+turns: `nvidia-cuda-mps-control -d`.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+
+RUNS, STEPS = 12, 1200
+RECIPE = dict(
+    pair="mini", task="minigsm", layout="soft_only", soft_tokens=16, width=256, depth=2, heads=8, batch_size=256,
+    warmup_steps=100, learning_rate=1e-3, eval_every=300, dev_questions=200, eval_batch_size=512, max_new_tokens=160,
+)  # fmt: skip
+
+
+def train(seed: int, steps: int) -> None:
+    from lab.config import RunConfig
+    from lab.studies import start, train_translator
+
+    config = RunConfig.from_parameters(name=f"seed_{seed}", seed=seed, steps=steps, **RECIPE)
+    with tempfile.TemporaryDirectory() as runs:
+        experiment = start(config, runs)
+        began = time.monotonic()
+        result = train_translator(experiment)
+        steps_took = sorted(row["seconds"] for row in experiment.run.metrics() if row["kind"] == "step")
+    print(json.dumps({"seed": seed, "training_s": round(time.monotonic() - began, 1),
+                      "step_s": round(steps_took[len(steps_took) // 2], 4),
+                      "dev_accuracy": [row["accuracy"] for row in result.history]}), flush=True)  # fmt: skip
+
+
+def main() -> None:
+    if not 2 <= len(sys.argv) <= 4:
+        sys.exit(__doc__)
+    steps = int(sys.argv[2]) if len(sys.argv) > 2 else STEPS
+    if len(sys.argv) == 4:  # one of the processes: its seeds
+        for seed in map(int, sys.argv[3].split(",")):
+            train(seed, steps)
+        return
+    count, began = int(sys.argv[1]), time.monotonic()
+    shares = [",".join(str(seed) for seed in range(first, RUNS, count)) for first in range(count)]
+    processes = [subprocess.Popen([sys.executable, __file__, str(count), str(steps), share]) for share in shares]
+    codes = [process.wait() for process in processes]
+    print(json.dumps({"processes": count, "runs": RUNS, "steps": steps, "codes": codes,
+                      "wall_s": round(time.monotonic() - began, 1)}))  # fmt: skip
+    sys.exit(max(codes))
+
+
+if __name__ == "__main__":
+    main()
