@@ -29,12 +29,12 @@ def _loss_and_error(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """(sum of the negative log-likelihoods, softmax minus one-hot in the logits' dtype, zero where ignored)."""
     scored = (labels != IGNORED)[:, None]
     label = labels.clamp_min(0)[:, None]
-    logits = logits.float()
-    total = logits.logsumexp(dim=-1, keepdim=True)
-    loss = ((total - logits.gather(1, label)) * scored).sum()
+    wide = logits.float()
+    total = wide.logsumexp(dim=-1, keepdim=True)
+    loss = ((total - wide.gather(1, label)) * scored).sum()
     places = torch.arange(logits.shape[1], device=logits.device)
-    error = ((logits - total).exp() - (places == label).float()) * scored
-    return loss, error
+    error = ((wide - total).exp() - (places == label).float()) * scored
+    return loss, error.to(logits.dtype)
 
 
 _known: list = []
@@ -58,7 +58,7 @@ class _Pieces(torch.autograd.Function):
             piece = slice(rows, rows + size)
             added, error = loss_and_error(F.linear(states[piece], weight, bias), labels[piece])
             loss = loss + added
-            gradient[piece] = error.to(weight.dtype) @ weight
+            gradient[piece] = error @ weight
         count = (labels != IGNORED).sum()
         ctx.save_for_backward(gradient, count)
         return loss / count

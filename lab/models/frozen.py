@@ -230,7 +230,9 @@ class FrozenModel:
             if len(self._known_tokens) > KNOWN_TEXTS:
                 missing = list(dict.fromkeys(texts))
                 self._known_tokens.clear()
-            rows = self.tokenizer(missing, add_special_tokens=False)["input_ids"]
+            # The tokenizer's own batch, ids alone: what is built around them takes as long as the tokens themselves.
+            encoded = self.tokenizer.backend_tokenizer.encode_batch_fast(missing, add_special_tokens=False)
+            rows = [row.ids for row in encoded]
             self._known_tokens.update(zip(missing, rows, strict=True))
         return [self._known_tokens[text] for text in texts]
 
@@ -250,7 +252,13 @@ class FrozenModel:
         """(ids [B, S] long, mask [B, S] long) on the model's device. Without `bos` a text goes on from other text."""
         start = [self.tokenizer.bos_token_id] if bos and self.tokenizer.bos_token_id is not None else []
         rows = [start + row for row in self.tokens(texts, continued=not bos)]
-        return pad_batch(rows, self.tokenizer.pad_token_id, self.device, side, self.step)
+        return self.padded(rows, side)
+
+    def padded(self, rows: Sequence[Sequence[int]], side: str = "left") -> tuple[Tensor, Tensor]:
+        """Token rows as `pad_batch` gives them, on the model's device. A row alone gets no padding at all: it is read
+        as it would be in use, where its time and its memory are measured."""
+        step = self.step if len(rows) > 1 else 1
+        return pad_batch(rows, self.tokenizer.pad_token_id, self.device, side, step)
 
     def check_length(self, tokens: int) -> None:
         """Raise LabError for more tokens than the model declares to read."""

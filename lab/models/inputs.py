@@ -18,7 +18,7 @@ from lab.clock import part
 from lab.config import Layout, Soft
 from lab.errors import LabError
 from lab.models.cross_entropy import IGNORED
-from lab.models.frozen import FrozenModel, pad_batch, positions
+from lab.models.frozen import FrozenModel, positions
 from lab.models.prefix import shared_start, unread
 
 __all__ = ["IGNORED", "TargetInputs", "answer_logits", "build_inputs", "joined", "next_labels"]
@@ -68,7 +68,7 @@ def build_inputs(
     rows = [prompt + ending for prompt, ending in zip(prompts, endings, strict=True)]
     target.check_length(max(map(len, rows)))
 
-    ids, mask = pad_batch(rows, target.tokenizer.pad_token_id, target.device, step=target.step)
+    ids, mask = target.padded(rows)
     width = ids.shape[1]
     embeds = target.embed(ids)
     if soft is not None:

@@ -19,7 +19,7 @@ from lab.training.batches import Batches
 from lab.translators import Bridge
 
 ON_DEVICE, ON_HOST = 2**31, 2**33  # bytes of states that are put aside
-IN_A_PASS, MOST_ROWS = 2**31, 256  # bytes of states, and rows, of one pass of the source
+IN_A_PASS, MOST_ROWS = 2**31, 1024  # bytes of states, and rows, of one pass of the source
 
 
 @dataclass(frozen=True)
