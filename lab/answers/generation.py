@@ -29,6 +29,7 @@ from transformers import (
 )
 
 from lab.errors import LabError
+from lab.models import fingerprint  # noqa: F401
 from lab.tasks import answer_end
 
 if TYPE_CHECKING:
@@ -311,14 +312,3 @@ def _cached(line: bytes) -> dict | None:
         return row if sound else None
     except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
         return None
-
-
-def fingerprint(model: FrozenModel) -> str:
-    """16 hex digits of the weights (small tensors whole, 4 096 evenly spaced values of large ones) and vocabulary."""
-    digest = hashlib.sha256(json.dumps(sorted(model.tokenizer.get_vocab().items())).encode())
-    for name, tensor in sorted(model.model.state_dict().items()):
-        flat = tensor.detach().flatten()
-        flat = flat if len(flat) <= 65536 else flat[:: len(flat) // 4096]
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(flat.float().cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]

@@ -38,7 +38,8 @@ __all__ = [
     "TranslatorConfig", "set_in",
 ]  # fmt: skip
 
-NOT_SCIENTIFIC = ("name", "device", "eval_batch_size")  # they change where and how fast, not what
+# They change where and how fast, not what.
+NOT_SCIENTIFIC = ("name", "device", "eval_batch_size", "state_cache", "state_cache_gb")
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ class RunConfig(Section):
         return self.from_parameters(**{**self.parameters(), **flat})
 
     def hash(self) -> str:
-        """12 hex digits over the scientific fields; name, device and eval_batch_size leave it as it is."""
+        """12 hex digits over the scientific fields; those of `NOT_SCIENTIFIC` leave it as it is."""
         scientific = {name: value for name, value in self.parameters().items() if name not in NOT_SCIENTIFIC}
         return hashlib.sha256(json.dumps(scientific, sort_keys=True).encode("utf-8")).hexdigest()[:12]
 

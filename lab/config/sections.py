@@ -81,6 +81,11 @@ class PairConfig(Section):
     `source_layers` is "all" (1..number of layers), "last", "middle" (four layers of the middle), or a list of indices
     into the hidden states (0: embeddings). `source_chat`, `target_chat`: whether the model's own chat template stands
     around all that it reads, in training and in every arm.
+
+    `state_cache`: a folder, from the repository's root, where the source's states are kept between epochs and runs
+    ("": none), at most `state_cache_gb` (10^9 bytes) of them. What is kept was read in another batch, so it differs in
+    the last bit from what would be read now: a run with a cache ends in other bits than one without, as runs on two
+    machines do.
     """
 
     pair: str = "mini"
@@ -91,10 +96,13 @@ class PairConfig(Section):
     source_layers: str | list[int] | tuple[int, ...] = "all"
     source_chat: bool = False
     target_chat: bool = False
+    state_cache: str = ""
+    state_cache_gb: float = 50.0
 
     def check(self) -> None:
         _one_of(self, "pair", tuple(PAIRS))
         _one_of(self, "dtype", ("float32", "bfloat16"))
+        _above_zero(self, "state_cache_gb")
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise LabError(f"device={self.device!r} is not known; choose auto, cpu, cuda or cuda:<number>.")
         for side, model in zip(("source", "target"), self.models, strict=True):

@@ -4,8 +4,10 @@ Imports config.
 """
 
 from lab.models.alignment import pooled, projected
+from lab.models.fingerprints import fingerprint
 from lab.models.frozen import FrozenModel, SourceStates, layer_indices, pad_batch, positions
 from lab.models.inputs import IGNORED, TargetInputs, answer_logits, build_inputs
 from lab.models.laws import LAWS, Finding, tried
 from lab.models.loading import Pair, load_pair, load_tokenizers
 from lab.models.room import check_prompt, check_source_text, count_tokens
+from lab.models.state_cache import StateCache

@@ -6,7 +6,8 @@ zero, so a text gives the same states alone and in any batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -27,6 +28,8 @@ from lab.models.architecture import (
     takes_positions,
 )
 from lab.models.head import run_with_head_at
+from lab.models.state_cache import StateCache, StateKey
+from lab.models.state_keys import state_keys
 
 __all__ = ["FrozenModel", "SourceStates", "layer_indices", "pad_batch", "positions"]
 
@@ -97,6 +100,7 @@ class FrozenModel:
     device: torch.device
     dtype: torch.dtype
     chat: bool = False  # whether its own chat template stands around all that it reads
+    known_states: StateCache | None = None  # where `source_states` finds what was read before, None: it always reads
     _named_bos: str = field(default="", repr=False)  # which a template may write, whether or not the tokenizer does
     _known_tokens: dict[str, list[int]] = field(default_factory=dict, repr=False)  # a text of a second epoch is free
 
@@ -215,9 +219,11 @@ class FrozenModel:
 
     def encode(self, texts: list[str], bos: bool = True, side: str = "left") -> tuple[Tensor, Tensor]:
         """(ids [B, S] long, mask [B, S] long) on the model's device. Without `bos` a text goes on from other text."""
+        return pad_batch(self._rows(texts, bos), self.tokenizer.pad_token_id, self.device, side)
+
+    def _rows(self, texts: list[str], bos: bool = True) -> list[list[int]]:
         start = [self.tokenizer.bos_token_id] if bos and self.tokenizer.bos_token_id is not None else []
-        rows = [start + row for row in self.tokens(texts, continued=not bos)]
-        return pad_batch(rows, self.tokenizer.pad_token_id, self.device, side)
+        return [start + row for row in self.tokens(texts, continued=not bos)]
 
     def check_length(self, tokens: int) -> None:
         """Raise LabError for more tokens than the model declares to read."""
@@ -242,18 +248,59 @@ class FrozenModel:
         given = {"use_cache": False, "inputs_embeds": embeds, **self.placed(mask, places), **more}
         return run_with_head_at(self.model, keep, **given)
 
+    @contextmanager
+    def without_cache(self) -> Iterator[None]:
+        """Inside, `source_states` reads every text anew: for checks and clocks, which are about the reading itself."""
+        known, self.known_states = self.known_states, None
+        try:
+            yield
+        finally:
+            self.known_states = known
+
     @torch.no_grad()
     def source_states(self, texts: list[str], layers: str | Sequence[int] = "all") -> SourceStates:
         """The hidden states of `texts`, inside the chat template where there is `chat`, at `layers` (see
-        `layer_indices`), in that order, without running the head."""
+        `layer_indices`), in that order, without running the head.
+
+        With `known_states` only texts that are not known are read, each once and in one batch, and are known from then
+        on. States that were read in another batch differ from those read here in their last bits.
+        """
         picked = layer_indices(layers, self.num_layers)
         before, after = self.frame
-        ids, mask = self.encode([before + text + after for text in texts])
+        whole = [before + text + after for text in texts]
+        ids, mask = self.encode(whole)
         self.check_length(ids.shape[1])
+        if self.known_states is None:
+            return SourceStates(self._read(ids, mask, picked), mask, ids)
+        rows = self._rows(whole)
+        keys = state_keys(self, whole, rows, picked)
+        known = {key: self.known_states.get(key) for key in dict.fromkeys(keys)}
+        missing = {key: row for row, key in enumerate(keys) if known[key] is None}
+        if missing:
+            known |= self._made_known(missing, ids, mask, picked)
+        states = torch.zeros(*ids.shape, len(picked), self.hidden_size, dtype=self.dtype, device=self.device)
+        for row, key in enumerate(keys):
+            states[row, ids.shape[1] - len(rows[row]) :] = known[key].to(self.device)
+        return SourceStates(states, mask, ids)
+
+    def _made_known(self, missing: dict[StateKey, int], ids: Tensor, mask: Tensor, picked: list[int]) -> dict:
+        """Key -> states [S, L, d_src] of the rows of a batch, read as one and kept."""
+        rows = sorted(missing.values())
+        longest = max(key.shape[0] for key in missing)
+        first = ids.shape[1] - longest  # padding is on the left: what a batch of these alone would have
+        read = self._read(ids[rows, first:], mask[rows, first:], picked)
+        made = {}
+        for key, row in missing.items():
+            made[key] = read[rows.index(row), longest - key.shape[0] :]
+            self.known_states.put(key, made[key])
+        return made
+
+    def _read(self, ids: Tensor, mask: Tensor, picked: list[int]) -> Tensor:
+        """States [B, S, L, d_src] at the layers `picked`."""
         hidden = self._hidden_states(ids, mask)
         states = torch.stack([hidden[index] for index in picked], dim=2)
         # Filled, not multiplied: whatever attention leaves at padding, NaN included, must not come through.
-        return SourceStates(states.masked_fill(mask[:, :, None, None] == 0, 0.0), mask, ids)
+        return states.masked_fill(mask[:, :, None, None] == 0, 0.0)
 
     def _hidden_states(self, ids: Tensor, mask: Tensor) -> list[Tensor]:
         """num_layers + 1 hidden states [B, S, d_src]; the last one before it is narrowed to an embedding, if it is."""

@@ -76,10 +76,9 @@ def embeddings_as_tokens(model: FrozenModel) -> Finding:
 @torch.no_grad()
 def batch_as_alone(model: FrozenModel) -> Finding:
     """A text's states are the same alone and beside longer ones, so padding leaks nowhere."""
-    batch, differences = model.source_states(TEXTS), []
-    for row, text in enumerate(TEXTS):
-        alone = model.source_states([text]).states[0]
-        differences.append(apart(batch.states[row, -len(alone) :], alone))
+    with model.without_cache():
+        batch, *each = (model.source_states(texts).states for texts in (TEXTS, *([text] for text in TEXTS)))
+    differences = [apart(row[-alone.shape[1] :], alone[0]) for row, alone in zip(batch, each, strict=True)]
     return _compared("batch = alone", model, max(differences), f"set eval_batch_size and batch_size to 1, or {REPORT}")
 
 

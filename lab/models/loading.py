@@ -20,6 +20,8 @@ from lab.errors import LabError
 from lab.models.architecture import attention_of, check_causal, text_model
 from lab.models.frozen import SENTENCE, FrozenModel
 from lab.models.gguf_files import as_folder
+from lab.models.state_cache import StateCache
+from lab.places import ROOT
 
 __all__ = ["Pair", "load_pair", "load_tokenizers"]
 
@@ -42,6 +44,7 @@ def load_pair(config: PairConfig) -> Pair:
     """
     device = _device(config.device)
     dtype = getattr(torch, config.dtype)
+    known_states = _known_states(config)  # first: a folder that cannot be written is told before weights are read
     configs = [_find(AutoConfig, name) for name in config.models]
     attentions = [attention_of(name, model) for name, model in zip(config.models, configs, strict=True)]
     _check_memory(config.pair, configs, dtype, device)
@@ -50,7 +53,14 @@ def load_pair(config: PairConfig) -> Pair:
         _load(name, model, dtype, device, chat, attention)
         for name, model, chat, attention in zip(config.models, configs, chats, attentions, strict=True)
     )
+    source.known_states = known_states
     return Pair(source, target)
+
+
+def _known_states(config: PairConfig) -> StateCache | None:
+    if not config.state_cache:
+        return None
+    return StateCache(ROOT / Path(config.state_cache).expanduser(), int(config.state_cache_gb * 1e9))
 
 
 def load_tokenizers(config: PairConfig) -> Callable[[str, Sequence[int]], str | None]:

@@ -40,3 +40,8 @@ class Bridge:
         Training, which needs the gradient and may add a teacher, calls the translator on `read` itself.
         """
         return self.translator(self.read(questions))
+
+    def write_anew(self, questions: Sequence[Question]) -> TranslatorOutput:
+        """The same of states that are read now, whatever the source has kept: for checks and clocks."""
+        with self.source.without_cache():
+            return self.write(questions)

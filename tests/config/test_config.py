@@ -12,7 +12,7 @@ from lab.config.yaml_files import load_yaml
 from lab.errors import LabError
 
 CHANGES = {
-    "name": "other", "device": "cpu", "eval_batch_size": 7,
+    "name": "other", "device": "cpu", "eval_batch_size": 7, "state_cache": "folder", "state_cache_gb": 1.5,
     "pair": "mistral-llama", "source": "b/a", "target": "b/c", "dtype": "bfloat16", "source_layers": "last",
     "source_chat": True, "target_chat": True,
     "task": "gsm8k", "data": "folder", "shots": 2, "train_questions": 5, "dev_questions": 5, "test_questions": 5,
