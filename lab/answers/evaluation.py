@@ -101,7 +101,8 @@ class Evaluation:
             "cascade_prompt": self.cascade_prompt,
             **({"chooses": self.task.chooses} if self.task.chooses else {}),
             "made_on": {"device": target.device.type, "dtype": str(target.dtype).removeprefix("torch."),
-                        "batch": self.config.evaluation.eval_batch_size},
+                        "batch": self.config.evaluation.eval_batch_size,
+                        **({"target_bits": target.bits} if target.bits else {})},
         }  # fmt: skip
 
 

@@ -9,5 +9,6 @@ from lab.models.frozen import FrozenModel, SourceStates, layer_indices, pad_batc
 from lab.models.inputs import IGNORED, TargetInputs, answer_logits, build_inputs
 from lab.models.laws import LAWS, Finding, tried
 from lab.models.loading import Pair, load_pair, load_tokenizers
+from lab.models.quantised import packed_layers
 from lab.models.room import check_prompt, check_source_text, count_tokens
 from lab.models.state_cache import StateCache

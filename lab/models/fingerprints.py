@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,18 +20,29 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from lab.models.frozen import FrozenModel
 
-__all__ = ["every_weight", "fingerprint"]
+__all__ = ["every_weight", "fingerprint", "plain_tensors"]
 
 
 def fingerprint(model: FrozenModel) -> str:
     """16 hex digits of the weights (small tensors whole, 4 096 evenly spaced values of large ones) and vocabulary."""
     digest = hashlib.sha256(json.dumps(sorted(model.tokenizer.get_vocab().items())).encode())
-    for name, tensor in sorted(model.model.state_dict().items()):
+    for name, tensor in sorted(plain_tensors(model.model.state_dict()), key=itemgetter(0)):
         flat = tensor.detach().flatten()
         flat = flat if len(flat) <= 65536 else flat[:: len(flat) // 4096]
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(flat.float().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def plain_tensors(named: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """(name, tensor) of all that `named` holds; of a packed weight the tensors that it is made of."""
+    for name, tensor in named.items():
+        if hasattr(tensor, "__tensor_flatten__"):
+            yield from plain_tensors(
+                {f"{name}.{part}": getattr(tensor, part) for part in tensor.__tensor_flatten__()[0]}
+            )
+        else:
+            yield name, tensor
 
 
 # Of each model, by the name of a tensor: the tensor, which version of it was read and where, and its digest.

@@ -100,6 +100,7 @@ class FrozenModel:
     device: torch.device
     dtype: torch.dtype
     chat: bool = False  # whether its own chat template stands around all that it reads
+    bits: int = 0  # of a weight of its packed layers, 0: none is packed
     known_states: StateCache | None = None  # where `source_states` finds what was read before, None: it always reads
     _named_bos: str = field(default="", repr=False)  # which a template may write, whether or not the tokenizer does
     _known_tokens: dict[str, list[int]] = field(default_factory=dict, repr=False)  # a text of a second epoch is free

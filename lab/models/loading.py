@@ -20,6 +20,7 @@ from lab.errors import LabError
 from lab.models.architecture import attention_of, check_causal, text_model
 from lab.models.frozen import SENTENCE, FrozenModel
 from lab.models.gguf_files import as_folder
+from lab.models.quantised import made_sound, packing, weight_bytes
 from lab.models.state_cache import StateCache
 from lab.places import ROOT
 
@@ -47,11 +48,12 @@ def load_pair(config: PairConfig) -> Pair:
     known_states = _known_states(config)  # first: a folder that cannot be written is told before weights are read
     configs = [_find(AutoConfig, name) for name in config.models]
     attentions = [attention_of(name, model) for name, model in zip(config.models, configs, strict=True)]
-    _check_memory(config.pair, configs, dtype, device)
+    bits = (0, config.target_bits)
+    _check_memory(config.pair, configs, dtype, device, bits)
     chats = (config.source_chat, config.target_chat)
     source, target = (
-        _load(name, model, dtype, device, chat, attention)
-        for name, model, chat, attention in zip(config.models, configs, chats, attentions, strict=True)
+        _load(name, model, dtype, device, chat, attention, packed)
+        for name, model, chat, attention, packed in zip(config.models, configs, chats, attentions, bits, strict=True)
     )
     source.known_states = known_states
     return Pair(source, target)
@@ -114,21 +116,31 @@ def _find(kind: type, name: str, **options: object):
 
 
 def _load(
-    name: str, config, dtype: torch.dtype, device: torch.device, chat: bool = False, attention: str = "sdpa"
+    name: str,
+    config,
+    dtype: torch.dtype,
+    device: torch.device,
+    chat: bool = False,
+    attention: str = "sdpa",
+    bits: int = 0,
 ) -> FrozenModel:
     transformers_logging.disable_progress_bar()  # a widget, which an executed notebook shows at 0 % for ever
     tokenizer = _find(AutoTokenizer, name)
     if name.startswith(RANDOM):
+        if bits:
+            raise LabError(f"target_bits={bits} packs weights as a file is read, and {name!r} has none; leave it out.")
         model = _random_model(config, dtype, device, attention)
     else:
+        packed = {"quantization_config": packing(bits, dtype), "device_map": {"": device}} if bits else {}
         model, info = _find(
             AutoModelForCausalLM, name, dtype=dtype, attn_implementation=attention, use_safetensors=True,
-            output_loading_info=True,
+            output_loading_info=True, **packed,
         )  # fmt: skip
         if info["missing_keys"]:  # they would be random, and nobody would know
             raise LabError(f"model {name!r} lacks the weights of {sorted(info['missing_keys'])[0]}; get all its files.")
-    model = text_model(name, model).to(device=device, dtype=dtype)
-    frozen = FrozenModel(model, tokenizer, name, device, dtype, chat)
+    model = text_model(name, model)
+    model = made_sound(name, model, bits) if bits else model.to(device=device, dtype=dtype)
+    frozen = FrozenModel(model, tokenizer, name, device, dtype, chat, bits)
     # A template that cannot be used, or a model that embeddings cannot be given to, is refused here, not in mid-run.
     frozen.frame, frozen.embedding_scale  # noqa: B018
     check_causal(name, model, frozen.tokens([SENTENCE])[0])
@@ -142,16 +154,20 @@ def _random_model(config, dtype: torch.dtype, device: torch.device, attention: s
         return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
 
 
-def _check_memory(name: str, configs: list, dtype: torch.dtype, device: torch.device) -> None:
+def _check_memory(
+    name: str, configs: list, dtype: torch.dtype, device: torch.device, bits: Sequence[int] = (0, 0)
+) -> None:
     """Raise LabError if the weights of all models, counted without allocating any, exceed the free memory."""
     with torch.device("meta"):
-        counts = [AutoModelForCausalLM.from_config(config).num_parameters() for config in configs]
-    needed = sum(counts) * torch.empty(0, dtype=dtype).element_size() * HEADROOM
+        models = [AutoModelForCausalLM.from_config(config) for config in configs]
+    needed = HEADROOM * sum(weight_bytes(model, dtype, packed) for model, packed in zip(models, bits, strict=True))
     free = _free_memory(device)
     if free is not None and needed > free:
+        packed = f" (target in {bits[-1]} bits)" if bits[-1] else ""
         raise LabError(
-            f"pair {name!r} needs about {needed / 2**30:.1f} GiB in {str(dtype).removeprefix('torch.')}, but {device} "
-            f"has {free / 2**30:.1f} GiB free; use dtype='bfloat16', a larger device, or pair='mini'."
+            f"pair {name!r} needs about {needed / 2**30:.1f} GiB in {str(dtype).removeprefix('torch.')}{packed}, but "
+            f"{device} has {free / 2**30:.1f} GiB free; use dtype='bfloat16', target_bits=4, a larger device, or "
+            "pair='mini'."
         )
 
 
