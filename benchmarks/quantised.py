@@ -10,10 +10,9 @@ by which soft tokens are trained, lies to the unpacked one (mean cosine over que
 the file.
 """
 
+import argparse
 import json
 import platform
-import re
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -83,12 +82,15 @@ def kinds(target: FrozenModel) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    if not 3 <= len(sys.argv) <= 5 or not re.fullmatch(r"\d+", [*sys.argv, "0"][4]):
-        sys.exit(__doc__)
-    out, name, data, count = Path(sys.argv[1]), *[*sys.argv[2:], *("", "0")[len(sys.argv) - 3 :]]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("name")
+    parser.add_argument("data", nargs="?", default="")
+    parser.add_argument("count", nargs="?", type=int, default=0)
+    out, name, data, count = vars(parser.parse_args()).values()
     results = json.loads(out.read_text()) if out.exists() else {}
     versions = {module.__name__: module.__version__ for module in (torch, transformers)}
-    results[name] = {"machine": platform.machine(), **versions, **measured(name, data, int(count))}
+    results[name] = {"machine": platform.machine(), **versions, **measured(name, data, count)}
     out.write_text(json.dumps(results, indent=1) + "\n")
     print(f"{name}: {results[name]['questions']} questions, {results[name]['tokens']} tokens")
     for bits, row in results[name]["bits"].items():

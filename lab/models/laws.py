@@ -121,7 +121,7 @@ def gradient(model: FrozenModel) -> Finding:
     changed = ((there - back) / (2 * step)).item()
     sound = bool(size > 0) and 1 / WITHIN[model.dtype] <= changed / size.item() <= WITHIN[model.dtype]
     said = f"{size.item():.3g} a unit, the loss changes by {changed:.3g}"
-    return Finding("gradient = change of loss", SOUND if sound else FAILS, said, "" if sound else REPORT)
+    return Finding("gradient = change", SOUND if sound else FAILS, said, "" if sound else REPORT)
 
 
 def special_tokens(model: FrozenModel) -> Finding:

@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import MethodType
 
 import torch
@@ -40,15 +43,33 @@ def packing(bits: int, dtype: torch.dtype) -> BitsAndBytesConfig | TorchAoConfig
             f"target_bits={bits} needs what is not installed here: `pip install {absent}`, or all of it with "
             f"`pip install --no-deps -r {LOCK}`."
         )
+    for library in LIBRARIES[bits]:  # kernels for other machines that they cannot load, line by line
+        logging.getLogger(library).setLevel(logging.ERROR)
     if bits == 4:
+        with _no_remote_code():
+            import bitsandbytes  # noqa: F401
+
         return BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
         )
-    logging.getLogger("torchao").setLevel(logging.ERROR)  # kernels for other machines that it cannot load, line by line
     from torchao.quantization import Int8WeightOnlyConfig
 
     # Its settings of the compiler would also allow faster, coarser products everywhere in this process.
     return TorchAoConfig(Int8WeightOnlyConfig(set_inductor_config=False))
+
+
+@contextmanager
+def _no_remote_code() -> Iterator[None]:
+    """Inside, the package `kernels` is not to be found: with it bitsandbytes would fetch a kernel from the hub and run
+    it, on some CPUs and as soon as it is imported."""
+    found = sys.modules.get("kernels", KeyError)
+    sys.modules["kernels"] = None
+    try:
+        yield
+    finally:
+        del sys.modules["kernels"]
+        if found is not KeyError:
+            sys.modules["kernels"] = found
 
 
 def packed_layers(model: nn.Module) -> dict[str, nn.Module]:

@@ -2,6 +2,7 @@
 
 import copy
 import importlib.util
+import sys
 
 import pytest
 import torch
@@ -157,6 +158,19 @@ def test_random_weights_are_not_packed(bits):
 
 
 # --- what needs no library
+def test_nothing_is_fetched_from_a_hub_while_a_library_is_imported(monkeypatch):
+    monkeypatch.setitem(sys.modules, "kernels", sys)
+    import kernels
+
+    with packing_module._no_remote_code(), pytest.raises(ImportError):
+        import kernels  # noqa: F811
+    assert sys.modules["kernels"] is kernels
+    monkeypatch.delitem(sys.modules, "kernels")
+    with packing_module._no_remote_code():
+        pass
+    assert "kernels" not in sys.modules
+
+
 @pytest.mark.parametrize("bits", [8, 4])
 def test_a_missing_library_is_one_sentence(monkeypatch, bits):
     monkeypatch.setattr(packing_module.importlib.util, "find_spec", lambda name: None)
