@@ -109,7 +109,7 @@ def _find(kind: type, name: str, **options: object):
     for local in tries:
         try:
             return kind.from_pretrained(place, local_files_only=local, trust_remote_code=False, **options)
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
             reason = str(error).split("\n")[0]
     where = "read from its folder" if len(tries) == 1 else "found in the local cache or on the hub"
     raise LabError(f"model {name!r} cannot be {where} ({reason}); give a local folder with all its files.")
@@ -131,7 +131,8 @@ def _load(
             raise LabError(f"target_bits={bits} packs weights as a file is read, and {name!r} has none; leave it out.")
         model = _random_model(config, dtype, device, attention)
     else:
-        packed = {"quantization_config": packing(bits, dtype), "device_map": {"": device}} if bits else {}
+        place = (device.index or 0) if device.type == "cuda" else device.type  # where accelerate is to put all of it
+        packed = {"quantization_config": packing(bits, dtype), "device_map": {"": place}} if bits else {}
         model, info = _find(
             AutoModelForCausalLM, name, dtype=dtype, attn_implementation=attention, use_safetensors=True,
             output_loading_info=True, **packed,

@@ -83,7 +83,7 @@ def packed_layers(model: nn.Module) -> dict[str, nn.Module]:
 def made_sound(name: str, model: PreTrainedModel, bits: int) -> PreTrainedModel:
     """`model` as it was packed, once gradients go through it as they have to, and without a copy of its weights.
 
-    Raises LabError where nothing was packed, or embeddings were.
+    Raises LabError where nothing was packed, or embeddings were, or the device cannot compute a packed layer both ways.
     """
     layers = packed_layers(model)
     if not layers:
@@ -97,7 +97,20 @@ def made_sound(name: str, model: PreTrainedModel, bits: int) -> PreTrainedModel:
             layer.support_avx512bf16_for_cpu = False
         else:
             layer.forward = MethodType(_unpacked_anew, layer)
+    _try_both_ways(next(iter(layers.values())), model.get_input_embeddings().weight, bits)
     return model
+
+
+def _try_both_ways(layer: nn.Module, embeddings: Tensor, bits: int) -> None:
+    given = embeddings.new_ones(1, layer.in_features, requires_grad=True)
+    try:
+        layer(given).sum().backward()
+    except (RuntimeError, NotImplementedError, ImportError) as error:
+        reason = str(error).split("\n")[0][:120]
+        raise LabError(
+            f"target_bits={bits} cannot be computed on {embeddings.device} ({reason}); leave it out, or choose another "
+            "device."
+        ) from None
 
 
 class _UnpackedAnew(torch.autograd.Function):

@@ -190,6 +190,20 @@ def test_packed_embeddings_are_told(plain):
         packing_module.made_sound("m", model, 4)
 
 
+def test_a_device_that_cannot_compute_it_is_told(plain, monkeypatch):
+    model = copy.deepcopy(plain.target.model)
+    layer = model.get_submodule("model.layers.0.mlp.down_proj")
+    layer.weight.quant_state, layer.support_avx512bf16_for_cpu = None, True
+    assert packing_module.made_sound("m", model, 4) is model
+
+    def lacking(given):
+        raise NotImplementedError("no such kernel\nat line 7")
+
+    monkeypatch.setattr(layer, "forward", lacking)
+    with pytest.raises(LabError, match=r"target_bits=4 cannot be computed on cpu \(no such kernel\); leave it out"):
+        packing_module.made_sound("m", model, 4)
+
+
 def test_memory_is_reckoned_by_bits(monkeypatch):
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(LlamaConfig(hidden_size=64, intermediate_size=128, num_hidden_layers=2,
