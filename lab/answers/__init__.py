@@ -21,5 +21,5 @@ from lab.answers.latent import latent_inputs
 from lab.answers.likelihood import Likelihood, log_likelihoods, repeated, token_prompts
 from lab.answers.model_checks import check_source_reads, heard, replay_check
 from lab.answers.text import handing, token_budget, with_evidence
-from lab.answers.weights import fingerprint, weights_of
 from lab.answers.wire import WIRES
+from lab.models.fingerprints import fingerprint, weights_of

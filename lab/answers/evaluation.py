@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from lab.answers.decoding import Hygiene
 from lab.answers.generation import Decoding
-from lab.answers.weights import fingerprint, weights_of
 from lab.config import Layout, RunConfig, short_name
 from lab.models import layer_indices
+from lab.models.fingerprints import fingerprint, weights_of
 from lab.progress import tqdm
 from lab.runs import questions_hash
 from lab.tasks import Question, Task, surroundings
@@ -105,7 +105,8 @@ class Evaluation:
             **({"chooses": self.task.chooses} if self.task.chooses else {}),
             "made_on": {"device": target.device.type, "dtype": str(target.dtype).removeprefix("torch."),
                         "batch": self.config.evaluation.eval_batch_size,
-                        **({"graphs": target.graphs} if target.device.type == "cuda" else {})},
+                        **({"graphs": target.graphs} if target.device.type == "cuda" else {}),
+                        **({"target_bits": target.bits} if target.bits else {})},
         }  # fmt: skip
 
 

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from lab.answers.common import Answer, sketches
 from lab.answers.generation import Decoding, end_tokens_of, generate_from_text, greedy, text_of
-from lab.answers.weights import fingerprint
 from lab.answers.wire import Wire
 from lab.config import SOFT, TEXT, Layout
 from lab.errors import LabError
 from lab.models import build_inputs, count_tokens, positions
+from lab.models.fingerprints import fingerprint
 from lab.tasks import Question, source_text
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def check_bridge(arm: str, bridge: Bridge, questions: Sequence[Question]) -> Non
     """
     if bridge.translator.training:
         raise LabError(f"arm {arm}: its translator is in training mode, with dropout; call `eval()` before evaluating.")
-    first, again = bridge.write(questions), bridge.write(questions)
+    first, again = bridge.write_anew(questions), bridge.write_anew(questions)
     if not torch.equal(first.soft_tokens, again.soft_tokens):
         raise LabError(
             f"arm {arm}: its translator writes other soft tokens for the same questions the second time; something in "
@@ -130,7 +130,7 @@ def check_bridge(arm: str, bridge: Bridge, questions: Sequence[Question]) -> Non
     if bridge.source.dtype != torch.float32:  # half precision rounds by the batch
         return
     for row, question in enumerate(questions):
-        alone, beside = bridge.write([question]).soft_tokens[0], first.soft_tokens[row]
+        alone, beside = bridge.write_anew([question]).soft_tokens[0], first.soft_tokens[row]
         if first.mask is not None:
             beside = beside[first.mask[row]]
         if (alone - beside).abs().max() > CLOSE * beside.square().mean().sqrt():
@@ -154,10 +154,11 @@ def heard(translator: nn.Module) -> Iterator[list[SourceStates]]:
 def check_source_reads(where: str, bridge: Bridge, questions: Sequence[Question], given: SourceStates) -> None:
     """Raise LabError unless `given` are the states of what the source reads of `questions`, at the translator's layers.
 
-    Read here once more, by the rule itself: training and evaluation are both held to it.
+    Read here once more, by the rule itself and from no cache: training and evaluation are both held to it.
     """
     texts = [source_text(question.question, question.evidence) for question in questions]
-    expected = bridge.source.source_states(texts, bridge.translator.layers)
+    with bridge.source.without_cache():
+        expected = bridge.source.source_states(texts, bridge.translator.layers)
     if expected.ids.shape != given.ids.shape or not torch.equal(expected.ids, given.ids):
         raise LabError(
             f"{where}: the source does not read {texts[0][:60]!r} of the question and its evidence; training and "
@@ -182,7 +183,7 @@ def check_soft_tokens(arm: str, bridge: Bridge, questions: Sequence[Question], a
     by_id = {question.id: question for question in questions}
     for answer in answers:
         donor = by_id[answer.soft_from or answer.id]
-        written = bridge.write([donor])
+        written = bridge.write_anew([donor])
         own = torch.tensor(sketches(written.soft_tokens, written.mask)[0])
         entered = torch.tensor(answer.sketch)
         apart = len(entered) != len(own) or (entered - own).abs().max() > SAME * own.abs().max().clamp_min(1e-6)

@@ -15,10 +15,10 @@ from lab.answers.cutting import cut_bytes, cut_text
 from lab.answers.evaluation import Evaluation
 from lab.answers.generation import AnswerCache, Asked, Generation
 from lab.answers.model_checks import check_token_counts
-from lab.answers.weights import fingerprint
 from lab.config import TEXT, Layout
 from lab.errors import LabError
 from lab.models import build_inputs, count_tokens
+from lab.models.fingerprints import fingerprint
 
 if TYPE_CHECKING:
     from lab.models import FrozenModel, TargetInputs

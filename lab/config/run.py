@@ -39,7 +39,12 @@ __all__ = [
 ]  # fmt: skip
 
 # They change where and how fast, not what.
-NOT_SCIENTIFIC = ("name", "device", "eval_batch_size", "cuda_graphs", "fused_kernels", "source_leaves")
+NOT_SCIENTIFIC = (
+    "name", "device", "eval_batch_size", "cuda_graphs", "fused_kernels", "source_leaves", "state_cache",
+    "state_cache_gb",
+)  # fmt: skip
+# They came when runs had been made: at their default they are not in the hash, so that those runs keep theirs.
+CAME_LATER = {"target_bits": PairConfig.target_bits}
 
 
 @dataclass(frozen=True)
@@ -148,6 +153,9 @@ class RunConfig(Section):
     def hash(self) -> str:
         """12 hex digits over the scientific fields; those of `NOT_SCIENTIFIC` leave it as it is."""
         scientific = {name: value for name, value in self.parameters().items() if name not in NOT_SCIENTIFIC}
+        for name, default in CAME_LATER.items():
+            if scientific[name] == default:
+                del scientific[name]
         return hashlib.sha256(json.dumps(scientific, sort_keys=True).encode("utf-8")).hexdigest()[:12]
 
     def about(self, run: str) -> dict[str, Any]:

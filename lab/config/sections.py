@@ -25,10 +25,10 @@ NAMED_LAYERS = ("all", "last", "middle")
 NAMED_LAYERS_TEXT = f"{', '.join(NAMED_LAYERS)}, or a list of layer indices"
 
 
-def _one_of(section: object, name: str, allowed: tuple[str, ...]) -> None:
+def _one_of(section: object, name: str, allowed: tuple[str | int, ...]) -> None:
     value = getattr(section, name)
     if value not in allowed:
-        raise LabError(f"{name}={value!r} is not known; choose one of {', '.join(allowed)}.")
+        raise LabError(f"{name}={value!r} is not known; choose one of {', '.join(map(str, allowed))}.")
 
 
 def _at_least(section: object, least: float, *names: str) -> None:
@@ -80,7 +80,13 @@ class PairConfig(Section):
 
     `source_layers` is "all" (1..number of layers), "last", "middle" (four layers of the middle), or a list of indices
     into the hidden states (0: embeddings). `source_chat`, `target_chat`: whether the model's own chat template stands
-    around all that it reads, in training and in every arm.
+    around all that it reads, in training and in every arm. `target_bits`: 8 or 4 for a target whose linear layers are
+    packed to so many bits a weight (`lab.models.quantised`), 0 for one that is all in `dtype`.
+
+    `state_cache`: a folder, from the repository's root, where the source's states are kept between epochs and runs
+    ("": none), at most `state_cache_gb` (10^9 bytes) of them. What is kept was read in another batch, so it differs in
+    the last bit from what would be read now: a run with a cache ends in other bits than one without, as runs on two
+    machines do.
 
     How fast and in how much memory, on a GPU alone: `cuda_graphs` captures what is computed again and again;
     `fused_kernels` puts Liger's into the frozen layers; `source_leaves` keeps the source's weights in the host's memory
@@ -98,10 +104,15 @@ class PairConfig(Section):
     cuda_graphs: bool = True
     fused_kernels: bool = False
     source_leaves: bool = False
+    target_bits: int = 0
+    state_cache: str = ""
+    state_cache_gb: float = 50.0
 
     def check(self) -> None:
         _one_of(self, "pair", tuple(PAIRS))
         _one_of(self, "dtype", ("float32", "bfloat16"))
+        _one_of(self, "target_bits", (0, 8, 4))
+        _above_zero(self, "state_cache_gb")
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise LabError(f"device={self.device!r} is not known; choose auto, cpu, cuda or cuda:<number>.")
         for side, model in zip(("source", "target"), self.models, strict=True):

@@ -150,8 +150,8 @@ def text_inputs(model: FrozenModel, context: dict[str, str]) -> TargetInputs:
 
 
 def bridged_inputs(evaluation: Evaluation, question: Question) -> TargetInputs:
-    """The latent arm's prompt, source pass included."""
-    output, target = evaluation.bridges["latent"].write([question]), evaluation.pair.target
+    """The latent arm's prompt, source pass included: what a cache would spare was paid once."""
+    output, target = evaluation.bridges["latent"].write_anew([question]), evaluation.pair.target
     return latent_inputs(target, evaluation.layout, output, [evaluation.context(question)])
 
 

@@ -32,6 +32,8 @@ from lab.models.architecture import (
 from lab.models.graphs import Graphs
 from lab.models.head import Places, head_is_last, headless, run_with_head_at
 from lab.models.residence import Residence
+from lab.models.state_cache import StateCache, StateKey
+from lab.models.state_keys import state_keys
 
 __all__ = ["FrozenModel", "SourceStates", "layer_indices", "pad_batch", "positions"]
 
@@ -100,6 +102,8 @@ class FrozenModel:
     device: torch.device
     dtype: torch.dtype
     chat: bool = False  # whether its own chat template stands around all that it reads
+    bits: int = 0  # of a weight of its packed layers, 0: none is packed
+    known_states: StateCache | None = None  # where `source_states` finds what was read before, None: it always reads
     graphs: bool = True  # whether what it computes again and again is captured and replayed, on a GPU
     fused: bool = False  # whether its layers are Liger's, and its loss a compiled one
     residence: Residence | None = field(default=None, repr=False)  # of weights that may be away from the device
@@ -250,9 +254,11 @@ class FrozenModel:
 
     def encode(self, texts: list[str], bos: bool = True, side: str = "left") -> tuple[Tensor, Tensor]:
         """(ids [B, S] long, mask [B, S] long) on the model's device. Without `bos` a text goes on from other text."""
+        return self.padded(self._rows(texts, bos), side)
+
+    def _rows(self, texts: list[str], bos: bool = True) -> list[list[int]]:
         start = [self.tokenizer.bos_token_id] if bos and self.tokenizer.bos_token_id is not None else []
-        rows = [start + row for row in self.tokens(texts, continued=not bos)]
-        return self.padded(rows, side)
+        return [start + row for row in self.tokens(texts, continued=not bos)]
 
     def padded(self, rows: Sequence[Sequence[int]], side: str = "left") -> tuple[Tensor, Tensor]:
         """Token rows as `pad_batch` gives them, on the model's device. A row alone gets no padding at all: it is read
@@ -294,19 +300,60 @@ class FrozenModel:
         with headless(self.model):
             return self.run(keep, embeds, mask, places, **more).logits
 
+    @contextmanager
+    def without_cache(self) -> Iterator[None]:
+        """Inside, `source_states` reads every text anew: for checks and clocks, which are about the reading itself."""
+        known, self.known_states = self.known_states, None
+        try:
+            yield
+        finally:
+            self.known_states = known
+
     @part("source")
     @torch.no_grad()
     def source_states(self, texts: list[str], layers: str | Sequence[int] = "all") -> SourceStates:
         """The hidden states of `texts`, inside the chat template where there is `chat`, at `layers` (see
-        `layer_indices`), in that order, without running the head."""
+        `layer_indices`), in that order, without running the head.
+
+        With `known_states` only texts that are not known are read, each once and in one batch, and are known from then
+        on. States that were read in another batch differ from those read here in their last bits.
+        """
         picked = layer_indices(layers, self.num_layers)
         before, after = self.frame
-        ids, mask = self.encode([before + text + after for text in texts])
+        whole = [before + text + after for text in texts]
+        ids, mask = self.encode(whole)
         self.check_length(ids.shape[1])
+        if self.known_states is None:
+            return SourceStates(self._read(ids, mask, picked), mask, ids)
+        rows = self._rows(whole)
+        keys = state_keys(self, whole, rows, picked)
+        known = {key: self.known_states.get(key) for key in dict.fromkeys(keys)}
+        missing = {key: row for row, key in enumerate(keys) if known[key] is None}
+        if missing:
+            known |= self._made_known(missing, ids, mask, picked)
+        states = torch.zeros(*ids.shape, len(picked), self.hidden_size, dtype=self.dtype, device=self.device)
+        for row, key in enumerate(keys):
+            states[row, ids.shape[1] - len(rows[row]) :] = known[key].to(self.device)
+        return SourceStates(states, mask, ids)
+
+    def _made_known(self, missing: dict[StateKey, int], ids: Tensor, mask: Tensor, picked: list[int]) -> dict:
+        """Key -> states [S, L, d_src] of the rows of a batch, read as one and kept."""
+        rows = sorted(missing.values())
+        longest = max(key.shape[0] for key in missing)
+        first = ids.shape[1] - longest  # padding is on the left: what a batch of these alone would have
+        read = self._read(ids[rows, first:], mask[rows, first:], picked)
+        made = {}
+        for key, row in missing.items():
+            made[key] = read[rows.index(row), longest - key.shape[0] :]
+            self.known_states.put(key, made[key])
+        return made
+
+    def _read(self, ids: Tensor, mask: Tensor, picked: list[int]) -> Tensor:
+        """States [B, S, L, d_src] at the layers `picked`."""
         hidden = self._hidden_states(ids, mask)
         states = torch.stack([hidden[index] for index in picked], dim=2)
         # Filled, not multiplied: whatever attention leaves at padding, NaN included, must not come through.
-        return SourceStates(states.masked_fill_(mask[:, :, None, None] == 0, 0.0), mask, ids)
+        return states.masked_fill_(mask[:, :, None, None] == 0, 0.0)
 
     def _hidden_states(self, ids: Tensor, mask: Tensor) -> list[Tensor]:
         """num_layers + 1 hidden states [B, S, d_src]; the last one before it is narrowed to an embedding, if it is."""

@@ -14,8 +14,10 @@ import torch.nn.functional as F
 from lab.config import TEXT
 from lab.errors import LabError
 from lab.models.architecture import ROUNDING, apart
+from lab.models.fingerprints import plain_tensors
 from lab.models.frozen import FrozenModel, positions
-from lab.models.inputs import IGNORED, build_inputs
+from lab.models.inputs import IGNORED, answer_logits, build_inputs
+from lab.models.quantised import packed_layers
 
 __all__ = ["LAWS", "Finding"]
 
@@ -27,6 +29,9 @@ TEXTS = [
 ]
 QUESTIONS = [{"question": "Two and two?"}, {"question": "A box holds 24 pens. Mia fills 5 boxes. How many pens?"}]
 GOLD = ["4", "24 * 5 = 120\n#### 120"]
+# How far along a gradient is gone: until it promises a change of so many nats, to be seen above rounding. And by which
+# factor the change may differ, the way being not quite straight.
+PROMISED, WITHIN = {torch.float32: 0.01, torch.bfloat16: 0.5}, {torch.float32: 1.1, torch.bfloat16: 3.0}
 REPORT = "report it with its config.json; until then choose another model"
 
 
@@ -54,10 +59,12 @@ def _compared(law: str, model: FrozenModel, difference: float, advice: str) -> F
 
 
 def weights(model: FrozenModel) -> Finding:
-    """How large a model is and how it attends."""
+    """How large a model is, how much of it is packed, and how it attends."""
     count = model.model.num_parameters()
-    size = sum(tensor.numel() * tensor.element_size() for tensor in model.model.parameters())
+    held = {tensor.data_ptr(): tensor.nbytes for _, tensor in plain_tensors(model.model.state_dict())}
+    size, packed = sum(held.values()), packed_layers(model.model)
     kind = f"{model.model.config.model_type}, {str(model.dtype).removeprefix('torch.')} on {model.device}"
+    kind += f", {len(packed)} layers in {model.bits} bits" if packed else ""
     attention = model.model.config._attn_implementation
     return Finding("weights", NOTE, f"{count / 1e6:,.1f} M parameters, {size / 2**20:,.0f} MiB; {kind}; {attention}")
 
@@ -76,10 +83,9 @@ def embeddings_as_tokens(model: FrozenModel) -> Finding:
 @torch.no_grad()
 def batch_as_alone(model: FrozenModel) -> Finding:
     """A text's states are the same alone and beside longer ones, so padding leaks nowhere."""
-    batch, differences = model.source_states(TEXTS), []
-    for row, text in enumerate(TEXTS):
-        alone = model.source_states([text]).states[0]
-        differences.append(apart(batch.states[row, -len(alone) :], alone))
+    with model.without_cache():
+        batch, *each = (model.source_states(texts).states for texts in (TEXTS, *([text] for text in TEXTS)))
+    differences = [apart(row[-alone.shape[1] :], alone[0]) for row, alone in zip(batch, each, strict=True)]
     return _compared("batch = alone", model, max(differences), f"set eval_batch_size and batch_size to 1, or {REPORT}")
 
 
@@ -95,6 +101,27 @@ def own_loss(model: FrozenModel) -> Finding:
     losses = [F.cross_entropy(logits.float(), labels[keep]).item() for logits in (ours, theirs)]
     found = _compared("loss = the model's own", model, apart(ours, theirs), REPORT)
     return replace(found, measured=f"{losses[0]:.3f} against {losses[1]:.3f} nats per token")
+
+
+def gradient(model: FrozenModel) -> Finding:
+    """Along the gradient on the embeddings the loss changes by as much as it says; soft tokens are trained by it, and a
+    layer that lets none through leaves one that looks like any other."""
+    inputs = build_inputs(model, model.reads(TEXT), None, QUESTIONS[:1], GOLD[:1])
+
+    def loss(embeds: torch.Tensor) -> torch.Tensor:
+        logits, labels = answer_logits(model, replace(inputs, embeds=embeds))
+        return F.cross_entropy(logits.float(), labels)
+
+    embeds = inputs.embeds.detach().clone().requires_grad_()
+    (found,) = torch.autograd.grad(loss(embeds), embeds)
+    size = found.float().norm()
+    step = PROMISED[model.dtype] / size.clamp_min(1e-9)
+    with torch.no_grad():
+        there, back = (loss(embeds + sign * step * (found / size)).double() for sign in (1, -1))
+    changed = ((there - back) / (2 * step)).item()
+    sound = bool(size > 0) and 1 / WITHIN[model.dtype] <= changed / size.item() <= WITHIN[model.dtype]
+    said = f"{size.item():.3g} a unit, the loss changes by {changed:.3g}"
+    return Finding("gradient = change", SOUND if sound else FAILS, said, "" if sound else REPORT)
 
 
 def special_tokens(model: FrozenModel) -> Finding:
@@ -141,7 +168,8 @@ def soft_token_size(model: FrozenModel) -> Finding:
 
 
 LAWS: tuple[Callable[[FrozenModel], Finding], ...] = (
-    weights, soft_token_size, embeddings_as_tokens, batch_as_alone, own_loss, special_tokens, chat_template, context,
+    weights, soft_token_size, embeddings_as_tokens, batch_as_alone, own_loss, gradient, special_tokens, chat_template,
+    context,
 )  # fmt: skip
 
 

@@ -21,7 +21,10 @@ from lab.models.architecture import attention_of, check_causal, text_model
 from lab.models.frozen import SENTENCE, FrozenModel
 from lab.models.fused import fuse
 from lab.models.gguf_files import as_folder
+from lab.models.quantised import made_sound, packing, weight_bytes
 from lab.models.residence import Residence
+from lab.models.state_cache import StateCache
+from lab.places import ROOT
 
 __all__ = ["Pair", "device_of", "load_pair", "load_tokenizers"]
 
@@ -44,16 +47,17 @@ def load_pair(config: PairConfig) -> Pair:
     """
     device = device_of(config.device)
     dtype = getattr(torch, config.dtype)
+    known_states = _known_states(config)  # first: a folder that cannot be written is told before weights are read
     configs = [_find(AutoConfig, name) for name in config.models]
     attentions = [attention_of(name, model) for name, model in zip(config.models, configs, strict=True)]
     # With rows of padding in bf16 its backward pass gives NaN (torch 2.11, H100); PyTorch's own kernels give numbers.
     torch.backends.cuda.enable_cudnn_sdp(False)
-    leaves = config.source_leaves and device.type == "cuda"
-    _check_memory(config.pair, configs, dtype, device, leaves)
+    leaves, bits = config.source_leaves and device.type == "cuda", (0, config.target_bits)
+    _check_memory(config.pair, configs, dtype, device, bits, leaves)
     loaded = []
     chats = (config.source_chat, config.target_chat)
-    for name, model, chat, attention in zip(config.models, configs, chats, attentions, strict=True):
-        frozen = _load(name, model, dtype, device, chat, attention)
+    for name, model, chat, attention, packed in zip(config.models, configs, chats, attentions, bits, strict=True):
+        frozen = _load(name, model, dtype, device, chat, attention, packed)
         if config.fused_kernels:
             ids, _ = frozen.encode([SENTENCE])
             fuse(name, frozen.model, ids)
@@ -62,7 +66,15 @@ def load_pair(config: PairConfig) -> Pair:
             frozen.residence = Residence(frozen.model, device)
             frozen.residence.leave()
         loaded.append(frozen)
-    return Pair(*loaded)
+    source, target = loaded
+    source.known_states = known_states
+    return Pair(source, target)
+
+
+def _known_states(config: PairConfig) -> StateCache | None:
+    if not config.state_cache:
+        return None
+    return StateCache(ROOT / Path(config.state_cache).expanduser(), int(config.state_cache_gb * 1e9))
 
 
 def load_tokenizers(config: PairConfig) -> Callable[[str, Sequence[int]], str | None]:
@@ -110,7 +122,7 @@ def _find(kind: type, name: str, **options: object):
     for local in tries:
         try:
             return kind.from_pretrained(place, local_files_only=local, trust_remote_code=False, **options)
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
             reason = str(error).split("\n")[0]
     where = "read from its folder" if len(tries) == 1 else "found in the local cache or on the hub"
     raise LabError(f"model {name!r} cannot be {where} ({reason}); give a local folder with all its files.")
@@ -123,21 +135,26 @@ def _load(
     device: torch.device,
     chat: bool = False,
     attention: str = "sdpa",
-    graphs: bool = True,
+    bits: int = 0,
 ) -> FrozenModel:
     transformers_logging.disable_progress_bar()  # a widget, which an executed notebook shows at 0 % for ever
     tokenizer = _find(AutoTokenizer, name)
     if name.startswith(RANDOM):
+        if bits:
+            raise LabError(f"target_bits={bits} packs weights as a file is read, and {name!r} has none; leave it out.")
         model = _random_model(config, dtype, device, attention)
     else:
+        place = (device.index or 0) if device.type == "cuda" else device.type  # where accelerate is to put all of it
+        packed = {"quantization_config": packing(bits, dtype), "device_map": {"": place}} if bits else {}
         model, info = _find(
             AutoModelForCausalLM, name, dtype=dtype, attn_implementation=attention, use_safetensors=True,
-            output_loading_info=True,
+            output_loading_info=True, **packed,
         )  # fmt: skip
         if info["missing_keys"]:  # they would be random, and nobody would know
             raise LabError(f"model {name!r} lacks the weights of {sorted(info['missing_keys'])[0]}; get all its files.")
-    model = text_model(name, model).to(device=device, dtype=dtype)
-    frozen = FrozenModel(model, tokenizer, name, device, dtype, chat, graphs)
+    model = text_model(name, model)
+    model = made_sound(name, model, bits) if bits else model.to(device=device, dtype=dtype)
+    frozen = FrozenModel(model, tokenizer, name, device, dtype, chat, bits)
     # A template that cannot be used, or a model that embeddings cannot be given to, is refused here, not in mid-run.
     frozen.frame, frozen.embedding_scale  # noqa: B018
     check_causal(name, model, frozen.tokens([SENTENCE])[0])
@@ -151,17 +168,23 @@ def _random_model(config, dtype: torch.dtype, device: torch.device, attention: s
         return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
 
 
-def _check_memory(name: str, configs: list, dtype: torch.dtype, device: torch.device, leaves: bool = False) -> None:
+def _check_memory(
+    name: str, configs: list, dtype: torch.dtype, device: torch.device, bits: Sequence[int] = (0, 0),
+    leaves: bool = False,
+) -> None:  # fmt: skip
     """Raise LabError if the weights of all models, counted without allocating any, exceed the free memory. `leaves`:
     they are there one after the other."""
     with torch.device("meta"):
-        counts = [AutoModelForCausalLM.from_config(config).num_parameters() for config in configs]
-    needed = (max(counts) if leaves else sum(counts)) * torch.empty(0, dtype=dtype).element_size() * HEADROOM
+        models = [AutoModelForCausalLM.from_config(config) for config in configs]
+    sizes = [weight_bytes(model, dtype, packed) for model, packed in zip(models, bits, strict=True)]
+    needed = HEADROOM * (max(sizes) if leaves else sum(sizes))
     free = _free_memory(device)
     if free is not None and needed > free:
+        packed = f" (target in {bits[-1]} bits)" if bits[-1] else ""
         raise LabError(
-            f"pair {name!r} needs about {needed / 2**30:.1f} GiB in {str(dtype).removeprefix('torch.')}, but {device} "
-            f"has {free / 2**30:.1f} GiB free; use dtype='bfloat16', a larger device, or pair='mini'."
+            f"pair {name!r} needs about {needed / 2**30:.1f} GiB in {str(dtype).removeprefix('torch.')}{packed}, but "
+            f"{device} has {free / 2**30:.1f} GiB free; use dtype='bfloat16', target_bits=4, a larger device, or "
+            "pair='mini'."
         )
 
 

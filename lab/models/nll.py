@@ -67,7 +67,7 @@ class _Frozen(torch.autograd.Function):
 def passes(target: FrozenModel, inputs: TargetInputs) -> list[list[int]]:
     """The rows of a batch in groups of like length that go through the target one after the other: less padding, and
     no more activations than `AT_ONCE` at a time. A GPU takes as many rows as that allows, a CPU few."""
-    rows, width = inputs.embeds.shape[:2]
+    rows, width = len(inputs.embeds), inputs.embeds.shape[1] - len(inputs.shared)
     most = AT_ONCE // (width * target.num_layers * target.hidden_size * target.dtype.itemsize)
     count = -(-rows // max(1, min(most, rows if target.device.type == "cuda" else ON_A_CPU)))
     lengths = [sum(pair) for pair in zip(inputs.prompt_lengths, inputs.answer_lengths, strict=True)]

@@ -43,3 +43,8 @@ class Bridge:
         states = self.read(questions)
         with part("translator"):
             return self.translator(states)
+
+    def write_anew(self, questions: Sequence[Question]) -> TranslatorOutput:
+        """The same of states that are read now, whatever the source has kept: for checks and clocks."""
+        with self.source.without_cache():
+            return self.write(questions)

@@ -23,11 +23,11 @@ from lab.answers.generation import AnswerCache, Decoding
 from lab.answers.latent import derangement
 from lab.answers.model_checks import check_token_counts, replay_check
 from lab.answers.text import CASCADE_PROMPTS, cascade, cut_bytes, cut_text, handing, same_bytes
-from lab.answers.weights import fingerprint, weights_of
 from lab.answers.wire import Wire
 from lab.config.layout import LAYOUTS, TEXT
 from lab.config.run import RunConfig, TranslatorConfig
 from lab.errors import LabError
+from lab.models.fingerprints import fingerprint, weights_of
 from lab.models.inputs import build_inputs
 from lab.runs import questions_hash
 from lab.tasks import Dev, Question, Task, question_id

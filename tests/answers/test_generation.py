@@ -18,9 +18,9 @@ from lab.answers.generation import (
     greedy,
     text_of,
 )
-from lab.answers.weights import fingerprint
 from lab.config.layout import TEXT
 from lab.errors import LabError
+from lab.models.fingerprints import fingerprint
 from lab.models.inputs import build_inputs
 from lab.tasks import answer_end
 

@@ -8,10 +8,10 @@ import torch
 from tiny_gguf import install, tiny_llama, write_gguf
 
 import lab.models.gguf_files
-from lab.answers.weights import fingerprint
 from lab.config import PairConfig
 from lab.errors import LabError
 from lab.models import load_pair
+from lab.models.fingerprints import fingerprint
 from lab.models.gguf_files import as_folder
 
 pytestmark = pytest.mark.slow  # what reads GGUF is installed for the slow tests

@@ -12,6 +12,7 @@ from lab.models.laws import (
     batch_as_alone,
     chat_template,
     embeddings_as_tokens,
+    gradient,
     own_loss,
     soft_token_size,
     special_tokens,
@@ -52,6 +53,18 @@ def test_a_head_without_its_scale_is_found(monkeypatch):
     assert verdicts(own_loss, model) == "sound"
     monkeypatch.setattr(FrozenModel, "run", unscaled)
     assert verdicts(own_loss, model) == "fails"
+
+
+def test_a_gradient_that_is_lost_on_the_way_is_found(monkeypatch):
+    """As some packed layers lose it: what goes past them still arrives, and looks like all of it."""
+    model, run = zoo_model("llama"), FrozenModel.run
+
+    def partly(self, keep, embeds, *given, **more):
+        return run(self, keep, 0.9 * embeds.detach() + 0.1 * embeds, *given, **more)
+
+    assert verdicts(gradient, model) == "sound"
+    monkeypatch.setattr(FrozenModel, "run", partly)
+    assert verdicts(gradient, model) == "fails"
 
 
 def test_padding_that_moves_a_text_is_found(monkeypatch):

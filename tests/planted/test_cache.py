@@ -10,6 +10,8 @@ from planted_world import CONFIG, Sums
 
 from lab.answers.generation import Asked
 from lab.errors import LabError
+from lab.models import StateCache
+from lab.models.state_keys import _reading
 
 pytestmark = pytest.mark.slow
 TEXT_ARMS = ("source", "target")
@@ -79,3 +81,18 @@ def test_kept_answer_edited(world):
     path.write_text("".join(json.dumps(row | {"text": "So it is.\n#### 3"}) + "\n" for row in rows))
     with pytest.raises(LabError, match="tokens|altered"):
         evaluate()
+
+
+def test_states_key_forgets_the_weights(world, plant):
+    def twice(folder):
+        known = StateCache(world.folder / folder, 10**8)
+        source = replace(world.pair.source, model=copy.deepcopy(world.pair.source.model), known_states=known)
+        world.evaluate(arms=("latent",), pair=replace(world.pair, source=source))
+        with torch.no_grad():
+            source.model.get_input_embeddings().weight.mul_(-1)
+        world.evaluate(arms=("latent",), pair=replace(world.pair, source=source))
+
+    twice("sound")
+    plant.edit(_reading, '"weights": every_weight(model.model)', '"weights": model.name')
+    with pytest.raises(LabError, match="states that the translator is given"):
+        twice("planted")

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from lab.answers.weights import fingerprint
 from lab.config import PACKAGE, PairConfig
 from lab.models import load_pair
+from lab.models.fingerprints import fingerprint
 from lab.models.packaged import packaged
 from lab.runs.records import read_jsonl
 from lab.samples import screen

@@ -7,8 +7,8 @@ import pytest
 import torch
 from tiny_models import tiny_tokenizer
 
-import lab.answers.weights as weights_module
-from lab.answers.weights import fingerprint, weights_of
+import lab.models.fingerprints as weights_module
+from lab.models.fingerprints import fingerprint, weights_of
 
 
 @pytest.fixture
