@@ -22,4 +22,4 @@ from lab.answers.likelihood import Likelihood, log_likelihoods, repeated, token_
 from lab.answers.model_checks import check_source_reads, heard, replay_check
 from lab.answers.text import handing, token_budget, with_evidence
 from lab.answers.wire import WIRES
-from lab.models.fingerprints import fingerprint, weights_of
+from lab.models import fingerprint, weights_of

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from lab.answers.decoding import Hygiene
 from lab.answers.generation import Decoding
 from lab.config import Layout, RunConfig, short_name
-from lab.models import layer_indices
-from lab.models.fingerprints import fingerprint, weights_of
+from lab.models import fingerprint, layer_indices, weights_of
 from lab.progress import tqdm
 from lab.runs import questions_hash
 from lab.tasks import Question, Task, surroundings

@@ -17,8 +17,7 @@ from lab.answers.generation import Decoding, end_tokens_of, generate_from_text, 
 from lab.answers.wire import Wire
 from lab.config import SOFT, TEXT, Layout
 from lab.errors import LabError
-from lab.models import build_inputs, count_tokens, positions
-from lab.models.fingerprints import fingerprint
+from lab.models import build_inputs, count_tokens, fingerprint, positions
 from lab.tasks import Question, source_text
 
 if TYPE_CHECKING:

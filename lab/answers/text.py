@@ -17,8 +17,7 @@ from lab.answers.generation import AnswerCache, Asked, Generation
 from lab.answers.model_checks import check_token_counts
 from lab.config import TEXT, Layout
 from lab.errors import LabError
-from lab.models import build_inputs, count_tokens
-from lab.models.fingerprints import fingerprint
+from lab.models import build_inputs, count_tokens, fingerprint
 
 if TYPE_CHECKING:
     from lab.models import FrozenModel, TargetInputs
