@@ -26,6 +26,7 @@ import torch
 
 import lab.models.cross_entropy
 import lab.models.frozen
+import lab.models.nll
 import lab.models.prefix
 import lab.training.reading
 from lab.answers import Evaluation, evaluate
@@ -65,12 +66,15 @@ CASES = {
 
 @contextmanager
 def straightforward():
-    """Every text read when its step comes, every row read from its beginning, every shape as it is, logits whole."""
+    """Every text read when its step comes, every row from its beginning and all rows at once, every shape as it is,
+    logits whole."""
     with ExitStack() as stack:
         stack.enter_context(patch.object(lab.models.frozen, "STEP", 1))
         stack.enter_context(patch.object(lab.training.reading, "ON_DEVICE", 0))
         stack.enter_context(patch.object(lab.models.cross_entropy, "WHOLE", 2**62))
         stack.enter_context(patch.object(lab.models.prefix, "LEAST", 2**62))
+        stack.enter_context(patch.object(lab.models.nll, "AT_ONCE", 2**62))
+        stack.enter_context(patch.object(lab.models.nll, "ON_A_CPU", 2**62))
         yield
 
 

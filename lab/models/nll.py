@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lab.models.frozen import FrozenModel
 
 AT_ONCE = 2**30  # bytes of one hidden state per token and layer; a pass keeps about sixteen times as much
-ON_A_CPU = 8  # rows
+ON_A_CPU = 16  # rows
 
 
 def answer_nll(target: FrozenModel, inputs: TargetInputs) -> Tensor:
