@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from lab.config import RunConfig
+from lab.config import NOT_SCIENTIFIC, RunConfig
 from lab.errors import LabError
 
 # What a control need not share with the run it is compared with: what it reads, where it ran, when it was looked at.
 MAY_DIFFER = {
-    "name", "device", "cuda_graphs", "eval_batch_size", "pair", "source", "target", "source_layers", "seed",
-    "dev_questions", "test_questions", "max_new_tokens", "eval_every", "patience",
+    *NOT_SCIENTIFIC, "pair", "source", "target", "source_layers", "seed", "dev_questions", "test_questions",
+    "max_new_tokens", "eval_every", "patience",
 }  # fmt: skip
 OF_THE_SOURCE = {"translator", "soft_tokens", "teacher", "duplicate_question", "flow_weight", "geometry_weight"}
 
