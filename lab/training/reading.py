@@ -57,8 +57,10 @@ class ReadAhead:
         source = self.bridge.source
         if not self.bridge.translator.needs_source or source.device.type == "cpu":
             return 1
-        limit = ON_DEVICE if source.residence is None else ON_HOST
-        return max(1, limit // (self._bytes(self._layers()) * self.batches.batch_size))
+        stays, size = source.residence is None, self._bytes(self._layers())
+        # One full pass is all that a window can save, unless every pass has to bring the source's weights along.
+        questions = min(ON_DEVICE // size, MOST_ROWS) if stays else ON_HOST // size
+        return max(1, questions // self.batches.batch_size)
 
     def _layers(self) -> int:
         return len(layer_indices(self.bridge.source_layers, self.bridge.source.num_layers))
