@@ -24,7 +24,7 @@ QUICK = {
     "04_inference_metrics": {"test_questions": 12, "timed_questions": 3, "length_questions": 1},
     "05_browse_samples": {},
 }
-FIGURES = {"00_start_here": 2, "04_inference_metrics": 3, "05_browse_samples": 1}
+FIGURES = {"00_start_here": 2, "04_inference_metrics": 4, "05_browse_samples": 1}
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 
 
