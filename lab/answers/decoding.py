@@ -58,7 +58,7 @@ class Decoder:
     ) -> None:  # fmt: skip
         """`prompt`, left-padded: `embeds` [B, T, d] or `input_ids` [B, T], with `mask` and `places` [B, T]; read at
         once. `most`: tokens. `graphs` None: as the model says."""
-        model.check_length(mask.shape[1] + most)
+        model.check_length(int(mask.sum(dim=1).max()) + most)  # of the text: padding is no part of a context
         if "embeds" in prompt:
             prompt = {"embeds": prompt["embeds"].to(next(model.model.parameters()).dtype)}
         self.steps = first_step(model, prompt, mask, places, most, model.replays if graphs is None else graphs)

@@ -321,11 +321,11 @@ class FrozenModel:
         picked = layer_indices(layers, self.num_layers)
         before, after = self.frame
         whole = [before + text + after for text in texts]
-        ids, mask = self.encode(whole)
-        self.check_length(ids.shape[1])
+        rows = self._rows(whole)
+        self.check_length(max(map(len, rows)))  # of the text: padding is no part of a context
+        ids, mask = self.padded(rows)
         if self.known_states is None:
             return SourceStates(self._read(ids, mask, picked), mask, ids)
-        rows = self._rows(whole)
         keys = state_keys(self, whole, rows, picked)
         known = {key: self.known_states.get(key) for key in dict.fromkeys(keys)}
         missing = {key: row for row, key in enumerate(keys) if known[key] is None}

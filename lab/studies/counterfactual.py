@@ -74,7 +74,9 @@ def edit_source(
 
     AdamW with a linear decay on next-token prediction. `progress` gets (step, loss).
     """
-    model, rng = copy.deepcopy(source.model).float(), random.Random(f"edit {seed}")
+    with source.at_home():  # a copy of weights that are away would stay there
+        model = copy.deepcopy(source.model).float()
+    rng = random.Random(f"edit {seed}")
     model.requires_grad_(True).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
     known, eos = edited_lore(edits), source.tokenizer.eos_token_id

@@ -109,9 +109,7 @@ class ReadAhead:
         source, kept = self.bridge.source, self._kept
         starts, counts = zip(*(kept.spans[index] for index in indices), strict=True)
         width = -(-max(counts) // source.step) * source.step
-        column = (
-            torch.arange(width) - width + torch.tensor(counts)[:, None]
-        )  # of each row's own tokens; below 0: padding
+        column = torch.arange(width) - width + torch.tensor(counts)[:, None]  # of a row's own tokens; below 0: padding
         mask = (column >= 0).long().to(source.device, non_blocking=True)
         where = (torch.tensor(starts)[:, None] + column.clamp_min(0)).to(source.device, non_blocking=True)
         states, at = kept.states, where

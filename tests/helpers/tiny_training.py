@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sums_task import Sums
 
+import lab.training.loop as training
 from lab.config import RunConfig
 from lab.runs import RunDirectory
 from lab.tasks import Dev
@@ -46,3 +47,19 @@ def weights_of(module) -> str:
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(name.encode() + tensor.numpy().tobytes())
     return digest.hexdigest()
+
+
+class Killed(Exception):
+    pass
+
+
+def killed_at(monkeypatch, step):
+    """The next `step` steps run, then the job dies."""
+    inner, count = training._step, iter(range(step))
+
+    def dying(*given):
+        if next(count, None) is None:
+            raise Killed
+        return inner(*given)
+
+    monkeypatch.setattr(training, "_step", dying)

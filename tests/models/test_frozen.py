@@ -9,6 +9,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 import lab.models.loading
+from lab.answers import generate_from_text
 from lab.config.run import PairConfig
 from lab.errors import LabError
 from lab.models.frozen import FrozenModel, layer_indices, pad_batch, positions
@@ -227,3 +228,16 @@ def test_a_tokenizer_of_another_model_is_told(tiny_pair):
     tokenizer.add_tokens([f"extra{number}" for number in range(1000)])
     with pytest.raises(LabError, match="other: its tokenizer has 1008 entries"):
         FrozenModel(tiny_pair.target.model, tokenizer, "other", torch.device("cpu"), torch.float32)
+
+
+def test_padding_is_no_part_of_a_context(tiny_pair, monkeypatch):
+    """On a GPU rows are padded on to a multiple; a text that just fits has to be read, and answered, there too."""
+    model, texts = tiny_pair.source, ["Tom has 3 apples.", "Two and two?"]
+    longest = model.encode(texts)[0].shape[1]
+    monkeypatch.setattr(FrozenModel, "step", 32)
+    monkeypatch.setattr(FrozenModel, "context_length", longest)
+    assert model.source_states(texts).ids.shape[1] > longest
+    with pytest.raises(LabError, match=f"reads at most {longest} tokens"):
+        model.source_states([texts[0] + " More."])
+    monkeypatch.setattr(FrozenModel, "context_length", longest + 2)
+    assert len(generate_from_text(model, texts, 2)) == 2

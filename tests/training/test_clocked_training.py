@@ -5,19 +5,14 @@ import json
 import pytest
 from made_up_time import Ticking
 from sums_task import Sums
-from tiny_training import choosing, config, fresh, weights_of
+from tiny_training import Killed, choosing, config, fresh, killed_at, weights_of
 
-import lab.training.loop as training
 from lab.answers.generation import greedy
 from lab.clock import Clock
 from lab.training import train
 
 SETTINGS = config(steps=6, eval_every=2)
 STEP = ["source", "translator", "target forward", "backward", "optimiser"]
-
-
-class Killed(Exception):
-    pass
 
 
 def accuracy(translator, step):
@@ -29,18 +24,6 @@ def trained(tiny_pair, folder, settings=SETTINGS, clock=None):
     with clock.running():
         result = train(settings, tiny_pair, Sums(), fresh(folder, settings), choosing(accuracy), decode=greedy)
     return result, clock
-
-
-def killed_after(monkeypatch, steps):
-    """The next `steps` steps run, then the job dies."""
-    inner, count = training._step, iter(range(steps))
-
-    def dying(*given):
-        if next(count, None) is None:
-            raise Killed
-        return inner(*given)
-
-    monkeypatch.setattr(training, "_step", dying)
 
 
 def kept(folder, step) -> dict:
@@ -82,7 +65,7 @@ def test_answers_that_training_decodes_are_a_part(tiny_pair, tmp_path):
 def test_a_killed_run_loses_what_came_after_its_last_checkpoint_and_nothing_else(tiny_pair, tmp_path, monkeypatch):
     _, whole = trained(tiny_pair, tmp_path / "whole")
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        killed_after(patch, 5)
+        killed_at(patch, 5)
         trained(tiny_pair, tmp_path / "run")
     before = kept(tmp_path / "run", 4)
     clock = Clock(meter=Ticking())
@@ -104,7 +87,7 @@ def test_a_training_that_is_called_again_adds_nothing_of_its_own(tiny_pair, tmp_
 
 def test_a_checkpoint_of_before_there_was_a_clock_goes_on(tiny_pair, tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        killed_after(patch, 5)
+        killed_at(patch, 5)
         train(SETTINGS, tiny_pair, Sums(), fresh(tmp_path / "run", SETTINGS), choosing(accuracy))
     _, clock = trained(tiny_pair, tmp_path / "run")
     assert clock.record()["parts"]["backward"]["times"] == 2  # of the steps that it saw

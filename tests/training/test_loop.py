@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sums_task import Sums
-from tiny_training import choosing, config, fresh, scores, weights_of
+from tiny_training import Killed, choosing, config, fresh, killed_at, scores, weights_of
 
 import lab.training.loop as training
 from lab.errors import LabError
@@ -27,22 +27,6 @@ class NoQuestions(Sums):
 
 def losses(run) -> list[float]:
     return [row["loss"] for row in run.metrics() if row["kind"] == "step"]
-
-
-class Killed(Exception):
-    pass
-
-
-def killed_at(monkeypatch, step):
-    """The next `step` steps run, then the job dies."""
-    inner, count = training._step, iter(range(step))
-
-    def dying(*args):
-        if next(count, None) is None:
-            raise Killed
-        return inner(*args)
-
-    monkeypatch.setattr(training, "_step", dying)
 
 
 @pytest.mark.parametrize("killed_after", [3, 5])
