@@ -18,7 +18,7 @@ def test_positions_count_padding(world, plant):
 
 def test_padded_on_the_right(world, plant):
     world.evaluate()
-    plant.edit(build_inputs, "target.device)\n    width", "target.device, 'right')\n    width")
+    plant.edit(build_inputs, "target.padded(rows)", "target.padded(rows, 'right')")
     with pytest.raises(LabError, match="inputs are built wrongly"):
         world.evaluate()
 
