@@ -15,7 +15,7 @@ from typing import Any
 from lab.answers import BASELINES, RETRAINED, TEXT_TUNED, UNTRAINED, WIRED, evaluate
 from lab.config import RunConfig, TaskConfig, short_name
 from lab.errors import LabError
-from lab.evidence import summarise
+from lab.evidence import information, summarise
 from lab.models import Pair, load_pair
 from lab.places import below_root
 from lab.progress import tqdm
@@ -134,7 +134,8 @@ def compare(
         if candidate.metrics:
             run.write_metrics(candidate.metrics)
         write_sealed(run, "final", records, evaluation.seal())
-        run.write_summary(summarise(records) | candidate.about() | {"split": "test"})
+        told = {"split": "test", "likelihood": information([records])}
+        run.write_summary(summarise(records) | candidate.about() | told)
         run.note(cascade_prompt=cascade_prompt)
         run.finish()
         made.append(run.path)
