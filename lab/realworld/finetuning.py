@@ -61,10 +61,10 @@ def loss_of(model: FrozenModel, batch: Sequence[Document]) -> Tensor:
     """Mean negative log-likelihood of what the documents teach, end token included (nats per token)."""
     bos, eos = model.tokenizer.bos_token_id, model.tokenizer.eos_token_id
     read = [([] if bos is None else [bos]) + row for row in model.tokens([document.read for document in batch])]
-    taught = [
-        model.tokens([document.learned], continued=bool(document.read))[0] + ([] if eos is None else [eos])
-        for document in batch
-    ]
+    going_on = iter(model.tokens([document.learned for document in batch if document.read], continued=True))
+    beginning = iter(model.tokens([document.learned for document in batch if not document.read]))
+    end = [] if eos is None else [eos]
+    taught = [next(going_on if document.read else beginning) + end for document in batch]
     ids, mask = model.padded([one + other for one, other in zip(read, taught, strict=True)], side="right")
     keep = torch.zeros_like(mask, dtype=torch.bool)  # the positions that predict a taught token
     for row, (one, other) in enumerate(zip(read, taught, strict=True)):

@@ -19,9 +19,10 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
-from itertools import count as counted
+from itertools import islice
+from math import prod
 
 from lab.errors import LabError
 from lab.tasks.contract import Question, Task, groups_of, question_id
@@ -92,18 +93,7 @@ def _evaluation_split(split: str) -> tuple[Question, ...]:
     return tuple(questions)
 
 
-class _Pool:
-    """The training questions of one kind in an order of their own: number -> question, each once."""
-
-    def __init__(self, rng: random.Random, size: int) -> None:
-        self.order = list(range(size))
-        rng.shuffle(self.order)
-
-    def next(self) -> int | None:
-        return self.order.pop() if self.order else None
-
-
-def _parts(number: int, *sizes: int) -> list[int]:
+def _parts(number: int, sizes: Sequence[int]) -> list[int]:
     """`number` as one place of each of several ranges."""
     found = []
     for size in sizes:
@@ -112,9 +102,9 @@ def _parts(number: int, *sizes: int) -> list[int]:
     return found
 
 
-@lru_cache(maxsize=1)  # a run asks for them again for its checks and its controls
-def _training_questions(people: int, count: int, seed: int) -> tuple[Question, ...]:
-    """`count` different questions in the mixture of `TRAINING_CELLS`, or all there are, about the first `people`."""
+def _training_questions(people: int, seed: int) -> Iterator[Question]:
+    """All different training questions about the first `people`, in the mixture of `TRAINING_CELLS` while all kinds
+    last."""
     rng, trained, facts = random.Random(f"two-hop train {seed}"), world().of("train", people), _facts()["train"]
     at_home, of_each = trained[sum(HOMES.values()) :], len(VALUES) - 2  # two attributes of each are for dev and test
     sizes = {
@@ -122,33 +112,37 @@ def _training_questions(people: int, count: int, seed: int) -> tuple[Question, .
         "lore/short/seen": (len(at_home), len(HOME)),
         "lore/long/seen": (len(trained), of_each, len(TWO_HOP), 2),
     }
-    pools = {cell: _Pool(random.Random(f"two-hop {cell} {seed}"), _product(sides)) for cell, sides in sizes.items()}
-    questions: list[Question] = []
-    for _ in range(count) if count else counted():
-        drawn = None
-        while drawn is None and pools:  # a kind that is used up leaves its share to the others
-            cell = rng.choices(list(pools), [TRAINING_CELLS[cell] for cell in pools])[0]
-            drawn = pools[cell].next()
-            if drawn is None:
-                del pools[cell]
-        if drawn is None:
-            break
-        place = _parts(drawn, *sizes[cell])
+    left = {cell: list(range(prod(sides))) for cell, sides in sizes.items()}
+    for numbers in left.values():
+        rng.shuffle(numbers)
+    while left:
+        cell = rng.choices(list(left), [TRAINING_CELLS[cell] for cell in left])[0]
+        place = _parts(left[cell].pop(), sizes[cell])
         if cell == "plain/short":
-            questions.append(of_country(*facts[place[0]], COUNTRY[place[1]], place[2]))
+            yield of_country(*facts[place[0]], COUNTRY[place[1]], place[2])
         elif cell == "lore/short/seen":
-            questions.append(one_hop(at_home[place[0]], HOME[place[1]], cell))
+            yield one_hop(at_home[place[0]], HOME[place[1]], cell)
         else:
             person = trained[place[0]]
-            questions.append(two_hop(person, person.asked[2 + place[1]], TWO_HOP[place[2]], place[3], cell))
-    return tuple(questions)
+            yield two_hop(person, person.asked[2 + place[1]], TWO_HOP[place[2]], place[3], cell)
+        if not left[cell]:  # a kind that is used up leaves its share to the others
+            del left[cell]
 
 
-def _product(sides: Sequence[int]) -> int:
-    found = 1
-    for side in sides:
-        found *= side
-    return found
+class _Drawn:
+    """The training questions of one seed, drawn once: a run asks for them again for its checks and its controls."""
+
+    def __init__(self, people: int, seed: int) -> None:
+        self.questions: list[Question] = []
+        self.more = _training_questions(people, seed)
+
+    def first(self, count: int) -> list[Question]:
+        """The first `count` (0: all)."""
+        self.questions += islice(self.more, max(0, count - len(self.questions)) if count else None)
+        return self.questions[: count or None]
+
+
+_drawn = lru_cache(maxsize=1)(_Drawn)
 
 
 _WORD = re.compile(r"[a-z]+")
@@ -201,7 +195,7 @@ class TwoHop(Task):
     def train(self, count: int, seed: int) -> list[Question]:
         """`count` different questions (0, or more than there are: all), none about a person of dev or test, and none
         that dev or test asks in other words."""
-        return list(_training_questions(self.people, count, seed))
+        return _drawn(self.people, seed).first(count)
 
     def dev(self) -> list[Question]:
         return list(_evaluation_split("dev"))
