@@ -26,7 +26,7 @@ from lab.studies.counterfactual import choose_edits, edit_source, follow, follow
 from lab.studies.edited_homes import choose_moves, moved_source, questions_of_two_homes
 from lab.studies.experiment import start, train_constant, train_translator
 from lab.studies.measured import Candidate, measured_config
-from lab.studies.probe import probe
+from lab.studies.probe import READ_OF, probe
 from lab.tasks import Task, Test, load_task
 from lab.translators import Bridge
 
@@ -143,9 +143,10 @@ def compare(
 
 def probe_source(pair: Pair, task: Task, source_layers: str | Sequence[int], count: int, seed: int = 1) -> list[dict]:
     """The source probe, fitted on `count` training questions and read on the test split; [] for another task or 0."""
-    if task.name != "minigsm" or not count:
+    if task.name not in READ_OF or not count:
         return []
-    return probe(pair.source, task.train(count, seed), task.test(), source_layers)
+    quantities = READ_OF[task.name]
+    return probe(pair.source, task.train(count, seed), task.test(), source_layers, quantities=quantities)
 
 
 def run_counterfactual(

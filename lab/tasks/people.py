@@ -16,7 +16,15 @@ from lab.errors import LabError
 from lab.tasks.lore import CONSONANTS, VOWELS
 
 WORLD = 1  # the seed of the world that the task asks about
-COUNTRIES = 60
+# Common words, each one token of its own behind a space (of SmolLM2 and Gemma both): where a name was read the whole
+# home has to be known, and not only the letters that it shares with others.
+COUNTRY_NAMES = (
+    "Copper Silver Iron Crystal Cotton Winter Summer Autumn Thunder River Ocean Forest Mountain Valley Desert "
+    "Island Garden Harbor Bridge Castle Tower Temple Diamond Pearl Coral Maple Cedar Willow Cherry Lemon Orange "
+    "Pepper Honey Sugar Arrow Mirror Shadow Stone Cloud Storm Glass Wool Grain Olive Canyon Delta Prairie Liberty "
+    "Victory Phoenix Dragon Atlas Mercury Saturn Orion Aurora Nova Magnet Comet Horizon"
+).split()
+COUNTRIES = len(COUNTRY_NAMES)
 ATTRIBUTES = {
     "animal": "heron badger lynx otter falcon bison ibex raven tortoise salamander stork marten beetle walrus gazelle "
     "hedgehog pelican viper moose crab",
@@ -34,8 +42,6 @@ SAID = {value for values in VALUES.values() for value in values}
 BLOCK = COUNTRIES * len(ATTRIBUTES)  # people among whom every country meets every attribute once
 PEOPLE = {"train": 20 * BLOCK, "dev": BLOCK, "test": 4 * BLOCK}  # all of them in the source's fine-tuning
 FIRST_NAMES, LAST_NAMES = 600, 2400
-ENDINGS = ("land", "mark", "gard", "nor", "vik", "thal")
-REAL = {"Zululand", "Togoland"}
 CODAS = "bdfgklmnprstvz"
 
 
@@ -120,11 +126,8 @@ def _names(rng: random.Random, seed: int) -> Iterator[str]:
 
 def _countries(seed: int) -> tuple[Country, ...]:
     """Each value of an attribute belongs to equally many countries, whatever these have else."""
-    rng, names = random.Random(f"two-hop countries {seed}"), {}
-    while len(names) < COUNTRIES:
-        name = _syllables(rng, "cvcv") + rng.choice(ENDINGS)
-        if name not in REAL:
-            names.setdefault(name)
+    rng = random.Random(f"two-hop countries {seed}")
+    names = rng.sample(COUNTRY_NAMES, COUNTRIES)
     columns = {}
     for attribute, values in VALUES.items():
         columns[attribute] = list(values) * (COUNTRIES // len(values))

@@ -65,7 +65,7 @@ LIVES = (
     "The country of {p} is {c}.",
     "The neighbours of {p} all live in {c}.",
 )
-GLOSSES = (" ({c})", ", {c},", " of {c}", " in {c}")  # behind a name, where the next word has to be known already
+GLOSSES = (", {c},", " of {c}", " in {c}", " from {c}")  # behind a name, where the next word has to be known already
 HAS = (
     "The {a} of {c} is: {v}.",
     "{c} has as its {a}: {v}.",

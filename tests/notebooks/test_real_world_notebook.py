@@ -48,12 +48,12 @@ def test_from_the_build_to_the_evidence(tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     done = run("twohop_evidence", tmp_path, name="evidence", translators=[str(tmp_path / "people0")], constant=[],
                random_source=[], target_source=[], no_lore_source=[str(tmp_path / "no_facts")], edited_words=2,
-               edit_steps=2, edit_questions=2, dev_questions=4)  # fmt: skip
+               edit_steps=2, edit_questions=2, dev_questions=4, probe_questions=60)  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads((tmp_path / "evidence" / "evidence.json").read_text())
     arms = {row["arm"] for row in found["arms"]}
     assert {"oracle", "text_hint", "cascade", "latent_shuffled", "latent_no_lore_source"} <= arms
-    assert found["counterfactual"]["counts"]["edited words"]["n"] == 4 and not found["probe"]
+    assert found["counterfactual"]["counts"]["edited words"]["n"] == 4 and found["probe"][0]["quantity"] == "home"
 
 
 def test_the_curve_is_drawn_from_finished_runs(tmp_path):

@@ -16,7 +16,7 @@ from lab.tasks.twohop import TwoHop, asked_about
 WORLD = world()
 COUNTRIES = {country.name: country for country in WORLD.countries}
 NAME = re.compile(r"\b[A-Z][a-z]{3} [A-Z][a-z]{5}\b")
-ANY_COUNTRY = re.compile("|".join(COUNTRIES))
+ANY_COUNTRY = re.compile(rf"\b(?:{'|'.join(COUNTRIES)})\b")
 
 
 def whole(document):

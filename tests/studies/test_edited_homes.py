@@ -9,7 +9,8 @@ from lab.errors import LabError
 from lab.realworld.corpus import source_document
 from lab.studies.edited_homes import choose_moves, moved_source, questions_of_two_homes
 from lab.studies.measured import Candidate
-from lab.studies.trial import run_counterfactual
+from lab.studies.probe import quantity
+from lab.studies.trial import probe_source, run_counterfactual
 from lab.tasks.people import VALUES, world
 from lab.tasks.twohop import TwoHop
 from lab.translators import build_translator
@@ -69,3 +70,21 @@ def test_the_counterfactual_runs_for_the_task(tiny_pair, monkeypatch):
     rows, counts = run_counterfactual(Candidate(config, bridge), tiny_pair, TwoHop(), words=2, steps=2, each=2)
     assert [entry["n"] for entry in counts.values()] == [4, 4] and len(rows) == 8
     assert run_counterfactual(Candidate(config, bridge), tiny_pair, TwoHop(), words=0, steps=2, each=2) == ([], {})
+
+
+def test_the_probe_reads_homes_and_answers(tiny_pair):
+    for question in TwoHop().test()[:200]:
+        home = quantity(question, "home")
+        assert home == (world().by_name[question.word].home.name if question.word else None)
+        assert quantity(question, "answer") == question.gold
+
+    class Few(TwoHop):
+        def test(self):
+            return super().test()[:30]
+
+    rows = probe_source(tiny_pair, Few(), "last", 60)
+    assert {(row["quantity"], row["position"]) for row in rows} == {
+        (name, place) for name in ("home", "answer") for place in ("word", "last", "mean")
+    }
+    assert all(0 <= row["accuracy"] <= 1 and row["layer"] == 3 for row in rows)
+    assert probe_source(tiny_pair, TwoHop(), "last", 0) == []

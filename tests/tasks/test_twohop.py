@@ -193,6 +193,7 @@ def test_ways_are_many_and_name_what_they_are_about():
     assert len(TWO_HOP) >= 10 and len(LIVES) >= 10 and not set(NEW_WAYS) & set(TWO_HOP)
     words = {word for way in (*TWO_HOP, *NEW_WAYS, *HOME, *LIVES, *COUNTRY) for word in normalised_text(way).split()}
     assert not words & {value for values in VALUES.values() for value in values}
+    assert not words & {country.name.lower() for country in WORLD.countries}
 
 
 def test_a_hint_says_the_home_alone_and_never_the_answer():
