@@ -138,10 +138,7 @@ def test_verdicts_follow_the_truth(tmp_path):
     assert rows["told_beyond_the_text"]["effect"] == pytest.approx(0.05, abs=0.02)
     assert rows["more_tokens_tell_more"]["effect"] == pytest.approx(0.1, abs=0.03)
     assert {row["unit"] for row in judged["claims"]} == {"nats per token"}
-    assert (
-        "nats per token" in claims_text(judged)
-        and claims_figure(judged).layout.xaxis.title.text == "effect, nats per token"
-    )
+    assert "nats per token" in claims_text(judged) and claims_figure(judged).layout.xaxis.title.text == "effect, nats per token"
 
 
 def test_soft_tokens_that_tell_nothing_are_refuted(tmp_path):
