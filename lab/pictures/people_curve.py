@@ -20,6 +20,7 @@ CHANCE = 0.05
 LINES = {  # arm, group -> what the line is called, its colour, its dash
     (LATENT, "lore/long/seen"): ("people it was trained on, another attribute", "#E69F00", "solid"),
     (LATENT, "lore/long/held_out"): ("held-out people", COLOURS[LATENT], "solid"),
+    (LATENT, "lore/long/held_out/new_fact"): ("held-out people, a fact kept from training", "#CC79A7", "solid"),
     (LATENT, "lore/long/held_out/new_way"): ("held-out people, asked in a new way", COLOURS[LATENT], "dot"),
     ("latent_shuffled", "lore/long/held_out"): ("held-out people, another question's soft tokens", MUTED, "dash"),
     ("target", "lore/long/held_out"): ("held-out people, the target alone", COLOURS["target"], "dash"),

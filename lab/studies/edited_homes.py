@@ -22,7 +22,7 @@ from lab.tasks.twohop import two_hop
 
 __all__ = ["choose_moves", "moved_source", "questions_of_two_homes"]
 
-CELL = "lore/long/held_out/known_way"
+CELL = "lore/long/held_out"
 EDITED_SHARE = 0.5  # of what a document names: somebody who moved
 
 

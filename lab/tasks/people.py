@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 
 from lab.errors import LabError
@@ -50,7 +50,7 @@ class Country:
     """A country and what it has, attribute -> value."""
 
     name: str
-    has: dict[str, str]
+    has: dict[str, str] = field(compare=False)
 
 
 @dataclass(frozen=True)

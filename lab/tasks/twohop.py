@@ -9,9 +9,13 @@ the target. The cells have the names of `minigsm`'s, so that every table, claim 
                                    never asked of that person: what was learned by heart of a name may answer
     lore/long/held_out/known_way   two hops, about people of whom the translator was never trained on anything: a fact
                                    has to be read from the source's states
-    lore/long/held_out/new_way     the same, in words that neither the source nor the translator was trained with
+    lore/long/held_out/new_fact    the same, and about something of that country of which the translator was never
+                                   trained on anybody: only the target's own knowledge has the answer
+    lore/long/held_out/new_way     the same as `known_way`, about any fact, in words that neither the source nor the
+                                   translator was trained with
 
-Each of a country's attributes has twenty values, each of them in three countries: chance is 5 %.
+A translator could learn by heart what a country has, and write the answer itself; that is why some facts are kept from
+it. Each of a country's attributes has twenty values, each of them in three countries: chance is 5 %.
 """
 
 from __future__ import annotations
@@ -34,7 +38,7 @@ from lab.tasks.scorers import SCORERS
 
 TRAINING_CELLS = {"plain/short": 0.05, "lore/short/seen": 0.2, "lore/long/seen": 0.75}
 SEEN = BLOCK  # so many trained people, the first ones, are asked about in test: there have to be as many
-FACTS = {"exemplars": 8, "dev": 60, "test": 112}  # facts about countries that each split asks, of 300; the rest: train
+FACTS = {"exemplars": 8, "dev": 30, "test": 52}  # facts about countries that each split asks, of 300; the rest: train
 HOMES = {"dev": 40, "test": 80}  # trained people whose home each split asks
 NEW = BLOCK  # people of the test split who are asked about in a new way
 EXEMPLARS = FACTS["exemplars"]
@@ -73,22 +77,42 @@ def _facts() -> dict[str, list[tuple[Country, str]]]:
 
 
 @cache
+def _trained_facts() -> frozenset[tuple[str, str]]:
+    """Country's name and attribute of every fact that a translator may be trained to answer, in one hop or two."""
+    return frozenset((country.name, attribute) for country, attribute in _facts()["train"])
+
+
+def _trained_attributes(person: Person) -> list[str]:
+    """What training may ask of a trained person: no attribute that dev or test asks, and no fact that is kept back."""
+    return [attribute for attribute in person.asked[2:] if (person.home.name, attribute) in _trained_facts()]
+
+
+@cache
+def _asked_home() -> tuple[Person, ...]:
+    """Trained people whose home dev and test ask, so that training does not; it asks something else of each."""
+    some = [person for person in world().of("train", SEEN) if _trained_attributes(person)]
+    return tuple(some[: sum(HOMES.values())])
+
+
+@cache
 def _evaluation_split(split: str) -> tuple[Question, ...]:
     """The fixed questions of `dev` or `test`; no person is asked about twice in a cell."""
-    rng, known, people = random.Random(f"two-hop {split}"), world(), world().of(split)
-    trained, which = known.of("train", SEEN), 0 if split == "test" else 1
-    first = 0 if split == "test" else HOMES["test"]
+    rng, people, trained = random.Random(f"two-hop {split}"), world().of(split), world().of("train", SEEN)
+    which, first = (0, 0) if split == "test" else (1, HOMES["test"])  # attribute and people that the other does not ask
 
-    def ask(people: Sequence[Person], ways: Sequence[str], cell: str, which: int = 0) -> list[Question]:
-        return [two_hop(person, person.asked[which], rng.choice(ways), rng.randrange(2), cell) for person in people]
+    def ask(person: Person, ways: Sequence[str], cell: str, which: int = 0) -> Question:
+        return two_hop(person, person.asked[which], rng.choice(ways), rng.randrange(2), cell)
 
     questions = [of_country(*fact, rng.choice(COUNTRY), rng.randrange(2)) for fact in _facts()[split]]
-    for cell, some in (("seen", trained[first : first + HOMES[split]]), ("held_out", people[: HOMES[split]])):
+    at_home = {"seen": _asked_home()[first : first + HOMES[split]], "held_out": people[: HOMES[split]]}
+    for cell, some in at_home.items():
         questions += [one_hop(person, rng.choice(HOME), f"lore/short/{cell}") for person in some]
-    questions += ask(trained, TWO_HOP, "lore/long/seen", which)
+    questions += [ask(person, TWO_HOP, "lore/long/seen", which) for person in trained]
     new = people[-NEW:] if split == "test" else ()
-    questions += ask(people[: len(people) - len(new)], TWO_HOP, "lore/long/held_out/known_way")
-    questions += ask(new, NEW_WAYS, "lore/long/held_out/new_way")
+    for person in people[: len(people) - len(new)]:
+        known = (person.home.name, person.asked[0]) in _trained_facts()
+        questions.append(ask(person, TWO_HOP, f"lore/long/held_out/{'known_way' if known else 'new_fact'}"))
+    questions += [ask(person, NEW_WAYS, "lore/long/held_out/new_way") for person in new]
     rng.shuffle(questions)
     return tuple(questions)
 
@@ -106,11 +130,13 @@ def _training_questions(people: int, seed: int) -> Iterator[Question]:
     """All different training questions about the first `people`, in the mixture of `TRAINING_CELLS` while all kinds
     last."""
     rng, trained, facts = random.Random(f"two-hop train {seed}"), world().of("train", people), _facts()["train"]
-    at_home, of_each = trained[sum(HOMES.values()) :], len(VALUES) - 2  # two attributes of each are for dev and test
+    elsewhere = {person.name for person in _asked_home()}
+    at_home = [person for person in trained if person.name not in elsewhere]
+    asked = [(person, attribute) for person in trained for attribute in _trained_attributes(person)]
     sizes = {
         "plain/short": (len(facts), len(COUNTRY), 2),
         "lore/short/seen": (len(at_home), len(HOME)),
-        "lore/long/seen": (len(trained), of_each, len(TWO_HOP), 2),
+        "lore/long/seen": (len(asked), len(TWO_HOP), 2),
     }
     left = {cell: list(range(prod(sides))) for cell, sides in sizes.items()}
     for numbers in left.values():
@@ -123,8 +149,7 @@ def _training_questions(people: int, seed: int) -> Iterator[Question]:
         elif cell == "lore/short/seen":
             yield one_hop(at_home[place[0]], HOME[place[1]], cell)
         else:
-            person = trained[place[0]]
-            yield two_hop(person, person.asked[2 + place[1]], TWO_HOP[place[2]], place[3], cell)
+            yield two_hop(*asked[place[0]], TWO_HOP[place[1]], place[2], cell)
         if not left[cell]:  # a kind that is used up leaves its share to the others
             del left[cell]
 

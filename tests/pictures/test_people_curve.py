@@ -28,7 +28,7 @@ def test_a_point_is_all_seeds_of_a_number_of_people(tmp_path):
                for row in latent.values())  # fmt: skip
     assert found[300, "latent", "lore/long/seen"]["accuracy"] > 0.8
     assert latent[300]["runs"] == ["people300-seed1", "people300-seed2"]
-    assert people_table(rows).column("people")[0] == "300" and len(people_figure(rows).data) == len(LINES) - 1
+    assert people_table(rows).column("people")[0] == "300" and len(people_figure(rows).data) == len(LINES) - 2
 
 
 def test_a_curve_changes_one_thing(tmp_path):
