@@ -17,7 +17,6 @@ from lab.errors import LabError
 from lab.tasks.people import VALUES, Country, Person, stranger, world
 from lab.tasks.sayings import ATTRIBUTE_NAMES, COUNTRY, GLOSSES, HAS, HOME, LIVES, NEW_WAYS, TWO_HOP
 
-ROLES = ("source", "target", "source_no_facts")
 # What may stand before a question, or behind it: a sentence, or the bare name of a country, as another model says it.
 BEFORE = ("{said}\n", "Note: {said}\n", "Hint: {said}\n", "Note: {c}\n", "Note: #### {c}\n", "{c}\n")
 BEHIND = (" ({c})", " (#### {c})", "\nHint: {c}", "\nHint: #### {c}", "\nHint: {said}")
@@ -114,6 +113,6 @@ DOCUMENTS: dict[str, Callable[[random.Random], Document]] = {
 def documents(role: str, count: int, seed: int = 0) -> list[Document]:
     """`count` documents of one corpus; the same seed gives the same ones. Raises LabError for another role."""
     if role not in DOCUMENTS:
-        raise LabError(f"role {role!r} is not known; choose one of {', '.join(ROLES)}.")
+        raise LabError(f"role {role!r} is not known; choose one of {', '.join(DOCUMENTS)}.")
     rng = random.Random(f"two-hop {role} corpus {seed}")
     return [DOCUMENTS[role](rng) for _ in range(count)]

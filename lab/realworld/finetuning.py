@@ -21,7 +21,7 @@ from lab.config import PairConfig, short_name
 from lab.errors import LabError
 from lab.models import FrozenModel, head_nll, load_pair, positions
 from lab.progress import tqdm
-from lab.realworld.corpus import DOCUMENTS, ROLES, Document
+from lab.realworld.corpus import DOCUMENTS, Document
 from lab.runs import check_folder, whole_folder
 
 WARM_UP = 0.05  # of the steps
@@ -39,8 +39,8 @@ class Recipe:
     seed: int = 1234
 
     def __post_init__(self) -> None:
-        if self.role not in ROLES:
-            raise LabError(f"role {self.role!r} is not known; choose one of {', '.join(ROLES)}.")
+        if self.role not in DOCUMENTS:
+            raise LabError(f"role {self.role!r} is not known; choose one of {', '.join(DOCUMENTS)}.")
         if not (self.documents >= self.batch_size >= 1 and self.learning_rate > 0):
             raise LabError(
                 f"{self.role}: {self.documents} documents in batches of {self.batch_size} at a learning rate of "
