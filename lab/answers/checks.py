@@ -70,7 +70,9 @@ def check_held_out(train: Sequence[Question], evaluated: Sequence[Question]) -> 
     held = {question.word for question in evaluated if question.word and "held_out" in question.cell.split("/")}
     forms = held | {f"{word}s" for word in held}
     for question in train if held else ():
-        if question.word in held or not forms.isdisjoint(WORD.findall(question.question)):
+        words = WORD.findall(question.question)
+        names = map(" ".join, zip(words, words[1:], strict=False))  # of a person: two words
+        if question.word in held or not forms.isdisjoint((*words, *names)):
             raise LabError(
                 f"training question {question.id} uses a word that is held out, in {question.question[-80:]!r}; met in "
                 "training, it would show memory."
