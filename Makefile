@@ -42,9 +42,9 @@ test: .venv/.installed
 	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps -r requirements-real.lock
 	touch $@
 
-# Trains a translator between them for a few steps, minutes on two cores, into runs/small.
+# Trains a translator between them for a few steps, minutes on two cores, into runs/word_problems.
 real: .venv/.real
-	$(BIN)/python -m lab run papermill_jobs/real/small.yaml
+	$(BIN)/python -m lab run papermill_jobs/real/word_problems.yaml
 
 # The browser tests need a Chromium: the system's, or the one that Playwright fetches; without one they are skipped.
 # pytest exits with 5 where no test is marked slow: that is no failure.
