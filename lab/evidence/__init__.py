@@ -3,6 +3,7 @@
 Imports config, tasks and runs, never torch: it runs on a laptop from JSONL alone.
 """
 
+from lab.evidence.ablations import curve, recipe_rows
 from lab.evidence.claims import CLAIMS, FAMILIES
 from lab.evidence.comparisons import DIGITS
 from lab.evidence.crossed import paired_difference, proportion

@@ -120,6 +120,14 @@ def likelier(runs: Sequence[Run], better: str, worse: str) -> Comparison:
     return of_numbers(f"{worse} - {better}", saved, clusters, NATS_WORTH, unit=NATS).of(runs)
 
 
+def likelier_in(label: str, some: Sequence[Run], others: Sequence[Run]) -> Comparison:
+    """What the gold answers cost less in the latent arm of `some` than of `others`, seed against seed."""
+    rows = rows_of([*some, *others])
+    ours, theirs = (gold([run.records for run in side], "latent", ids=rows.ids) for side in (some, others))
+    saved = (theirs - ours) / gold([some[0].records], "latent", "gold_tokens").mean()
+    return of_numbers(label, saved, rows.clusters, NATS_WORTH, unit=NATS).of([*some, *others])
+
+
 @dataclass(frozen=True)
 class Setting:
     """The latent arm of runs *with* something beats that of runs *without*, all else equal, seed against seed.
@@ -151,9 +159,7 @@ class Setting:
         rows, label = rows_of(both), f"latent: {self.contrast(sides)}"
         if self.likelihood:
             need_likelihoods(both, ("latent",))
-            more, less = (gold([run.records for run in side], "latent", ids=rows.ids) for side in sides)
-            saved = (less - more) / gold([both[0].records], "latent", "gold_tokens").mean()
-            return [of_numbers(label, saved, rows.clusters, NATS_WORTH, unit=NATS).of(both)]
+            return [likelier_in(label, *sides)]
         values = [rows.values(side, "latent") for side in sides]
         return [of_values(label, *values, rows.clusters).of(both)]
 

@@ -3,6 +3,7 @@
 Imports tasks, runs and evidence, never torch: it draws what records and summaries hold.
 """
 
+from lab.pictures.ablation_pictures import ablations_figure, ablations_table, curve_figure
 from lab.pictures.arm_tables import (
     arms_table,
     cascade_table,

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from lab.clock import DEVICE, INSIDE
-from lab.pictures.cost_figures import styled
+from lab.pictures.cost_figures import said, styled
 from lab.pictures.figures import COLOURS, LATENT_COLOUR, MUTED, OTHER_COLOURS
 from lab.pictures.numbers import number, percent
 from lab.pictures.tables import Table
@@ -31,8 +31,7 @@ def breakdown_figure(spent: Mapping) -> go.Figure:
     A panel for the run, one for its control. Without a record the figure is a sentence that says so.
     """
     if not spent:
-        figure = styled(go.Figure(), NOT_TOLD, 900, 100).update_layout(title={"font": {"size": 13}})
-        return figure.update_xaxes(visible=False).update_yaxes(visible=False)
+        return said(NOT_TOLD)
     runs = _runs(spent)
     counts = [len(_rows(record)) for record in runs.values()]
     heads = [head for title, record in runs.items() for head in _heads(title, record)]

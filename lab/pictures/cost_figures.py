@@ -24,6 +24,12 @@ def styled(figure: go.Figure, title: str, width: int = 900, height: int = 380) -
     return figure
 
 
+def said(sentence: str) -> go.Figure:
+    """A figure that is a sentence: why there is nothing to draw."""
+    figure = styled(go.Figure(), sentence, 900, 100).update_layout(title={"font": {"size": 13}})
+    return figure.update_xaxes(visible=False).update_yaxes(visible=False)
+
+
 def time_figure(summary: Mapping) -> go.Figure:
     """Left: end-to-end seconds against answers of forced lengths. Right: the answers as they came, per timed arm.
 

@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from lab.errors import LabError
 from lab.evidence import LATENT
-from lab.pictures.cost_figures import styled
+from lab.pictures.cost_figures import said, styled
 from lab.pictures.figures import COLOURS, LATENT_COLOUR, MUTED, OTHER_COLOURS, arm_label, is_control
 from lab.pictures.intervals import CLUSTERED, bars
 from lab.pictures.numbers import format_p, percent
@@ -18,6 +17,7 @@ from lab.pictures.tables import Table
 from lab.pictures.theme import CLEAR, GRID, INK, QUIET_INK
 
 NOT_TOLD = "These records do not say how likely the gold answers are: they are of a version that did not measure it."
+NO_SCALE = "No run has both trained prompts, so nothing says what was recovered: train with text_tuned=true."
 TUNED_COLOUR = OTHER_COLOURS[0]
 
 
@@ -51,7 +51,7 @@ def likelihood_table(found: Mapping) -> Table:
 def likelihood_figure(found: Mapping, title: str = "What the gold answers cost") -> go.Figure:
     """Nats per token of every arm of the target, the least below, with the two ends between which latent is put."""
     if not found:
-        return _said()
+        return said(NOT_TOLD)
     arms = {arm: entry for arm, entry in found["arms"].items() if arm != "source"}  # it counts other tokens
     order = sorted(arms, key=lambda arm: -arms[arm]["nats"])
     figure, rows = styled(go.Figure(), title, 760, 150 + 40 * len(order)), range(len(order))[::-1]
@@ -66,8 +66,8 @@ def likelihood_figure(found: Mapping, title: str = "What the gold answers cost")
     figure.update_yaxes(tickvals=list(rows), ticktext=[html.escape(arm_label(arm)) for arm in order], showgrid=True,
                         range=[-0.6, len(order) - 0.2])  # fmt: skip
     told = found["recovered"].get(LATENT)
-    said = f"; latent recovers {percent(told['value'])} % of what the text tells" if told else ""
-    figure.update_xaxes(title={"text": f"nats per token, n = {found['n']:,}, bars {CLUSTERED}{said}"})
+    share = f"; latent recovers {percent(told['value'])} % of what the text tells" if told else ""
+    figure.update_xaxes(title={"text": f"nats per token, n = {found['n']:,}, bars {CLUSTERED}{share}"})
     return figure.update_layout(margin={"l": 170, "r": 40, "t": 70, "b": 60}, showlegend=False)
 
 
@@ -76,7 +76,7 @@ def gains_figure(
 ) -> go.Figure:
     """How many bits of its answer each question gains over the constant prompt (see `lab.evidence.gains`)."""
     if not gains:
-        return _said()
+        return said(NOT_TOLD)
     values = np.array(list(gains.values()))
     figure = styled(go.Figure(), title, 760, 340)
     figure.add_histogram(x=values, nbinsx=60, marker={"color": LATENT_COLOUR, "line": {"width": 0}}, name="questions")
@@ -94,14 +94,11 @@ def recovered_figure(
 ) -> go.Figure:
     """The information recovered over a setting: (its value as text, what `information` gives) from left to right.
 
-    Latent, and another question's soft tokens; small dots are single seeds. Raises LabError without a point that has
-    both ends of the scale.
+    Latent, and another question's soft tokens; small dots are single seeds.
     """
     shown = [(label, found) for label, found in points if found and found["recovered"].get(LATENT)]
     if not shown:
-        raise LabError(
-            "recovered_figure: no run has both trained prompts; train with control=true and text_tuned=true."
-        )
+        return said(NO_SCALE)
     figure, labels = styled(go.Figure(), title, 620, 400), [label for label, _ in shown]
     for arm, colour in ((LATENT, LATENT_COLOUR), ("latent_shuffled", MUTED)):
         told = [found["recovered"].get(arm) for _, found in shown]
@@ -129,8 +126,3 @@ def recovered_figure(
 
 def _colour(arm: str) -> str:
     return COLOURS.get(arm) or (TUNED_COLOUR if arm == "text_tuned" else MUTED if is_control(arm) else OTHER_COLOURS[1])
-
-
-def _said() -> go.Figure:
-    figure = styled(go.Figure(), NOT_TOLD, 900, 100).update_layout(title={"font": {"size": 13}})
-    return figure.update_xaxes(visible=False).update_yaxes(visible=False)

@@ -1,0 +1,89 @@
+"""What each piece matters: every recipe of a suite against the main one, all in one table and one family of tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lab.config import short_name
+from lab.evidence.comparisons import NotRun, of_values
+from lab.evidence.crossed import proportion
+from lab.evidence.hypotheses import likelier_in, matched
+from lab.evidence.likelihood import has_likelihoods, information
+from lab.evidence.read import Evidence, Run, rows_of
+from lab.evidence.stats import holm
+from lab.evidence.summary import LATENT
+
+
+def recipe_rows(evidence: Evidence) -> list[dict]:
+    """One row per recipe, the main one first, of the latent arm on the test split.
+
+    Each {"runs", "seeds", "n", "settings", "differs" {setting: [main, this]}, "accuracy" (see `proportion`),
+    "information" (see `lab.evidence.information`), "effect" and "told": {"effect", "low", "high", "p", "p_holm"} of
+    this recipe minus the main one, in accuracy and in nats per token that the gold answers cost less; None where the
+    two were asked other questions, share no seed or have another target, and for the main recipe itself}. Seed against
+    seed; a lone seed is compared too, and "seeds" says so. Holm over all comparisons of the table.
+    """
+    main, rows = evidence.main, []
+    for runs in evidence.recipes():
+        if any(LATENT not in run.arms for run in runs):
+            continue
+        both = rows_of(runs)
+        told = all(has_likelihoods(run.records) for run in runs)
+        rows.append({
+            "runs": [run.name for run in runs], "seeds": [run.seed for run in runs], "n": len(both.records),
+            "settings": dict(runs[0].settings), "differs": differs(main[0], runs[0]),
+            "accuracy": proportion(both.values(runs, LATENT), both.clusters),
+            "information": information([run.records for run in runs]) if told else {},
+            **(against(main, runs) if rows else {"effect": None, "told": None}),
+        })  # fmt: skip
+    tests = {f"{place} {kind}": row[kind]["p"] for place, row in enumerate(rows) for kind in ("effect", "told")
+             if row[kind]}  # fmt: skip
+    for key, corrected in holm(tests).items():
+        place, kind = key.split()
+        rows[int(place)][kind]["p_holm"] = corrected
+    return rows
+
+
+def differs(main: Run, other: Run) -> dict[str, list]:
+    """The settings in which two recipes differ: name -> [of the main one, of the other]."""
+    ours, theirs = dict(main.recipe()), dict(other.recipe())
+    changed = [name for name in theirs if ours.get(name) != theirs[name]]
+    return {name: [main.settings.get(name), other.settings.get(name)] for name in changed}
+
+
+def against(main: Sequence[Run], runs: Sequence[Run]) -> dict:
+    """ "effect" and "told" of `recipe_rows`; None where nothing can be paired."""
+    try:
+        theirs, ours = matched(runs, main)
+    except NotRun:
+        return {"effect": None, "told": None}
+    asked = [{row["id"] for row in run.records} for run in (*theirs, *ours)]
+    if any(ids != asked[0] for ids in asked):
+        return {"effect": None, "told": None}
+    rows = rows_of([*ours, *theirs])
+    found = of_values("", *(rows.values(side, LATENT) for side in (theirs, ours)), rows.clusters)
+    told = None
+    if _target(main[0]) == _target(runs[0]) and all(has_likelihoods(run.records) for run in (*ours, *theirs)):
+        told = _ends(likelier_in("", theirs, ours))
+    return {"effect": _ends(found), "told": told}
+
+
+def _target(run: Run) -> str:
+    return short_name(run.about()["models"]["target"])
+
+
+def _ends(found) -> dict:
+    return {"effect": found.effect, "low": found.low, "high": found.high, "p": found.p}
+
+
+def curve(rows: Sequence[dict], field: str) -> list[tuple[str, dict]]:
+    """(value of `field`, row) of the main recipe and of those that differ from it in this setting alone, from small to
+    large; numbers before words and lists."""
+    found = {repr(row["settings"][field]): row for row in rows if set(row["differs"]) <= {field}}
+
+    def place(row: dict) -> tuple:
+        value = row["settings"][field]
+        number = isinstance(value, int | float)
+        return (not number, value if number else 0, str(value))
+
+    return [(str(row["settings"][field]), row) for row in sorted(found.values(), key=place)]
