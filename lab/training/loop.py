@@ -29,6 +29,7 @@ from lab.training.objective import Batch, Decode, due_weights, training_terms
 from lab.training.optimizer import build_optimizer, schedule
 from lab.training.reading import ReadAhead
 from lab.training.selection import Selection
+from lab.training.stopping import Asked, asked_to_stop
 from lab.translators import Bridge, build_translator
 
 LOG_EVERY = 20
@@ -73,8 +74,23 @@ def train(
 ) -> TrainResult:
     """Train the translator of `config` and return the best one; resume from `run`'s last checkpoint if it has one.
 
-    Raises LabError if the loss or its gradient is no longer a finite number; the checkpoints are from before that.
+    Raises LabError if the loss or its gradient is no longer a finite number, and names the terms; the checkpoints are
+    from before that. SIGUSR1 and SIGTERM save after the step that is being done, and then raise LabError.
     """
+    with asked_to_stop() as asked:
+        return _train(config, pair, task, run, select, label, decode, asked)
+
+
+def _train(
+    config: RunConfig,
+    pair: Pair,
+    task: Task,
+    run: RunDirectory,
+    select: Selection | None,
+    label: str,
+    decode: Decode | None,
+    asked: Asked,
+) -> TrainResult:
     settings, began = config.training, time.monotonic()
     if not (select is None or isinstance(select, Selection)):
         raise LabError("selection on test: train() chooses by a Selection alone, which takes dev questions.")
@@ -101,7 +117,7 @@ def train(
         save_checkpoint(run, config, translator, optimizer, progress)
     saved = time.monotonic()
     bar = tqdm(initial=progress.step, total=settings.steps, desc=label, unit="step", mininterval=1)
-    while progress.step < settings.steps and not progress.stopped_early:
+    while progress.step < settings.steps and not (progress.stopped_early or asked):
         # --- one training step
         chosen = [questions[i] for i in batches.indices(progress.step)]
         batch = Batch(chosen, shared, reader.at(progress.step))
@@ -112,10 +128,7 @@ def train(
         # --- log
         run.metric({"kind": "step", "step": progress.step, **row})
         if not (math.isfinite(row["loss"]) and math.isfinite(row["grad_norm"])):
-            raise LabError(
-                f"{label}: at step {progress.step} the loss is {row['loss']}, its gradient {row['grad_norm']}; "
-                f"lower learning_rate={settings.learning_rate}."
-            )
+            raise LabError(_diverged(label, progress.step, row, settings.learning_rate))
         if progress.step % LOG_EVERY == 0 or progress.step == settings.steps:
             bar.set_postfix(loss=f"{row['loss']:.3f}")
             run.log(f"Step {progress.step}/{settings.steps} | Loss {row['loss']:.4f} | LR {row['lr']:.2e}")
@@ -126,16 +139,30 @@ def train(
                 _evaluate(select, translator, progress, run, config)
             out_of_patience = 0 < settings.patience <= progress.evaluations_without_gain
             progress.stopped_early = out_of_patience and progress.step < settings.steps
-        if periodic or progress.step == settings.steps or time.monotonic() - saved > CHECKPOINT_SECONDS:
+        due = time.monotonic() - saved > CHECKPOINT_SECONDS
+        if periodic or progress.step == settings.steps or due or asked:
             saved = time.monotonic()
             save_checkpoint(run, config, translator, optimizer, progress)
     bar.close()
+    if asked:
+        run.log(f"Stopped by {asked} after step {progress.step}")
+        raise LabError(f"{label}: stopped by {asked} after step {progress.step}, which is saved; resume the run.")
     if progress.stopped_early:
         run.log(f"Stopped early at step {progress.step}: {settings.patience} evaluations without gain")
     if select:
         load_best(run, progress, translator)
     best_step = progress.best_step if select else progress.step
     return TrainResult(translator.eval(), best_step, progress.history, time.monotonic() - began)
+
+
+def _diverged(label: str, step: int, row: dict, rate: float) -> str:
+    """What is no longer a number, in one sentence: the terms, or of finite terms the gradient."""
+    terms = [f"{name} is {value}" for name, value in row["terms"].items() if not math.isfinite(value)]
+    found = " and ".join(terms) or f"every term is finite, but the gradient of the loss is {row['grad_norm']}"
+    return (
+        f"{label}: at step {step} the loss is {row['loss']}: {found}; the last checkpoint is from before that: lower "
+        f"learning_rate={rate} or the weight of the term."
+    )
 
 
 @contextmanager

@@ -1,0 +1,57 @@
+#!/bin/bash
+#SBATCH --job-name={{ name }}
+#SBATCH --output={{ folder }}/%a.log
+#SBATCH --open-mode=append
+#SBATCH --signal=B:USR1@{{ warning_seconds }}
+#SBATCH --{{ "requeue" if requeue else "no-requeue" }}
+#SBATCH --nodes={{ nodes }}
+#SBATCH --time={{ time }}
+{% if gpus_per_node %}
+#SBATCH --gpus-per-node={{ gpus_per_node }}
+{% endif %}
+{% if cpus_per_task %}
+#SBATCH --cpus-per-task={{ cpus_per_task }}
+{% endif %}
+{% if memory %}
+#SBATCH --mem={{ memory }}
+{% endif %}
+{% if partition %}
+#SBATCH --partition={{ partition }}
+{% endif %}
+{% if account %}
+#SBATCH --account={{ account }}
+{% endif %}
+{% for option in options %}
+#SBATCH {{ option }}
+{% endfor %}
+
+cd {{ root | quoted }} || exit 1
+{% for module in modules %}
+module load {{ module }}
+{% endfor %}
+{% for line in setup %}
+{{ line }}
+{% endfor %}
+this=${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}
+restarts=$((${SLURM_RESTART_COUNT:-0} + ${LAB_RESTARTS:-0}))
+echo "task $SLURM_ARRAY_TASK_ID of array $SLURM_ARRAY_JOB_ID on $(hostname), started $restarts times before"
+
+# A warning (USR1) and an end that comes unannounced (TERM) are passed on as a warning: the run saves, then ends.
+warned=
+trap 'warned=yes; kill -USR1 "$run" 2>/dev/null' USR1 TERM
+{{ python | quoted }} -m lab task {{ folder | quoted }} "$SLURM_ARRAY_TASK_ID" &
+run=$!
+[ -n "$warned" ] && kill -USR1 "$run"  # it came before there was anybody to tell
+while kill -0 "$run" 2>/dev/null; do wait "$run"; code=$?; done
+
+if [ "$code" -ne {{ warned }} ]; then exit "$code"; fi
+if [ "$restarts" -ge {{ most_restarts }} ]; then
+  echo "error: warned for the $((restarts + 1))th time; submit it again, with more time"
+  exit 1
+fi
+# Where the cluster puts it back by itself as well, one of the two is refused: there is one job.
+if scontrol show job "$this" | grep -q 'Requeue=1'; then
+  exec scontrol requeue "$this"
+fi
+export LAB_RESTARTS=$((restarts + 1))
+exec sbatch --array="$SLURM_ARRAY_TASK_ID" {{ script | quoted }}
