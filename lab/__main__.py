@@ -140,7 +140,7 @@ def submit(
     weights: Annotated[bool, typer.Option(help="Preserve the best translator's weights, too.")] = False,
 ) -> None:
     """Execute many jobs, here or on a cluster. Given again, it goes on where it was stopped."""
-    from lab.batch import Keeping, members, named_by_time, queue, read_cluster, run_here, write_submission
+    from lab.batch import Keeping, named_by_time, plan_all, queue, read_cluster, run_here, write_submission
     from lab.places import ROOT
 
     try:
@@ -151,7 +151,7 @@ def submit(
         raise LabError("--weights goes with --preserve: say why the runs are kept")
     settings = (read_cluster(cluster) if cluster else read_cluster()) if slurm else None
     folder = named_by_time(runs or ROOT / "runs") if by_time else runs
-    jobs = members(files, numbers, [split(pair) for pair in p or []], folder, again)
+    jobs = plan_all(files, numbers, [split(pair) for pair in p or []], folder, again)
     made = write_submission(jobs, Keeping(preserve, claim, weights) if preserve else None)
     if settings:
         number, count = queue(made, settings)

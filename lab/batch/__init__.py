@@ -6,7 +6,7 @@ Imports config and runs, never torch: the notebook does, in a process of its own
 from lab.batch.execution import execute
 from lab.batch.jobs import plan
 from lab.batch.local import run_here
-from lab.batch.members import is_finished, members
+from lab.batch.members import is_finished, plan_all
 from lab.batch.signals import Interrupted, end_with_parent
 from lab.batch.slurm import queue, read_cluster
 from lab.batch.status import runs_below, status_of

@@ -15,7 +15,7 @@ Overrides = Sequence[tuple[str, str]]
 SAME_RESULTS = {*NOT_SCIENTIFIC, "runs", "resume"}  # parameters that change no result
 
 
-def members(
+def plan_all(
     files: Sequence[Path], seeds: Sequence[int], overrides: Overrides, runs: Path | None, again: bool = False
 ) -> list[Job]:
     """Every file with every seed (`<name>-seed<seed>`), or once as it is where no seed is given.

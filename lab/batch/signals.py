@@ -90,7 +90,7 @@ def killed_by(signum: int) -> str:
 
 
 def end_with_parent() -> None:
-    """Where the parent asked for it (by `PARENT`), stop as by SIGTERM once it is gone: a killed suite leaves no run."""
+    """Where the parent asked for it (by `PARENT`), stop as by SIGTERM once it is gone: a killed one leaves no run."""
     parent = os.environ.pop(PARENT, "")
 
     def watch() -> None:

@@ -60,7 +60,8 @@ class Cluster:
             if kind is tuple and isinstance(value, list):
                 object.__setattr__(self, item.name, value := tuple(value))
             if type(value) is not kind or kind is tuple and not all(isinstance(one, str) for one in value):
-                raise LabError(f"{item.name} is {value!r}, it has to be like {list(item.default) or item.default!r}")
+                wanted = "a list, such as [first, second]" if kind is tuple else f"of type {kind.__name__}"
+                raise LabError(f"{item.name} is {value!r}, it has to be {wanted}")
             if kind is int and value < 0:
                 raise LabError(f"{item.name} is {value}; 0 or more")
             words = value if item.name in ("modules", "options") else (value,) if kind is str else ()

@@ -76,7 +76,7 @@ def test_an_interrupted_run_says_one_line_and_goes_on(project, start, how):
     assert process.stdout.readline() == "step 0\n"
     signum = getattr(signal, f"SIG{how.split(',')[0]}")
     os.killpg(process.pid, signum)
-    if how.endswith("then TERM"):  # Ctrl-C of a suite: from the terminal, and then from the suite
+    if how.endswith("then TERM"):  # Ctrl-C of a submission: from the terminal, and then from it
         process.terminate()
     _, errors = process.communicate(timeout=SECONDS)
     run = project.root / "runs" / "j"
@@ -113,19 +113,19 @@ def test_a_killed_run_leaves_no_kernel_and_its_leftovers_are_swept(project, star
 
 
 @pytest.mark.slow
-def test_a_run_ends_with_the_suite_that_started_it(project):
-    """The suite is killed: nobody is left to ask its runs to stop."""
-    suite = subprocess.Popen([sys.executable, "-c", SUITE, LAB, str(project.root), str(project(BODY))], cwd=ROOT)
+def test_a_run_ends_with_the_command_that_started_it(project):
+    """That is killed: nobody is left to ask its runs to stop."""
+    starter = subprocess.Popen([sys.executable, "-c", STARTER, LAB, str(project.root), str(project(BODY))], cwd=ROOT)
     metrics = project.root / "runs" / "j" / "metrics.jsonl"
     wait_until(metrics.exists)
-    suite.kill()
-    suite.wait()
+    starter.kill()
+    starter.wait()
     run = RunDirectory(project.root / "runs" / "j")
     wait_until(lambda: run.status == "interrupted")
     wait_until(lambda: not is_alive(kernel_of(project)))
 
 
-SUITE = """
+STARTER = """
 import os, subprocess, sys
 program, root, job = sys.argv[1:]
 words = [sys.executable, "-c", program, root, "run", job, "-p", "rate", "0.2", "-p", "steps", "60"]

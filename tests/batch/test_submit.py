@@ -1,4 +1,4 @@
-"""Suites: every member is checked before anything runs, failures are named, and what is finished is not run again."""
+"""Submissions here: every job is checked before any runs, failures are named, what is finished is not run again."""
 
 import json
 import os
@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from lab.batch import Interrupted, suite
+from lab.batch import Interrupted, local, write_submission
 from lab.batch.jobs import notebook_parameters
+from lab.batch.members import plan_all
 from lab.config import RunConfig
 from lab.errors import LabError
 
@@ -25,90 +26,94 @@ def files(tmp_path):
     return paths
 
 
+def run(jobs, parallel, gpus=()):
+    return local.run_here(write_submission(jobs), parallel, gpus)
+
+
 def finish(run, status="finished"):
     run.mkdir(parents=True)
     (run / "manifest.json").write_text(json.dumps({"status": status}))
 
 
 def test_every_file_runs_with_every_seed(files, tmp_path):
-    found = suite.members(files, [1, 2], [("steps", "5")], tmp_path / "runs")
-    assert [m.job.run.name for m in found] == ["one-seed1", "one-seed2", "two-seed1", "two-seed2"]
-    assert [m.job.parameters["seed"] for m in found] == [1, 2, 1, 2]
-    assert all(m.job.parameters["steps"] == 5 and m.job.parameters["resume"] is True for m in found)
+    found = plan_all(files, [1, 2], [("steps", "5")], tmp_path / "runs")
+    assert [job.run.name for job in found] == ["one-seed1", "one-seed2", "two-seed1", "two-seed2"]
+    assert [job.parameters["seed"] for job in found] == [1, 2, 1, 2]
+    assert all(job.parameters["steps"] == 5 and job.parameters["resume"] is True for job in found)
 
 
-def test_a_bad_member_stops_the_suite_before_it_begins(files, tmp_path):
+def test_a_bad_member_stops_the_submission_before_it_begins(files, tmp_path):
     with pytest.raises(LabError, match="stepz"):
-        suite.members(files, [], [("stepz", "5")], tmp_path / "runs")
+        plan_all(files, [], [("stepz", "5")], tmp_path / "runs")
     files[1].write_text(JOB.format("one"))
     with pytest.raises(LabError, match="run name one"):
-        suite.members(files, [], [], tmp_path / "runs")
+        plan_all(files, [], [], tmp_path / "runs")
 
 
 def test_what_is_finished_is_skipped_and_what_was_begun_goes_on(files, tmp_path, monkeypatch):
-    found = suite.members(files, [], [], tmp_path / "runs")
-    finish(found[0].job.run)
-    finish(found[1].job.run, "running")
+    found = plan_all(files, [], [], tmp_path / "runs")
+    finish(found[0].run)
+    finish(found[1].run, "running")
     calls = []
 
-    def execute(member, threads, gpu, processes):
-        calls.append(member.job.run.name)
-        return suite.Outcome(member.job.run.name, "finished")
+    def execute(submission, index, threads, gpu, processes):
+        calls.append(submission.runs[index].name)
+        return local.Outcome(submission.runs[index].name, "finished")
 
-    monkeypatch.setattr(suite, "_execute", execute)
-    outcomes = suite.run_suite(found, parallel=2)
+    monkeypatch.setattr(local, "_execute", execute)
+    outcomes = run(found, parallel=2)
     assert calls == ["two"]
     assert {outcome.name: outcome.status for outcome in outcomes} == {"one": "skipped", "two": "finished"}
 
 
 def test_a_finished_run_with_other_parameters_is_not_passed_off_as_this_one(files, tmp_path):
-    (first, _) = suite.members(files, [], [], tmp_path / "runs")
-    finish(first.job.run)
-    executed = {"metadata": {"papermill": {"parameters": {**first.job.parameters, "resume": False, "device": "cpu"}}}}
-    (first.job.run / "notebook.ipynb").write_text(json.dumps(executed))
-    assert len(suite.members(files, [], [("batch_size", "32")], tmp_path / "runs")) == 2  # its default
+    (first, _) = plan_all(files, [], [], tmp_path / "runs")
+    finish(first.run)
+    executed = {"metadata": {"papermill": {"parameters": {**first.parameters, "resume": False, "device": "cpu"}}}}
+    (first.run / "notebook.ipynb").write_text(json.dumps(executed))
+    assert len(plan_all(files, [], [("batch_size", "32")], tmp_path / "runs")) == 2  # its default
     with pytest.raises(LabError, match="one is finished, but with another seed, steps"):
-        suite.members(files, [], [("steps", "5"), ("seed", "2")], tmp_path / "runs")
+        plan_all(files, [], [("steps", "5"), ("seed", "2")], tmp_path / "runs")
 
 
 SMALL = [("warmup_steps", "1")]
 
 
 def test_a_finished_run_without_its_notebook_is_known_by_its_config(files, tmp_path):
-    (first, _) = suite.members(files, [], SMALL, tmp_path / "runs")
-    finish(first.job.run)
+    (first, _) = plan_all(files, [], SMALL, tmp_path / "runs")
+    finish(first.run)
     with pytest.raises(LabError, match="one is finished, but has neither its notebook nor its config.yaml"):
-        suite.members(files, [], SMALL, tmp_path / "runs")
-    defaults = {name: parameter.default for name, parameter in notebook_parameters(first.job.notebook).items()}
-    RunConfig.from_notebook(defaults | first.job.parameters).to_yaml(first.job.run / "config.yaml")
-    assert len(suite.members(files, [], [*SMALL, ("device", "cuda")], tmp_path / "runs")) == 2
+        plan_all(files, [], SMALL, tmp_path / "runs")
+    defaults = {name: parameter.default for name, parameter in notebook_parameters(first.notebook).items()}
+    RunConfig.from_notebook(defaults | first.parameters).to_yaml(first.run / "config.yaml")
+    assert len(plan_all(files, [], [*SMALL, ("device", "cuda")], tmp_path / "runs")) == 2
     with pytest.raises(LabError, match="one is finished, but with another learning_rate, seed"):
-        suite.members(files, [], [*SMALL, ("seed", "2"), ("learning_rate", "0.1")], tmp_path / "runs")
+        plan_all(files, [], [*SMALL, ("seed", "2"), ("learning_rate", "0.1")], tmp_path / "runs")
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"metadata": 3}', "[" * 100_000])
 def test_a_damaged_notebook_of_a_finished_run_is_one_sentence(files, tmp_path, text):
-    (first, _) = suite.members(files, [], SMALL, tmp_path / "runs")
-    finish(first.job.run)
-    (first.job.run / "notebook.ipynb").write_text(text)
+    (first, _) = plan_all(files, [], SMALL, tmp_path / "runs")
+    finish(first.run)
+    (first.run / "notebook.ipynb").write_text(text)
     with pytest.raises(LabError, match="notebook.ipynb is damaged"):
-        suite.members(files, [], SMALL, tmp_path / "runs")
+        plan_all(files, [], SMALL, tmp_path / "runs")
 
 
 def test_a_notebook_that_cannot_resume_is_no_member(files, tmp_path):
     files[1].write_text("notebook: 05_browse_samples\n")
-    with pytest.raises(LabError, match="two.yaml is no job for a suite: notebook 05_browse_samples has no"):
-        suite.members(files, [], [], tmp_path / "runs")
+    with pytest.raises(LabError, match="two.yaml cannot be submitted: notebook 05_browse_samples has no"):
+        plan_all(files, [], [], tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 
 
 def test_a_failed_run_is_named_with_its_last_line(files, tmp_path, monkeypatch):
-    found = suite.members(files, [], [], tmp_path / "runs")
+    found = plan_all(files, [], [], tmp_path / "runs")
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\necho step 1\necho error: no memory\nexit 1\n")
     python.chmod(0o755)
-    monkeypatch.setattr(suite.sys, "executable", str(python))
-    outcomes = suite.run_suite(found, parallel=2)
+    monkeypatch.setattr(local.sys, "executable", str(python))
+    outcomes = run(found, parallel=2)
     assert [outcome.status for outcome in outcomes] == ["failed", "failed"]
     assert all("error: no memory" in outcome.error for outcome in outcomes)
 
@@ -116,37 +121,37 @@ def test_a_failed_run_is_named_with_its_last_line(files, tmp_path, monkeypatch):
 def test_processes_are_spread_over_the_gpus_given(files, tmp_path, monkeypatch):
     seen = []
 
-    def execute(member, threads, gpu, processes):
+    def execute(submission, index, threads, gpu, processes):
         seen.append(gpu)
         barrier.wait(timeout=10)  # both at once: neither takes the other's place
-        return suite.Outcome(member.job.run.name, "finished")
+        return local.Outcome(submission.runs[index].name, "finished")
 
     barrier = threading.Barrier(2)
-    monkeypatch.setattr(suite, "_execute", execute)
-    suite.run_suite(suite.members(files, [1, 2], [], tmp_path / "runs"), parallel=2, gpus=["0", "3"])
+    monkeypatch.setattr(local, "_execute", execute)
+    run(plan_all(files, [1, 2], [], tmp_path / "runs"), parallel=2, gpus=["0", "3"])
     assert sorted(seen) == ["0", "0", "3", "3"]
 
 
 def pretend(tmp_path, monkeypatch, script):
-    """Let a suite's processes be this shell script."""
+    """Let its processes be this shell script."""
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\n{script}\n")
     python.chmod(0o755)
-    monkeypatch.setattr(suite.sys, "executable", str(python))
+    monkeypatch.setattr(local.sys, "executable", str(python))
 
 
 def test_a_run_killed_by_a_signal_is_told_so(files, tmp_path, monkeypatch):
     """Its last line is of something else: nobody tells a killed process why."""
     pretend(tmp_path, monkeypatch, "echo step 1\nkill -9 $$")
-    (outcome, _) = suite.run_suite(suite.members(files, [], [], tmp_path / "runs"), parallel=1)
-    assert outcome.error.startswith("killed by SIGKILL, most often for lack of memory (log: ")
+    (outcome, _) = run(plan_all(files, [], [], tmp_path / "runs"), parallel=1)
+    assert outcome.error.startswith("killed by SIGKILL, most often for lack of memory (output: ")
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_stopped_suite_stops_its_runs_and_starts_no_other(files, tmp_path, monkeypatch, signum):
+def test_a_stopped_submission_stops_its_runs_and_starts_no_other(files, tmp_path, monkeypatch, signum):
     pretend(tmp_path, monkeypatch, f"echo $$ >> {tmp_path}/started\nexec sleep 60")
-    found = suite.members(files, [1, 2], [], tmp_path / "runs")
-    finish(found[3].job.run)
+    found = plan_all(files, [1, 2], [], tmp_path / "runs")
+    finish(found[3].run)
 
     def stop():
         while not (tmp_path / "started").exists() or len((tmp_path / "started").read_text().split()) < 2:
@@ -155,14 +160,14 @@ def test_a_stopped_suite_stops_its_runs_and_starts_no_other(files, tmp_path, mon
 
     threading.Thread(target=stop).start()
     with pytest.raises(Interrupted, match="interrupted: 1 of 4 runs are finished; the same command goes on") as stopped:
-        suite.run_suite(found, parallel=2)
+        run(found, parallel=2)
     assert stopped.value.exit_code == 128 + signum
     started = (tmp_path / "started").read_text().split()
     assert len(started) == 2 and not any(Path("/proc", process).exists() for process in started)
 
 
 def test_a_run_that_does_not_stop_is_killed(files, tmp_path, monkeypatch):
-    monkeypatch.setattr(suite, "SECONDS_TO_END", 0)
+    monkeypatch.setattr(local, "SECONDS_TO_END", 0)
     pretend(tmp_path, monkeypatch, f"trap '' TERM\necho $$ > {tmp_path}/started\nwhile true; do sleep 0.1; done")
 
     def stop():
@@ -172,5 +177,5 @@ def test_a_run_that_does_not_stop_is_killed(files, tmp_path, monkeypatch):
 
     threading.Thread(target=stop).start()
     with pytest.raises(Interrupted):
-        suite.run_suite(suite.members(files[:1], [], [], tmp_path / "runs"), parallel=1)
+        run(plan_all(files[:1], [], [], tmp_path / "runs"), parallel=1)
     assert not Path("/proc", (tmp_path / "started").read_text().strip()).exists()

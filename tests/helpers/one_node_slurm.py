@@ -80,8 +80,9 @@ def one_node_slurm(folder: Path, cpus: int = 2):
         log.close()
 
     try:
-        start("munged", "--foreground", "--force", f"--key-file={folder}/key", f"--socket={folder}/munge.socket",
-              f"--pid-file={folder}/munged.pid", f"--log-file={folder}/munged.log", f"--seed-file={folder}/seed")  # fmt: skip
+        places = {"key-file": "key", "socket": "munge.socket", "pid-file": "munged.pid", "log-file": "munged.log"}
+        given = [f"--{name}={folder}/{place}" for name, place in {**places, "seed-file": "seed"}.items()]
+        start("munged", "--foreground", "--force", *given)
         wait_until(lambda: (folder / "munge.socket").exists(), "munged")
         start("slurmctld", "-D", "-i")
         start("slurmd", "-D", "-N", host)
