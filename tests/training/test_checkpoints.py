@@ -3,10 +3,12 @@
 import json
 import os
 import shutil
+import signal
+import threading
 
 import pytest
 import torch
-from file_events import Killed, killed_at_event
+from file_events import Killed, full_disk, killed_at_event
 from sums_task import Sums
 from tiny_training import choosing, config, fresh, weights_of
 
@@ -15,7 +17,8 @@ import lab.training.loop as training
 from lab.errors import LabError
 from lab.runs import RunDirectory, whole_folder
 from lab.studies.experiment import open_run
-from lab.training import train
+from lab.training import saving, train
+from lab.training.saving import Saver
 from lab.translators import load_translator
 
 SETTINGS = config(steps=4, eval_every=1)
@@ -343,3 +346,77 @@ def test_metrics_are_held_to_what_was_logged(tmp_path):
     run.check_metrics(**mark)
     assert run.cut_metrics(mark["bytes"]) and not run.cut_metrics(mark["bytes"])
     assert run.metrics() == [{"step": 1}]
+
+
+def beside(monkeypatch):
+    """As on a GPU: a thread writes the checkpoints."""
+    monkeypatch.setattr(training, "Saver", lambda *given: Saver(*given, beside=True))
+
+
+def test_checkpoints_written_by_a_thread_are_the_same_bytes(run_training, whole, tmp_path, monkeypatch):
+    """Of the moment at which they were asked for, though the training has gone on since."""
+    beside(monkeypatch)
+    inner = saving.write_checkpoint
+    monkeypatch.setattr(saving, "write_checkpoint", lambda *given: (threading.Event().wait(0.05), inner(*given)))
+    ends_as(whole, run_training, tmp_path / "run")
+
+
+def test_what_a_thread_cannot_write_stops_the_training(run_training, whole, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        beside(patch)
+        inner = checkpoints.save_file
+        patch.setattr(checkpoints, "save_file", lambda state, path: (
+            full_disk() if "step_3" in str(path) else inner(state, path)))  # fmt: skip
+        with pytest.raises(LabError, match=r"step_3 cannot be saved \(No space left on device\)"):
+            run_training(tmp_path / "run")
+    ends_as(whole, run_training, tmp_path / "run")
+
+
+def test_a_failing_training_still_has_its_last_checkpoint_written(run_training, tmp_path, monkeypatch):
+    beside(monkeypatch)
+    stop_after(run_training, tmp_path / "run", 3)
+    assert (tmp_path / "run" / "checkpoints" / "step_3" / "manifest.json").exists()
+
+
+def asked_after(step, signum, monkeypatch):
+    """The signal comes while the step after `step` others is done."""
+    inner, count = training._step, iter(range(step))
+
+    def asking(*given):
+        if next(count, None) is None:
+            os.kill(os.getpid(), signum)
+        return inner(*given)
+
+    monkeypatch.setattr(training, "_step", asking)
+
+
+@pytest.mark.parametrize("name", ["SIGUSR1", "SIGTERM"])
+@pytest.mark.parametrize("step", [0, 2, 3])
+def test_a_training_that_is_asked_to_stop_saves_first(run_training, whole, tmp_path, monkeypatch, name, step):
+    before = signal.getsignal(getattr(signal, name))
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(LabError, match=f"stopped by {name} after step {step + 1}, which is"),
+    ):
+        asked_after(step, getattr(signal, name), patch)
+        run_training(tmp_path / "run")
+    assert f"Stopped by {name} after step {step + 1}" in log_of(tmp_path / "run")
+    assert signal.getsignal(getattr(signal, name)) is before
+    ends_as(whole, run_training, tmp_path / "run")
+    assert f"Resumed after step {step + 1}" in log_of(tmp_path / "run")
+
+
+def test_a_training_that_is_asked_to_stop_saves_between_two_evaluations(run_training, tmp_path, monkeypatch):
+    """A checkpoint that would not be there otherwise changes nothing of what comes after it."""
+    rare = SETTINGS.replace(eval_every=4)
+    expected = run_training(tmp_path / "whole", rare)
+    with monkeypatch.context() as patch, pytest.raises(LabError, match="stopped by SIGTERM after step 2"):
+        asked_after(1, signal.SIGTERM, patch)
+        run_training(tmp_path / "run", rare)
+    again = run_training(tmp_path / "run", rare)
+    assert weights_of(again.translator) == weights_of(expected.translator) and again.history == expected.history
+    for name in ("last/optimizer.safetensors", "last/state.json"):
+        both = [(tmp_path / run / "checkpoints" / name).read_bytes() for run in ("run", "whole")]
+        assert both[0] == both[1]
+    both = [(tmp_path / run / "metrics.jsonl").read_bytes() for run in ("run", "whole")]
+    assert both[0] == both[1]
