@@ -29,7 +29,7 @@ INSIDE = ": "  # between the names of a part and the one that it is inside
 # the target's distributions themselves: there one call of autograd computes both.
 PARTS = (
     "load", "checks", "source", "translator", "target forward", "target backward", "backward", "optimiser",
-    "generation", "evaluation", "checkpoint", OTHER,
+    "generation", "likelihood", "evaluation", "checkpoint", OTHER,
 )  # fmt: skip
 DEVICE, RESIDENT = "device", "resident"  # memory that PyTorch has allocated on a GPU; of the process, on a CPU
 UNREAD = 512  # intervals that wait to be read: some tens of steps

@@ -3,10 +3,19 @@
 Imports config, tasks, models, translators and runs.
 """
 
-from lab.answers.arms import ALL_ARMS, BASELINES, RETRAINED, UNTRAINED, WIRED, choose_cascade_prompt, evaluate
+from lab.answers.arms import (
+    ALL_ARMS,
+    BASELINES,
+    RETRAINED,
+    UNTRAINED,
+    WIRED,
+    choose_cascade_prompt,
+    evaluate,
+    likelihoods,
+)
 from lab.answers.checks import check_splits
 from lab.answers.decoding import Decoder, Hygiene
-from lab.answers.evaluation import DEFAULT_CASCADE, Evaluation
+from lab.answers.evaluation import DEFAULT_CASCADE, TEXT_TUNED, Evaluation
 from lab.answers.fitting import check_fits
 from lab.answers.generation import (
     Decoding,

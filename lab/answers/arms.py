@@ -4,8 +4,8 @@ source, target: each model alone, from text (the source with the evidence that i
 with soft tokens translated from the source's states. Baselines of text (`lab.answers.text`): token_budget,
 token_budget_question, cascade, same_bytes, text_hint. Controls of the soft tokens (`lab.answers.latent`):
 latent_shuffled, latent_zero, latent_noise, latent_mean. Controls trained at equal budget: latent_constant,
-latent_random_source, latent_no_lore_source, latent_target_source. All share instruction, shots, question text, limit
-and scorer, and `lab.answers.checks` holds every evaluation to it.
+latent_random_source, latent_no_lore_source, latent_target_source; text_tuned, a constant prompt beside the text. All
+share instruction, shots, question text, limit and scorer, and `lab.answers.checks` holds every evaluation to it.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from lab.answers.checks import (
     check_records,
 )
 from lab.answers.common import Answer
-from lab.answers.evaluation import Evaluation
+from lab.answers.evaluation import TEXT_TUNED, Evaluation
 from lab.answers.fitting import check_fits
 from lab.answers.generation import AnswerCache
+from lab.answers.gold import gold_likelihoods
 from lab.answers.latent import CHANGED, SHUFFLE_SEED, LatentArm, change_of, derangement
 from lab.answers.model_checks import (
     check_bridge,
@@ -58,16 +59,18 @@ from lab.tasks import Question, check_dev
 from lab.translators import Bridge
 
 if TYPE_CHECKING:
+    from lab.answers.likelihood import Likelihood
     from lab.runs import RunDirectory
 
 __all__ = [
     "ALL_ARMS", "ARMS", "BASELINES", "RETRAINED", "UNTRAINED", "WIRED", "choose_cascade_prompt", "evaluate",
+    "likelihoods",
 ]  # fmt: skip
 
-ARMS = ("source", "target", "latent", "latent_shuffled", "latent_constant")  # unless others are asked for
+ARMS = ("source", "target", "latent", "latent_shuffled", "latent_constant", TEXT_TUNED)  # unless others are asked for
 BASELINES = ("token_budget", "token_budget_question", "cascade", "same_bytes", "text_hint")
 UNTRAINED = ("latent_shuffled", "latent_zero", "latent_noise", "latent_mean")
-RETRAINED = ("latent_constant", "latent_random_source", "latent_no_lore_source", "latent_target_source")
+RETRAINED = ("latent_constant", "latent_random_source", "latent_no_lore_source", "latent_target_source", TEXT_TUNED)
 WIRED = tuple(f"latent_{name}" for name in WIRES)
 ALL_ARMS = ("source", "target", "latent", *BASELINES, *UNTRAINED, *WIRED, *RETRAINED)
 AFTER_THE_SOURCE = ("cascade", "same_bytes")  # they hand over what it has answered
@@ -149,14 +152,24 @@ def _latent_arm(name: str, evaluation: Evaluation) -> LatentArm:
     return LatentArm(name, evaluation, bridge, donors, change)
 
 
-def _answered(
+def _arms(
     evaluation: Evaluation, names: Sequence[str], cache: AnswerCache, found: Mapping[str, list[Answer]]
-) -> dict[str, list[Answer]]:
-    """The answers of arms that need nothing but the answers `found` before, checked."""
-    arms: list[Arm] = [
+) -> list[Arm]:
+    return [
         _text_arm(name, evaluation, cache, found.get("source", ())) if _is_text(name) else _latent_arm(name, evaluation)
         for name in names
     ]
+
+
+def _answered(
+    evaluation: Evaluation, names: Sequence[str], cache: AnswerCache, found: Mapping[str, list[Answer]],
+    gold: dict[str, list[Likelihood]] | None,
+) -> dict[str, list[Answer]]:  # fmt: skip
+    """The answers of arms that need nothing but the answers `found` before, checked. `gold`, unless None, takes how
+    likely each arm finds the gold answers."""
+    arms = _arms(evaluation, names, cache, found)
+    if gold is not None:
+        gold |= gold_likelihoods(evaluation, arms)
     answer_together(evaluation, arms)
     found = {**found, **{arm.name: arm.answers() for arm in arms}}
     for arm in arms:
@@ -171,14 +184,15 @@ def _answered(
 
 def evaluate(
     evaluation: Evaluation, arms: Sequence[str] | None = None, run: RunDirectory | None = None,
-    cache_dir: str | Path | None = None,
+    cache_dir: str | Path | None = None, likelihoods: bool = True,
 ) -> list[dict]:  # fmt: skip
     """Every arm's answer to every question: one record per question, in the order of the evaluation's questions.
 
     `arms` None: those of `ARMS` that the evaluation has bridges for; else any of `ALL_ARMS`. `run`: gets a line per arm
-    in its log. `cache_dir`: where answers to plain text are kept between processes. Raises LabError for repeated
-    questions, an exemplar among them, a leak of the gold, inputs built wrongly, and whatever else `lab.answers.checks`
-    and `lab.answers.model_checks` find.
+    in its log. `cache_dir`: where answers to plain text are kept between processes. `likelihoods` False: without
+    those of the gold answers, for looks that use none. Raises LabError for repeated questions, an exemplar among them,
+    a leak of the gold, inputs built wrongly, and whatever else `lab.answers.checks` and `lab.answers.model_checks`
+    find.
     """
     arms, cache = _chosen_arms(arms, evaluation.bridges), AnswerCache(cache_dir)
     check_distinct(evaluation.questions, evaluation.exemplars)
@@ -190,12 +204,14 @@ def evaluate(
         _check_models(evaluation, needed)
         later = [arm for arm in arms if arm in AFTER_THE_SOURCE]
         first = [arm for arm in arms if arm not in later]
-        found = _answered(evaluation, [*first, "source"] if later and "source" not in first else first, cache, {})
-        found = _answered(evaluation, later, cache, found)
+        gold = {} if likelihoods else None
+        found = _answered(evaluation, [*first, "source"] if later and "source" not in first else first, cache, {}, gold)
+        found = _answered(evaluation, later, cache, found, gold)
     records = [
         {"id": question.id, "question": question.question, "gold": question.gold, "cell": question.cell,
          "word": question.word, **({"choices": list(question.choices)} if question.choices else {}),
-         "arms": {arm: _scored(evaluation, question, found[arm][index]) for arm in arms}}
+         **({"gold_text": question.answer} if gold else {}),
+         "arms": {arm: _scored(evaluation, question, found[arm][index]) | _told(gold, arm, index) for arm in arms}}
         for index, question in enumerate(evaluation.questions)
     ]  # fmt: skip
     frames = {"source": evaluation.pair.source.frame, "target": evaluation.pair.target.frame}
@@ -205,6 +221,23 @@ def evaluate(
             right = sum(record["arms"][arm]["correct"] for record in records)
             run.log(f"[Eval] {arm}: {right}/{len(records)} = {right / len(records):.3f}")
     return records
+
+
+def likelihoods(evaluation: Evaluation, arms: Sequence[str]) -> dict[str, list[Likelihood]]:
+    """How likely these arms find the gold answers, and nothing else: no answer is made. Checks as in `evaluate`."""
+    arms = _chosen_arms(arms, evaluation.bridges)
+    if unable := [arm for arm in arms if arm in AFTER_THE_SOURCE]:
+        raise LabError(f"arm {unable[0]!r} reads what the source has answered; `evaluate` has its likelihood.")
+    check_distinct(evaluation.questions, evaluation.exemplars)
+    modules = [bridge.translator for bridge in evaluation.bridges.values()]
+    with _evaluating(*modules), evaluation.pair.source.at_home():
+        _check_models(evaluation, sorted({_bridge_of(arm) for arm in arms if not _is_text(arm)}))
+        return gold_likelihoods(evaluation, _arms(evaluation, arms, AnswerCache(), {}))
+
+
+def _told(gold: Mapping[str, Sequence[Likelihood]] | None, arm: str, index: int) -> dict:
+    """What an arm's part of a record says of the gold answer: the nats that it costs, end token included."""
+    return {"gold_nats": round(-gold[arm][index].nats, 4), "gold_tokens": gold[arm][index].tokens} if gold else {}
 
 
 def _check_contents(arm: str, evaluation: Evaluation, found: Mapping[str, list[Answer]]) -> None:
@@ -240,7 +273,7 @@ def _check_models(evaluation: Evaluation, needed: Sequence[str]) -> None:
             written = bridge.write(few)
         if bridge.translator.needs_source:
             check_source_reads(f"arm {arm}", bridge, few, given[0])
-        check_soft_inputs(target, evaluation.layout, written, contexts)
+        check_soft_inputs(target, evaluation.layout_of(arm), written, contexts)
 
 
 def _of_different_lengths(questions: Sequence[Question], count: int) -> list[Question]:
@@ -259,7 +292,8 @@ def choose_cascade_prompt(evaluation: Evaluation, cache_dir: str | Path | None =
     check_dev(evaluation.questions, "choosing the cascade's prompt")
     accuracies = {}
     for prompt in CASCADE_PROMPTS:
-        records = evaluate(replace(evaluation, cascade_prompt=prompt), ("source", "cascade"), cache_dir=cache_dir)
+        records = evaluate(replace(evaluation, cascade_prompt=prompt), ("source", "cascade"), cache_dir=cache_dir,
+                           likelihoods=False)  # fmt: skip
         accuracies[prompt] = sum(record["arms"]["cascade"]["correct"] for record in records) / len(records)
     return max(accuracies, key=accuracies.get), accuracies
 

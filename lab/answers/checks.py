@@ -35,6 +35,7 @@ ADDED_MARK = re.compile(r"<\+soft×\d+>$")
 LABEL = re.compile(r"[^\W\d_]+:")  # "Q:", "A:", "Note:": names a part of the prompt, asks nothing
 WORD = re.compile(r"\w+")
 CUT_WHOLE_PROMPT = ("token_budget",)  # of these even the instruction may be cut
+OWN_LAYOUT = ("text_tuned",)  # soft tokens beside the text, whatever the other arms read
 TRAIN_SAMPLE = 256  # training questions looked at by `check_splits` where it is not told how many are used
 
 
@@ -233,7 +234,7 @@ def check_same_prompt(records: Sequence[Mapping], instruction: str = "", shots: 
                     f"arm {arm} reads an extra instruction, {extra[:80]!r}, for question "
                     f"{record['id']}; every arm gets the same instruction and nothing else."
                 )
-            group = arm if handed else "arms with soft tokens" if row["soft_tokens"] else "arms of text"
+            group = arm if handed or arm in OWN_LAYOUT else "arms with soft tokens" if row["soft_tokens"] else "arms of text"
             if arm in CUT_WHOLE_PROMPT:
                 continue
             if first.setdefault(group, rest) != rest:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from lab.answers.decoding import Hygiene
 from lab.answers.generation import Decoding
-from lab.config import Layout, RunConfig, short_name
+from lab.config import Layout, RunConfig, get_layout, short_name
 from lab.models import fingerprint, layer_indices, weights_of
 from lab.progress import tqdm
 from lab.runs import questions_hash
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lab.models import Pair
 
 DEFAULT_CASCADE = "note"
+TEXT_TUNED = "text_tuned"  # the arm whose trained prompt stands beside the text, whatever the others read
 Row = TypeVar("Row")
 
 
@@ -49,6 +50,10 @@ class Evaluation:
     def layout(self) -> Layout:
         """What the target reads in the arms with soft tokens."""
         return self.pair.target.reads(self.config.layout.at())
+
+    def layout_of(self, arm: str) -> Layout:
+        """What the target reads in one arm with soft tokens."""
+        return self.pair.target.reads(get_layout("soft_plus_text")) if arm == TEXT_TUNED else self.layout
 
     @cached_property
     def decoding(self) -> Decoding:
@@ -99,7 +104,7 @@ class Evaluation:
             "layout": {"template": self.layout.template, "adapter_scale": self.layout.adapter_scale},
             "source": {"name": short_name(source.name), "weights": fingerprint(source)},
             "target": {"name": short_name(target.name), "weights": fingerprint(target)},
-            "bridges": {arm: _bridge_facts(bridge) for arm, bridge in sorted(self.bridges.items())},
+            "bridges": {arm: _bridge_facts(self.bridges[arm]) | self._own_layout(arm) for arm in sorted(self.bridges)},
             "cascade_prompt": self.cascade_prompt,
             **({"chooses": self.task.chooses} if self.task.chooses else {}),
             "made_on": {"device": target.device.type, "dtype": str(target.dtype).removeprefix("torch."),
@@ -107,6 +112,10 @@ class Evaluation:
                         **({"graphs": target.graphs} if target.device.type == "cuda" else {}),
                         **({"target_bits": target.bits} if target.bits else {})},
         }  # fmt: skip
+
+    def _own_layout(self, arm: str) -> dict:
+        own = self.layout_of(arm)
+        return {} if own == self.layout else {"layout": own.template}
 
 
 def _bridge_facts(bridge: Bridge) -> dict:

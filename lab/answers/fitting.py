@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lab.answers.evaluation import Evaluation
+from lab.answers.evaluation import TEXT_TUNED, Evaluation
 from lab.answers.text import with_evidence
 from lab.config import TEXT
 from lab.models import check_prompt, check_source_text
@@ -38,6 +38,9 @@ def check_fits(evaluation: Evaluation, arms: Sequence[str], read: Sequence[Froze
             check_prompt(f"arm target, {where}", target, target.reads(TEXT), context, new + noted)
         if bridged:
             check_prompt(f"arm latent, {where}", target, evaluation.layout, context, soft + new)
+        if TEXT_TUNED in arms:
+            layout, own = evaluation.layout_of(TEXT_TUNED), chosen.soft_tokens or chosen.soft_tokens_cap
+            check_prompt(f"arm {TEXT_TUNED}, {where}", target, layout, context, own + new)
         for model in read:
             text = source_text(question.question, question.evidence)
             check_source_text(f"the source's states, {where}", model, text)

@@ -54,7 +54,7 @@ class LatentArm:
         """Question i gets the soft tokens of question `donors[i]` (None: its own), after `change` has had them."""
         self.name, self.model, self.evaluation, self.bridge = name, evaluation.pair.target, evaluation, bridge
         self.donors = range(len(evaluation.questions)) if donors is None else donors
-        self.change = change
+        self.change, self.layout = change, evaluation.layout_of(name)
         self.contexts = [evaluation.context(question) for question in evaluation.questions]
         self.given: dict[int, tuple[int, tuple[float, ...]]] = {}  # how many soft tokens entered, and a sketch of them
         self.known: dict[int, Generation] = {}
@@ -63,12 +63,12 @@ class LatentArm:
         return [index for index in range(len(self.contexts)) if index not in self.known]
 
     def length(self, index: int) -> int:
-        chosen, layout = self.evaluation.config.translator, self.evaluation.layout
+        chosen, layout = self.evaluation.config.translator, self.layout
         soft = chosen.soft_tokens or len(self.model.tokens([self._donor(index).question])[0])
         return count_tokens(self.model, layout, self.contexts[index]) + (0 if layout.adapter else soft)
 
     def inputs(self, indices: Sequence[int]) -> TargetInputs:
-        layout, contexts = self.evaluation.layout, [self.contexts[index] for index in indices]
+        layout, contexts = self.layout, [self.contexts[index] for index in indices]
         output = self.bridge.write([self._donor(index) for index in indices])
         soft, counts = output.soft_tokens.to(self.model.device), output.counts()
         if self.change is not None:
@@ -87,7 +87,7 @@ class LatentArm:
         found = []
         for index, question in enumerate(self.evaluation.questions):
             (count, sketch), donor = self.given[index], self._donor(index).id if knows else ""
-            found.append(answer_of(question, self.known[index], self.model, self.evaluation.layout,
+            found.append(answer_of(question, self.known[index], self.model, self.layout,
                                    self.contexts[index], count, donor, sketch=sketch))  # fmt: skip
         return found
 

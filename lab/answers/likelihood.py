@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from lab.errors import LabError
-from lab.models import IGNORED, TargetInputs, answer_logits, pad_batch, positions
+from lab.models import IGNORED, TargetInputs, pad_batch, positions, token_nats
 
 if TYPE_CHECKING:
     from lab.models import FrozenModel
@@ -39,14 +39,11 @@ def log_likelihoods(
     """
     given = given or [0] * len(endings)
     _check(model, prompts, endings, given)
-    logits, labels = answer_logits(model, _continued(model, prompts, endings, given))
-    logits = logits.float()
-    nats = logits.log_softmax(dim=-1).gather(1, labels[:, None])[:, 0].double()
-    likeliest = logits.argmax(dim=-1) == labels
+    nats, likeliest = token_nats(model, _continued(model, prompts, endings, given))
     counts = [len(ending) - read for ending, read in zip(endings, given, strict=True)]
     return [
-        Likelihood(one.sum().item(), count, bool(top.all()))
-        for one, top, count in zip(nats.split(counts), likeliest.split(counts), counts, strict=True)
+        Likelihood(-one.sum().item(), count, bool(top.all()))
+        for one, top, count in zip(nats.double().split(counts), likeliest.split(counts), counts, strict=True)
     ]
 
 

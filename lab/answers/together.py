@@ -7,17 +7,21 @@ changes no answer (in half precision: by rounding, as everything beside it does)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from lab.answers.choosing import respond
 from lab.answers.common import Answer
+from lab.answers.memory import Halving
 from lab.models import joined
 
 if TYPE_CHECKING:
     from lab.answers.evaluation import Evaluation
     from lab.answers.generation import Generation
     from lab.models import FrozenModel, TargetInputs
+    from lab.tasks import Question
+
+Found = TypeVar("Found")
 
 
 class Arm(Protocol):
@@ -44,18 +48,29 @@ class Arm(Protocol):
 
 def answer_together(evaluation: Evaluation, arms: Sequence[Arm]) -> None:
     """Ask every model what its arms have not answered yet."""
+    for arm, said in in_batches(evaluation, arms, lambda arm: arm.missing(), respond):
+        arm.take(said)
+
+
+def in_batches(
+    evaluation: Evaluation, arms: Sequence[Arm], wanted: Callable[[Arm], Sequence[int]],
+    ask: Callable[[Evaluation, FrozenModel, TargetInputs, Sequence[Question]], Sequence[Found]],
+) -> Iterator[tuple[Arm, dict[int, Found]]]:  # fmt: skip
+    """What `ask` finds for the prompts of the `wanted` questions of each arm, model by model and batch by batch."""
     for model in {id(arm.model): arm.model for arm in arms}.values():
         own = [arm for arm in arms if arm.model is model]
-        rows = [(arm, index) for arm in own for index in arm.missing()]
+        rows = [(arm, index) for arm in own for index in wanted(arm)]
         label = ", ".join(arm.name for arm in own)
+
+        def asked(batch: Sequence[tuple[Arm, int]], own=own, model=model) -> list[tuple[Arm, dict[int, Found]]]:
+            parts = {arm: [index for other, index in batch if other is arm] for arm in own}
+            parts = {arm: indices for arm, indices in parts.items() if indices}
+            inputs = joined(model, [arm.inputs(indices) for arm, indices in parts.items()])
+            questions = [evaluation.questions[index] for indices in parts.values() for index in indices]
+            found = iter(ask(evaluation, model, inputs, questions))
+            return [(arm, {index: next(found) for index in indices}) for arm, indices in parts.items()]
+
+        fitting = Halving(asked, label)
         for batch in evaluation.batches(rows, label, lambda row: (row[0].length(row[1]), row[1])):
-            _ask(evaluation, model, {arm: [index for other, index in batch if other is arm] for arm in own})
-
-
-def _ask(evaluation: Evaluation, model: FrozenModel, batch: Mapping[Arm, Sequence[int]]) -> None:
-    parts = {arm: indices for arm, indices in batch.items() if indices}
-    inputs = joined(model, [arm.inputs(indices) for arm, indices in parts.items()])
-    questions = [evaluation.questions[index] for indices in parts.values() for index in indices]
-    said = iter(respond(evaluation, model, inputs, questions))
-    for arm, indices in parts.items():
-        arm.take({index: next(said) for index in indices})
+            for found in fitting(batch):
+                yield from found

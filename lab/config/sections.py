@@ -326,13 +326,19 @@ class TrainConfig(Section):
 
 @dataclass(frozen=True)
 class EvalConfig(Section):
-    """Generation while evaluating: greedy; `repetition_penalty` 1 and `no_repeat_ngram` 0 leave it so."""
+    """Generation while evaluating: greedy; `repetition_penalty` 1 and `no_repeat_ngram` 0 leave it so.
 
+    `choose_by`: what training chooses the best checkpoint by, on dev: accuracy, or the likelihood of the gold answers,
+    which tells models apart that are too small to answer.
+    """
+
+    choose_by: str = "accuracy"
     eval_batch_size: int = 64
     max_new_tokens: int = 160
     repetition_penalty: float = 1.0
     no_repeat_ngram: int = 0
 
     def check(self) -> None:
+        _one_of(self, "choose_by", ("accuracy", "likelihood"))
         _at_least(self, 1, "eval_batch_size", "max_new_tokens", "repetition_penalty")
         _at_least(self, 0, "no_repeat_ngram")

@@ -10,9 +10,9 @@ LATENT = "latent"
 ORACLE = "oracle"
 BOTH_SKILLS = "lore/long"  # no model alone has both skills: only here can more than routing show
 ARM_ORDER = (
-    "source", "target", ORACLE, "token_budget", "token_budget_question", "cascade", "same_bytes", "text_hint", LATENT,
-    "latent_bf16", "latent_int8", "latent_int4", "latent_shuffled", "latent_zero", "latent_noise", "latent_mean",
-    "latent_constant", "latent_random_source", "latent_no_lore_source", "latent_target_source",
+    "source", "target", ORACLE, "token_budget", "token_budget_question", "cascade", "same_bytes", "text_hint",
+    "text_tuned", LATENT, "latent_bf16", "latent_int8", "latent_int4", "latent_shuffled", "latent_zero", "latent_noise",
+    "latent_mean", "latent_constant", "latent_random_source", "latent_no_lore_source", "latent_target_source",
 )  # fmt: skip
 
 

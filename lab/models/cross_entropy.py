@@ -25,6 +25,20 @@ def head_nll(head: nn.Linear, states: Tensor, labels: Tensor, fused: bool = Fals
     return _Pieces.apply(states, head.weight, head.bias, labels, _compiled() if fused else _loss_and_error)
 
 
+def head_scores(head: nn.Linear, states: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """`scores` of the labels [N] where `head` reads states [N, d], a piece of the logits at a time."""
+    size = max(1, CHUNK // head.weight.shape[0])
+    pieces = zip(states.split(size), labels.split(size), strict=True)
+    nats, likeliest = zip(*(scores(head(some), own) for some, own in pieces), strict=True)
+    return torch.cat(nats), torch.cat(likeliest)
+
+
+def scores(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """(negative log-likelihood of each label [N] in nats, whether it is the likeliest one), of logits [N, V]."""
+    wide = logits.float()
+    return wide.logsumexp(dim=-1) - wide.gather(1, labels[:, None])[:, 0], wide.argmax(dim=-1) == labels
+
+
 def _loss_and_error(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """(sum of the negative log-likelihoods, softmax minus one-hot in the logits' dtype, zero where ignored)."""
     scored = (labels != IGNORED)[:, None]

@@ -254,9 +254,10 @@ class FrozenModel:
 
     def encode(self, texts: list[str], bos: bool = True, side: str = "left") -> tuple[Tensor, Tensor]:
         """(ids [B, S] long, mask [B, S] long) on the model's device. Without `bos` a text goes on from other text."""
-        return self.padded(self._rows(texts, bos), side)
+        return self.padded(self.rows(texts, bos), side)
 
-    def _rows(self, texts: list[str], bos: bool = True) -> list[list[int]]:
+    def rows(self, texts: list[str], bos: bool = True) -> list[list[int]]:
+        """Each text's tokens as it is read, BOS first where there is one. Without `bos` it goes on from other text."""
         start = [self.tokenizer.bos_token_id] if bos and self.tokenizer.bos_token_id is not None else []
         return [start + row for row in self.tokens(texts, continued=not bos)]
 
@@ -321,7 +322,7 @@ class FrozenModel:
         picked = layer_indices(layers, self.num_layers)
         before, after = self.frame
         whole = [before + text + after for text in texts]
-        rows = self._rows(whole)
+        rows = self.rows(whole)
         self.check_length(max(map(len, rows)))  # of the text: padding is no part of a context
         ids, mask = self.padded(rows)
         if self.known_states is None:

@@ -64,7 +64,7 @@ def build_inputs(
     """
     counts = _check(target, layout, soft, contexts, answers, soft_mask)
     prompts, soft_starts = _prompt_rows(target, layout, contexts, counts)
-    endings = [[] for _ in prompts] if answers is None else _answer_rows(target, answers)
+    endings = [[] for _ in prompts] if answers is None else answer_rows(target, answers)
     rows = [prompt + ending for prompt, ending in zip(prompts, endings, strict=True)]
     target.check_length(max(map(len, rows)))
 
@@ -145,7 +145,7 @@ def _prompt_rows(
     return rows, starts
 
 
-def _answer_rows(target: FrozenModel, answers: Sequence[str]) -> list[list[int]]:
+def answer_rows(target: FrozenModel, answers: Sequence[str]) -> list[list[int]]:
     """Tokens of each answer, from its leading space to EOS; tokenised apart, as the target would generate them."""
     eos = target.tokenizer.eos_token_id
     if eos is None:

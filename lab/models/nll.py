@@ -16,7 +16,7 @@ from torch import Tensor
 from lab.clock import part
 from lab.errors import LabError
 from lab.models.architecture import close
-from lab.models.cross_entropy import IGNORED, head_nll
+from lab.models.cross_entropy import IGNORED, head_nll, head_scores, scores
 from lab.models.inputs import TargetInputs, answer_logits, next_labels
 from lab.models.prefix import Unread, unread
 
@@ -36,6 +36,19 @@ def answer_nll(target: FrozenModel, inputs: TargetInputs) -> Tensor:
         return _Frozen.apply(inputs.embeds, target, inputs)
     logits, labels = answer_logits(target, inputs)
     return torch.nn.functional.cross_entropy(logits.float(), labels)
+
+
+@torch.no_grad()
+def token_nats(target: FrozenModel, inputs: TargetInputs) -> tuple[Tensor, Tensor]:
+    """Of the N labels that positions of `inputs` predict, row by row: the negative log-likelihood [N] (nats), and
+    whether each is the likeliest token [N]. No more logits are kept than those of a piece."""
+    rest, labels = unread(target, inputs), next_labels(inputs)
+    predicts = labels != IGNORED
+    given = (predicts[:, -rest.embeds.shape[1] :], rest.embeds, rest.mask, rest.places)
+    if target.head_is_last:
+        states = target.run_headless(*given, **rest.cache())
+        return head_scores(target.model.get_output_embeddings(), states, labels[predicts])
+    return scores(target.run(*given, **rest.cache()).logits, labels[predicts])
 
 
 class _Frozen(torch.autograd.Function):

@@ -15,7 +15,7 @@ from lab.pictures.tables import Table
 from lab.pictures.theme import FAINT_INK
 
 NOT_TOLD = "This run does not say where its time and memory went: it was trained before runs had a clock."
-CONTROL = "control_constant"  # under this name a record holds that of the sub-run
+CONTROL, BESIDE_TEXT = "control_constant", "control_text_tuned"  # under these names a record holds that of sub-runs
 REST = "everything else"
 # A colour is a kind of work, whatever part it is done in.
 WORK = {
@@ -36,8 +36,8 @@ def breakdown_figure(spent: Mapping) -> go.Figure:
     runs = _runs(spent)
     counts = [len(_rows(record)) for record in runs.values()]
     heads = [head for title, record in runs.items() for head in _heads(title, record)]
-    gap = 70 * (len(runs) - 1)  # there is one at most
-    height = 26 * sum(counts) + gap
+    gap = 70 if len(runs) > 1 else 0
+    height = 26 * sum(counts) + gap * (len(runs) - 1)
     figure = make_subplots(
         len(runs), 2, shared_yaxes=True, horizontal_spacing=0.04, vertical_spacing=gap / height,
         row_heights=counts, column_widths=[0.66, 0.34], subplot_titles=heads,
@@ -56,8 +56,9 @@ def breakdown_figure(spent: Mapping) -> go.Figure:
 
 
 def _runs(spent: Mapping) -> dict[str, Mapping]:
-    """Title -> record, of the run and of its control."""
-    return {"The run": spent} | ({"Its control": spent[CONTROL]} if CONTROL in spent else {})
+    """Title -> record, of the run and of its controls."""
+    titles = {CONTROL: "Its control", BESIDE_TEXT: "Its control beside the text"}
+    return {"The run": spent} | {title: spent[name] for name, title in titles.items() if name in spent}
 
 
 def _rows(record: Mapping) -> dict[str, dict[str, Mapping]]:

@@ -165,9 +165,14 @@ def _highlight(figure: go.Figure, row: int) -> None:
     )  # fmt: skip
 
 
-def _accuracy_of(row: Mapping) -> float | None:
-    inner = row.get("evaluation") or row.get("eval") or row
-    return inner.get("accuracy") if isinstance(inner, Mapping) else None
+def _of_evaluations(metrics: Sequence[Mapping], name: str) -> dict[int, float]:
+    """step -> `name`, where rows of metrics.jsonl have it."""
+    found = {}
+    for row in metrics:
+        inner = row.get("evaluation") or row.get("eval") or row
+        if isinstance(inner, Mapping) and inner.get(name) is not None:
+            found[row["step"]] = inner[name]
+    return found
 
 
 def running_mean(values: Sequence[float]) -> list[float]:
@@ -181,34 +186,39 @@ def running_mean(values: Sequence[float]) -> list[float]:
 
 
 def training_curve(metrics: Sequence[Mapping], title: str = "Training") -> go.Figure:
-    """The loss of every step (faint) with its running mean, and accuracy where rows of metrics.jsonl give it."""
+    """The loss of every step (faint) with its running mean, and what was measured on dev where rows of metrics.jsonl
+    give it: accuracy, or the nats that a token of the gold answers costs."""
     # a step done again after a resume counts once, the later row wins
     losses = {row["step"]: row["loss"] for row in metrics if row.get("loss") is not None}
-    accuracies = {row["step"]: 100 * value for row in metrics if (value := _accuracy_of(row)) is not None}
-    if not losses and not accuracies:
+    accuracies = {step: 100 * value for step, value in _of_evaluations(metrics, "accuracy").items()}
+    looks = accuracies or _of_evaluations(metrics, "nats")
+    if not losses and not looks:
         raise LabError(
             "training_curve: the metrics hold neither a loss nor an accuracy; give the rows of metrics.jsonl."
         )
-    figure = make_subplots(1, 2 if accuracies else 1, horizontal_spacing=0.12)
+    figure = make_subplots(1, 2 if looks else 1, horizontal_spacing=0.12)
     steps = sorted(losses)
     values = [losses[step] for step in steps]
     faint, plain = {"color": "rgba(0,114,178,0.25)", "width": 1}, {"color": "#0072B2", "width": 2.5}
     figure.add_trace(go.Scatter(x=steps, y=values, mode="lines", name="loss", line=faint), 1, 1)
     figure.add_trace(go.Scatter(x=steps, y=running_mean(values), mode="lines", name="running mean", line=plain), 1, 1)
     figure.update_yaxes(title_text="Loss", rangemode="tozero", row=1, col=1)
-    if accuracies:
-        steps = sorted(accuracies)
+    if looks:
+        steps = sorted(looks)
         latent = go.Scatter(
-            x=steps, y=[accuracies[step] for step in steps], mode="lines+markers", name="latent",
+            x=steps, y=[looks[step] for step in steps], mode="lines+markers", name="latent",
             line={"color": LATENT_COLOUR, "width": 2.5}, marker={"size": 8},
         )  # fmt: skip
         figure.add_trace(latent, 1, 2)
-        figure.update_yaxes(title_text="Latent accuracy, per cent", range=[-2, 102], row=1, col=2)
+        if accuracies:
+            figure.update_yaxes(title_text="Latent accuracy, per cent", range=[-2, 102], row=1, col=2)
+        else:
+            figure.update_yaxes(title_text="Gold answers on dev, nats per token", row=1, col=2)
     figure.update_xaxes(title_text="Step", gridcolor=GRID, zeroline=False)
     figure.update_yaxes(gridcolor=GRID, zeroline=False)
     figure.for_each_xaxis(lambda axis: axis.title.update(font_size=13))
     figure.for_each_yaxis(lambda axis: axis.title.update(font_size=13))
-    _style(figure, 880 if accuracies else 620, 360)
+    _style(figure, 880 if looks else 620, 360)
     figure.update_layout(margin={"l": 80, "r": 30, "t": 64, "b": 60}, title=_title(title))
     return figure
 

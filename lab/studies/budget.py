@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from lab.answers import TEXT_TUNED
 from lab.config import NOT_SCIENTIFIC, RunConfig
 from lab.errors import LabError
 
@@ -17,16 +18,25 @@ MAY_DIFFER = {
     "max_new_tokens", "eval_every", "patience",
 }  # fmt: skip
 OF_THE_SOURCE = {"translator", "soft_tokens", "teacher", "duplicate_question", "flow_weight", "geometry_weight"}
+OF_THE_LAYOUT = {"layout", "injection", "adapter_scale", "question_until"}
+# Trained prompts that bound what soft tokens can tell, and what differs in them. They may have more steps than the
+# translator, as long as they get better by them: one that was trained too little would flatter it.
+PROMPTS = {
+    "latent_constant": OF_THE_SOURCE - {"soft_tokens"},
+    TEXT_TUNED: OF_THE_SOURCE - {"soft_tokens"} | OF_THE_LAYOUT,
+}
 
 
-def constant_config(chosen: RunConfig) -> RunConfig:
-    """`chosen` with a constant prompt in the translator's place: same steps, batches, layout, losses, and soft tokens.
+def constant_config(chosen: RunConfig, steps: int = 0) -> RunConfig:
+    """`chosen` with a constant prompt in the translator's place: same batches, layout, losses, and soft tokens, and as
+    many steps (`steps`, if those are more).
 
     What has no meaning without a source goes: the flow, geometry, and a number of soft tokens that follows the source's
     (the most there may be stands for it). Raises LabError if no loss is left.
     """
     most = chosen.translator.soft_tokens or chosen.translator.soft_tokens_cap
-    without = {"translator": "constant", "soft_tokens": most, "flow_weight": 0.0, "geometry_weight": 0.0}
+    without = {"translator": "constant", "soft_tokens": most, "flow_weight": 0.0, "geometry_weight": 0.0,
+               "steps": max(steps, chosen.training.steps)}  # fmt: skip
     if not chosen.losses.token_alignment_weight:
         without |= {"teacher": "none", "duplicate_question": False}
     try:
@@ -35,15 +45,33 @@ def constant_config(chosen: RunConfig) -> RunConfig:
         raise LabError(f"the control, a constant prompt, cannot be trained so; set control=false ({error})") from None
 
 
+def text_tuned_config(chosen: RunConfig, steps: int = 0) -> RunConfig:
+    """The same prompt beside the question's text: as many soft tokens, and nothing from the source.
+
+    Raises LabError where `chosen` has the text beside its soft tokens already: there the constant prompt is that arm.
+    """
+    layout = chosen.layout
+    if layout.at().context_aware and layout.injection == "prepend":
+        raise LabError(
+            f"layout={layout.layout!r} has the question's text beside the soft tokens, so the constant prompt is tuned "
+            "beside the text already; set text_tuned=false."
+        )
+    return constant_config(
+        chosen.replace(layout="soft_plus_text", injection="prepend", question_until=0, teacher="none",
+                       flow_weight=0.0, token_alignment_weight=0.0, duplicate_question=False), steps
+    )  # fmt: skip
+
+
 def check_equal_budget(config: RunConfig, control: RunConfig, arm: str) -> None:
     """Raise LabError unless `control` is to be trained as `config` is, in all that is not of `MAY_DIFFER`.
 
-    A constant prompt may lack what has no meaning without a source, but has as many soft tokens.
+    A trained prompt may lack what has no meaning without a source, but has as many soft tokens, and as many steps or
+    more.
     """
-    ours, theirs, ignored = config.parameters(), control.parameters(), MAY_DIFFER
-    if arm == "latent_constant":
+    ours, theirs, ignored = config.parameters(), control.parameters(), MAY_DIFFER | PROMPTS.get(arm, set())
+    if arm in PROMPTS:
         ours["soft_tokens"] = ours["soft_tokens"] or ours["soft_tokens_cap"]
-        ignored = MAY_DIFFER | OF_THE_SOURCE - {"soft_tokens"}
+        ignored = ignored | ({"steps"} if theirs["steps"] > ours["steps"] else set())
     for name in ours:
         if name not in ignored and ours[name] != theirs[name]:
             raise LabError(
@@ -55,12 +83,16 @@ def check_equal_budget(config: RunConfig, control: RunConfig, arm: str) -> None:
 def check_same_rates(ours: Sequence[Mapping], theirs: Sequence[Mapping], arm: str) -> None:
     """Raise LabError unless the control's steps were taken at the translator's learning rates: two `metrics.jsonl`.
 
-    A config says what was asked for, the metrics what was done. Of runs that logged no steps nothing is said.
+    A config says what was asked for, the metrics what was done. Of runs that logged no steps nothing is said. Where the
+    control has more steps its rate falls later: then the highest ones have to agree.
     """
-    rates = {row["step"]: row["lr"] for row in ours if row.get("kind") == "step"}
-    for row in theirs:
-        if row.get("kind") == "step" and row["step"] in rates and row["lr"] != rates[row["step"]]:
+    rates, others = ({row["step"]: row["lr"] for row in rows if row.get("kind") == "step"} for rows in (ours, theirs))
+    if arm in PROMPTS and rates and max(others, default=0) > max(rates):
+        rates, others = ({0: max(found.values())} for found in (rates, others))
+    for step, rate in others.items():
+        if rate != rates.get(step, rate):
+            when = f"step {step}" if step else "its fastest step"
             raise LabError(
-                f"control {arm} took step {row['step']} at learning rate {row['lr']:.3g}, the translator at "
-                f"{rates[row['step']]:.3g}; retrain it at equal budget."
+                f"control {arm} took {when} at learning rate {rate:.3g}, the translator at {rates[step]:.3g}; retrain "
+                "it at equal budget."
             )

@@ -1,8 +1,8 @@
 """Controls that are trained themselves: what a run left, as a bridge, once its budget is known to be the same.
 
 Each is an ordinary training run (`papermill_jobs/controls/`) that differs from the main one in what the translator
-reads: nothing (latent_constant), a source with random weights, one that was pretrained without lore, or the target's
-own states.
+reads: nothing (latent_constant; text_tuned, beside the text), a source with random weights, one that was pretrained
+without lore, or the target's own states.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lab.answers import RETRAINED
+from lab.answers import RETRAINED, TEXT_TUNED
 from lab.config import RANDOM, RunConfig, short_name
 from lab.errors import LabError
 from lab.models import Pair, load_pair
 from lab.places import MINI
 from lab.runs import RunDirectory
-from lab.studies.budget import check_equal_budget, check_same_rates, constant_config
+from lab.studies.budget import PROMPTS, check_equal_budget, check_same_rates, constant_config, text_tuned_config
 from lab.studies.measured import trained_config
 from lab.training import check_translator
 from lab.translators import Bridge, load_translator
@@ -34,6 +34,8 @@ def control_config(config: RunConfig, arm: str, no_lore: str | Path = MINI / NO_
     """
     if arm == "latent_constant":
         return constant_config(config).replace(name=f"{config.name}_constant")
+    if arm == TEXT_TUNED:
+        return text_tuned_config(config).replace(name=f"{config.name}_{arm}")
     source, target = config.pair.models
     sources = {
         "latent_random_source": RANDOM + source.removeprefix(RANDOM),
@@ -63,11 +65,18 @@ def check_source(config: RunConfig, control: RunConfig, arm: str) -> None:
     """Raise LabError unless `control` was trained for the target of `config`, on the source that `arm` is named for."""
     (source, target), (read, answers) = (map(short_name, run.pair.models) for run in (config, control))
     named = {
-        "latent_constant": True,  # it reads nothing
+        **dict.fromkeys(PROMPTS, True),  # they read nothing
         "latent_random_source": read == RANDOM + source.removeprefix(RANDOM),
         "latent_no_lore_source": read not in (source, target) and not read.startswith(RANDOM),
         "latent_target_source": read == target,
     }
+    if arm in PROMPTS and (control.translator.translator, control.layout.at().context_aware) != (
+        "constant", config.layout.at().context_aware or arm == TEXT_TUNED
+    ):  # fmt: skip
+        raise LabError(
+            f"control {arm} was trained with translator={control.translator.translator!r} and "
+            f"layout={control.layout.layout!r}; give the folder of the prompt that the arm is named for."
+        )
     if answers != target or not named[arm]:
         raise LabError(
             f"control {arm} was trained from {read} to {answers}, the translator from {source} to {target}; give the "

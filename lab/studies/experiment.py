@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from lab.answers import (
+    TEXT_TUNED,
     Evaluation,
     check_fits,
     check_source_reads,
@@ -17,6 +18,7 @@ from lab.answers import (
     greedy,
     heard,
     latent_inputs,
+    likelihoods,
     weights_of,
 )
 from lab.clock import Clock, part
@@ -25,7 +27,7 @@ from lab.errors import LabError
 from lab.evidence import summarise
 from lab.models import FrozenModel, Pair, check_prompt, check_source_text, device_of, load_pair
 from lab.runs import TIME_AND_MEMORY, RunDirectory, write_sealed
-from lab.studies.budget import check_equal_budget, check_same_rates, constant_config
+from lab.studies.budget import check_equal_budget, check_same_rates, constant_config, text_tuned_config
 from lab.studies.looks import looks, note_look
 from lab.tasks import Dev, Task, Test, load_task, source_text, surroundings
 from lab.training import (
@@ -42,7 +44,7 @@ from lab.training import (
 from lab.translators import Bridge, build_translator
 
 MODELS = ("source", "target")  # the arms of each model alone
-CONTROL = "control_constant"  # the sub-run that trains the constant prompt
+CONTROLS = {"latent_constant": "control_constant", TEXT_TUNED: "control_text_tuned"}  # arm -> sub-run that trains it
 
 
 @dataclass
@@ -162,18 +164,27 @@ def heard_inputs(target: FrozenModel) -> Iterator[list[dict]]:
         hook.remove()
 
 
-def dev_accuracy(experiment: Experiment, config: RunConfig) -> Selection:
-    """How training chooses: accuracy on dev. Source and target are answered once and come from the cache after."""
+def selection(experiment: Experiment, config: RunConfig) -> Selection:
+    """How training chooses, on dev: by accuracy, where source and target are answered once and come from the cache
+    after; or by the likelihood of the gold answers, without generating any."""
     arm = "latent_constant" if config.translator.translator == "constant" else "latent"
 
-    def accuracy(translator: nn.Module, step: int, questions: Dev) -> dict:
+    def evaluation_of(translator: nn.Module, questions: Dev) -> Evaluation:
         bridges = {arm: Bridge(experiment.pair.source, translator)}
-        records = evaluate(Evaluation(config, experiment.pair, experiment.task, questions, bridges), (*MODELS, arm))
+        return Evaluation(config, experiment.pair, experiment.task, questions, bridges)
+
+    def likelihood(translator: nn.Module, step: int, questions: Dev) -> dict:
+        found = likelihoods(evaluation_of(translator, questions), (arm,))[arm]
+        return {"nats": -sum(one.nats for one in found) / sum(one.tokens for one in found), "n": len(found)}
+
+    def accuracy(translator: nn.Module, step: int, questions: Dev) -> dict:
+        records = evaluate(evaluation_of(translator, questions), (*MODELS, arm), likelihoods=False)
         right = {name: sum(row["arms"][name]["correct"] for row in records) for name in (*MODELS, arm)}
         n = len(records)
         return {"accuracy": right[arm] / n, "n": n, **{name: right[name] / n for name in MODELS}}
 
-    return Selection(Dev.of(experiment.task), accuracy)
+    measure = likelihood if config.evaluation.choose_by == "likelihood" else accuracy
+    return Selection(Dev.of(experiment.task), measure)
 
 
 def train_translator(experiment: Experiment) -> TrainResult:
@@ -186,30 +197,41 @@ def train_translator(experiment: Experiment) -> TrainResult:
         )
     with experiment.clock.running():
         check_training(experiment, config)
-        accuracy = dev_accuracy(experiment, config)
-        result = train(config, experiment.pair, experiment.task, experiment.run, accuracy, "translator", greedy)
+        select = selection(experiment, config)
+        result = train(config, experiment.pair, experiment.task, experiment.run, select, "translator", greedy)
     experiment.run.note(**{TIME_AND_MEMORY: experiment.clock.record()})
     return result
 
 
-def train_constant(experiment: Experiment) -> TrainResult:
-    """Train a constant prompt at equal budget, in a sub-run with a clock of its own."""
-    config = constant_config(experiment.config)
-    check_equal_budget(experiment.config, config, "latent_constant")
-    folder = experiment.run.path / CONTROL
+def train_constant(experiment: Experiment, steps: int = 0) -> TrainResult:
+    """Train a constant prompt at equal budget, in a sub-run with a clock of its own. `steps`: more than the translator
+    has, 0: as many."""
+    config = constant_config(experiment.config, steps)
+    return _train_prompt(experiment, config, "latent_constant", "constant prompt")
+
+
+def train_text_tuned(experiment: Experiment, steps: int = 0) -> TrainResult:
+    """The same with the prompt beside the question's text: what tuning alone makes of all that text tells."""
+    config = text_tuned_config(experiment.config, steps)
+    return _train_prompt(experiment, config, TEXT_TUNED, "prompt beside the text")
+
+
+def _train_prompt(experiment: Experiment, config: RunConfig, arm: str, label: str) -> TrainResult:
+    check_equal_budget(experiment.config, config, arm)
+    folder = experiment.run.path / CONTROLS[arm]
     with Clock(experiment.pair.target.device).running() as clock:
         check_training(experiment, config)
         run = open_run(folder, config, resume=folder.exists())
-        accuracy = dev_accuracy(experiment, config)
-        result = train(config, experiment.pair, experiment.task, run, accuracy, "constant prompt", greedy)
+        select = selection(experiment, config)
+        result = train(config, experiment.pair, experiment.task, run, select, label, greedy)
     run.note(**{TIME_AND_MEMORY: clock.record()})
-    check_same_rates(experiment.run.metrics(), run.metrics(), "latent_constant")
+    check_same_rates(experiment.run.metrics(), run.metrics(), arm)
     run.finish()
     return result
 
 
 def test_once(
-    experiment: Experiment, translator: nn.Module, constant: nn.Module | None = None
+    experiment: Experiment, translator: nn.Module, constant: nn.Module | None = None, tuned: nn.Module | None = None
 ) -> tuple[list[dict], dict]:
     """The test split, once, all arms: writes `eval_samples_step_final.jsonl` and `summary.json`; (records, summary).
 
@@ -217,7 +239,7 @@ def test_once(
     and `time_and_memory` (see `time_and_memory`).
     """
     run, config, source = experiment.run, experiment.config, experiment.pair.source
-    trained = {"latent": translator, "latent_constant": constant}
+    trained = {"latent": translator, "latent_constant": constant, TEXT_TUNED: tuned}
     bridges = {arm: Bridge(source, module) for arm, module in trained.items() if module is not None}
     evaluation = Evaluation(config, experiment.pair, experiment.task, Test.of(experiment.task), bridges)
     note_look(run, "test", weights_of(translator))
@@ -234,13 +256,16 @@ def test_once(
 
 def time_and_memory(experiment: Experiment) -> dict:
     """What the run has spent, every session of it (see `lab.clock.Clock.record`): loading, training, and evaluation on
-    dev and test; and under "control_constant" the same of that sub-run's training, if it was trained.
+    dev and test; and under "control_constant" and "control_text_tuned" the same of the trainings of these sub-runs.
 
     Time between two calls, in which a notebook waits for its reader, is nobody's. Of a session that was killed there
     counts what came before its last checkpoint.
     """
-    control = RunDirectory(experiment.run.path / CONTROL).manifest().get(TIME_AND_MEMORY)
-    return experiment.clock.record() | ({CONTROL: control} if control else {})
+    found = experiment.clock.record()
+    for name in CONTROLS.values():
+        if control := RunDirectory(experiment.run.path / name).manifest().get(TIME_AND_MEMORY):
+            found[name] = control
+    return found
 
 
 test_once.__test__ = False  # its name is the rule "test once", not a test's

@@ -12,7 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from lab.answers import BASELINES, RETRAINED, UNTRAINED, WIRED, evaluate
+from lab.answers import BASELINES, RETRAINED, TEXT_TUNED, UNTRAINED, WIRED, evaluate
 from lab.config import RunConfig, TaskConfig, short_name
 from lab.errors import LabError
 from lab.evidence import summarise
@@ -20,10 +20,10 @@ from lab.models import Pair, load_pair
 from lab.places import below_root
 from lab.progress import tqdm
 from lab.runs import RunDirectory, write_sealed, write_text
-from lab.studies.budget import check_equal_budget, check_same_rates
+from lab.studies.budget import PROMPTS, check_equal_budget, check_same_rates
 from lab.studies.controls import control_config, load_bridge, load_controls
 from lab.studies.counterfactual import choose_edits, edit_source, follow, follow_counts, two_world_questions
-from lab.studies.experiment import start, train_constant, train_translator
+from lab.studies.experiment import start, train_constant, train_text_tuned, train_translator
 from lab.studies.measured import Candidate, measured_config
 from lab.studies.probe import probe
 from lab.tasks import Task, Test, load_task
@@ -95,8 +95,9 @@ def train_candidates(
         bridge = Bridge(pair.source, train_translator(experiment).translator)
         controls = {}
         for arm in arms:
-            if arm == "latent_constant":
-                controls[arm] = Bridge(pair.source, train_constant(experiment).translator)
+            if arm in PROMPTS:
+                trained = train_text_tuned(experiment) if arm == TEXT_TUNED else train_constant(experiment)
+                controls[arm] = Bridge(pair.source, trained.translator)
                 continue
             if arm == "latent_no_lore_source" and not no_lore:
                 raise LabError("latent_no_lore_source needs no_lore: the folder of a source pretrained without lore.")

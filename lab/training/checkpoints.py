@@ -35,7 +35,7 @@ class Progress:
 
     step: int = 0
     best_step: int = 0
-    best_accuracy: float = -1.0
+    best_score: float | None = None  # see `lab.training.selection.score`
     evaluations_without_gain: int = 0
     history: list[dict] = field(default_factory=list)
     stopped_early: bool = False
@@ -190,7 +190,10 @@ def _check(run: RunDirectory, config: RunConfig, step: int) -> dict:
 
 def _progress(folder: Path) -> Progress:
     try:
-        return Progress(**json.loads((folder / "state.json").read_text(encoding="utf-8")))
+        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        if "best_accuracy" in state:  # its name before 2026-12, when accuracy was all that could choose
+            state["best_score"] = state.pop("best_accuracy")
+        return Progress(**state)
     except (OSError, ValueError, TypeError, RecursionError):
         raise LabError(f"the state.json of {folder.name} cannot be read") from None
 

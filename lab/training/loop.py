@@ -29,7 +29,7 @@ from lab.training.objective import Batch, Decode, due_weights, training_terms
 from lab.training.optimizer import build_optimizer, schedule
 from lab.training.reading import ReadAhead
 from lab.training.saving import Saver
-from lab.training.selection import Selection
+from lab.training.selection import Selection, in_words, score
 from lab.training.stopping import Asked, asked_to_stop
 from lab.translators import Bridge, build_translator
 
@@ -39,7 +39,7 @@ CHECKPOINT_SECONDS = 300  # what a killed job may lose, however rarely it evalua
 
 @dataclass
 class TrainResult:
-    """The best translator (by dev accuracy; the last one if nothing was evaluated), its step, and every evaluation."""
+    """The best translator (on dev; the last one if nothing was evaluated), its step, and every evaluation."""
 
     translator: nn.Module
     best_step: int
@@ -56,9 +56,9 @@ def _evaluate(
     result = {"step": progress.step, **select(translator, progress.step)}
     progress.history.append(result)
     run.metric(result | {"kind": "evaluation"})
-    run.log(f"[Eval] Step {progress.step} | Bridged acc: {result['accuracy']:.3f} (n = {result['n']})")
-    if result["accuracy"] > progress.best_accuracy:
-        progress.best_accuracy, progress.best_step = result["accuracy"], progress.step
+    run.log(f"[Eval] Step {progress.step} | {in_words(result)}")
+    if progress.best_score is None or score(result) > progress.best_score:
+        progress.best_score, progress.best_step = score(result), progress.step
         progress.evaluations_without_gain = 0
     elif progress.step > config.layout.question_until:  # until then training is about another layout than this look
         progress.evaluations_without_gain += 1

@@ -10,7 +10,8 @@ from lab.tasks import Dev, check_dev
 
 @dataclass(frozen=True)
 class Selection:
-    """`measure(translator, step, questions)` gives {"accuracy", "n", ...} of these dev questions.
+    """`measure(translator, step, questions)` gives {"accuracy" or "nats", "n", ...} of these dev questions: the more
+    accurate the better, or the fewer nats a token of the gold answers costs.
 
     There is no selection on test questions: it cannot be made of them. Raises LabError.
     """
@@ -23,3 +24,15 @@ class Selection:
 
     def __call__(self, translator: nn.Module, step: int) -> dict:
         return self.measure(translator, step, self.questions)
+
+
+def score(result: dict) -> float:
+    """What the best of several looks has the most of."""
+    return result["accuracy"] if "accuracy" in result else -result["nats"]
+
+
+def in_words(result: dict) -> str:
+    """The same for a log."""
+    if "accuracy" in result:
+        return f"Bridged acc: {result['accuracy']:.3f} (n = {result['n']})"
+    return f"Bridged nats per token: {result['nats']:.4f} (n = {result['n']})"

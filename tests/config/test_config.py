@@ -15,7 +15,7 @@ CHANGES = {
     "name": "other", "device": "cpu", "eval_batch_size": 7, "state_cache": "folder", "state_cache_gb": 1.5,
     "cuda_graphs": False, "fused_kernels": True, "source_leaves": True,
     "pair": "mistral-llama", "source": "b/a", "target": "b/c", "dtype": "bfloat16", "source_layers": "last",
-    "source_chat": True, "target_chat": True, "target_bits": 4,
+    "source_chat": True, "target_chat": True, "target_bits": 4, "choose_by": "likelihood",
     "task": "gsm8k", "data": "folder", "shots": 2, "train_questions": 5, "dev_questions": 5, "test_questions": 5,
     "translator": "constant", "soft_tokens": 4, "width": 64, "depth": 3, "heads": 8, "dropout": 0.1,
     "source_mix": "weighted", "gate_init": 0.0, "layout": "soft_only", "steps": 11, "batch_size": 3,

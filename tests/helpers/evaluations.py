@@ -1,5 +1,7 @@
 """Evaluations in one line, for tests: the bridges by name, the pair's own source."""
 
+import pytest
+
 from lab.answers import Evaluation, evaluate
 from lab.translators import Bridge
 
@@ -14,3 +16,13 @@ def evaluation_of(config, pair, task, questions, translator=None, constant=None,
 def evaluated(config, pair, task, questions, arms=None, cache_dir=None, **given) -> list[dict]:
     """The records of `evaluation_of`."""
     return evaluate(evaluation_of(config, pair, task, questions, **given), arms, cache_dir=cache_dir)
+
+
+def alike(records) -> list[dict]:
+    """Records to be compared with others of another batch: a likelihood is a float, and rounds by what stands beside
+    it; all else has to be equal."""
+    return [row | {"arms": {arm: alike_arm(answer) for arm, answer in row["arms"].items()}} for row in records]
+
+
+def alike_arm(answer: dict) -> dict:
+    return answer | {"gold_nats": pytest.approx(answer["gold_nats"], rel=1e-4, abs=1e-3)}

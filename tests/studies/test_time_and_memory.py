@@ -9,13 +9,14 @@ from lab.config import RunConfig
 from lab.evidence.verify import verify_run
 from lab.pictures import breakdown_figure, breakdown_table
 from lab.runs import TIME_AND_MEMORY, RunDirectory
-from lab.studies.experiment import CONTROL, start, test_once, train_constant, train_translator
+from lab.studies.experiment import CONTROLS, start, test_once, train_constant, train_translator
 from lab.studies.measured import Candidate
 
 CONFIG = RunConfig.from_parameters(
     name="t", device="cpu", steps=3, batch_size=4, warmup_steps=1, soft_tokens=3, width=16, depth=1, heads=2,
     dev_questions=6, test_questions=12, max_new_tokens=8, eval_every=0,
 )  # fmt: skip
+CONTROL = CONTROLS["latent_constant"]
 INSIDE_EVALUATION = ["evaluation: source", "evaluation: translator", "evaluation: generation"]
 
 

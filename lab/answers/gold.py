@@ -1,0 +1,66 @@
+"""How likely each arm finds the gold answers, word for word: where models are too small to answer, this has the power.
+
+An arm's prompts are built as they are to be answered, without the gold; only then the gold stands behind them, written
+and ended as training writes an answer, and each of its tokens is scored after all before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from lab.answers.likelihood import Likelihood, log_likelihoods, token_prompts
+from lab.answers.text import TextArm
+from lab.answers.together import Arm, in_batches
+from lab.clock import part
+from lab.errors import LabError
+from lab.models import answer_rows
+
+if TYPE_CHECKING:
+    from lab.answers.evaluation import Evaluation
+    from lab.models import FrozenModel, TargetInputs
+    from lab.tasks import Question
+
+CHECKED = 2  # questions of each arm that are scored again, alone
+APART = {torch.float32: 1e-3}  # how far a batch may round otherwise, as a share of the nats
+HALF = 0.03  # the same in half precision
+
+
+@part("likelihood")
+def gold_likelihoods(evaluation: Evaluation, arms: Sequence[Arm]) -> dict[str, list[Likelihood]]:
+    """Of every arm the likelihood of each question's gold answer, in the order of the questions.
+
+    Raises LabError where a prompt with its answer is longer than the model reads, and where a row that is scored alone
+    (an arm of text: from its text's tokens) says something else.
+    """
+    every, found = range(len(evaluation.questions)), {arm.name: {} for arm in arms}
+    for arm, scored in in_batches(evaluation, arms, lambda arm: every, _after):
+        found[arm.name] |= scored
+    for arm in arms:
+        for index in list(every)[:CHECKED]:
+            check_alone(arm, evaluation.questions[index], index, found[arm.name])
+    return {name: [scored[index] for index in every] for name, scored in found.items()}
+
+
+def _after(
+    evaluation: Evaluation, model: FrozenModel, prompts: TargetInputs, questions: Sequence[Question]
+) -> list[Likelihood]:
+    return log_likelihoods(model, prompts, answer_rows(model, [question.answer for question in questions]))
+
+
+def check_alone(arm: Arm, question: Question, index: int, found: Mapping[int, Likelihood]) -> None:
+    """Raise LabError unless the arm's likelihood of this gold answer is what it is without a batch."""
+    ending = answer_rows(arm.model, [question.answer])
+    if isinstance(arm, TextArm):
+        prompt = token_prompts(arm.model, arm.model.rows([arm.shown[index].text]))
+    else:
+        prompt = arm.inputs([index])
+    alone = log_likelihoods(arm.model, prompt, ending)[0]
+    allowed = APART.get(arm.model.dtype, HALF) * (1 + abs(alone.nats))
+    if alone.tokens != found[index].tokens or abs(alone.nats - found[index].nats) > allowed:
+        raise LabError(
+            f"arm {arm.name}: the gold answer to question {question.id} has a log-likelihood of "
+            f"{found[index].nats:.3f} nats in a batch, {alone.nats:.3f} alone; its likelihoods cannot be trusted."
+        )
