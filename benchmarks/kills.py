@@ -35,7 +35,7 @@ from types import SimpleNamespace
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT)]
 EVENTS = ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.symlink", "os.truncate", "shutil.rmtree")
-SETTINGS = dict(steps=6, warmup_steps=2, batch_size=2, eval_every=2, dev_questions=2, test_questions=2,
+SETTINGS = dict(steps=4, warmup_steps=1, batch_size=2, eval_every=2, dev_questions=2, test_questions=2,
                 max_new_tokens=3, width=16, heads=2, depth=1, dropout=0.1)  # fmt: skip
 APPENDED = ("metrics.jsonl", "train.log")
 CHECKPOINT = [f"checkpoints/{which}/{name}" for which in ("best", "last")
@@ -48,8 +48,11 @@ LONGEST = 300  # seconds for one start of a run
 def load() -> Callable[[Path], None]:
     """What runs a run to its end, the models in memory: (its folder, begun or not) -> None."""
     import torch
+    from tqdm import tqdm
 
     torch.set_num_threads(1)  # a process with a pool of threads cannot be forked
+    tqdm.monitor_interval = 0  # nor one with a thread
+    from lab.answers.generation import AnswerCache
     from lab.config import RunConfig
     from lab.studies import experiment, start, test_once, train_constant, train_translator
     from lab.training import loop
@@ -64,6 +67,9 @@ def load() -> Callable[[Path], None]:
         trained = train_translator(begun)
         test_once(begun, trained.translator, train_constant(begun).translator)
 
+    with tempfile.TemporaryDirectory() as home:  # what is imported late, imported once
+        run(Path(home) / "run")
+    AnswerCache._memory.clear()
     return run
 
 
