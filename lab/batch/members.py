@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 from lab.batch.jobs import Job, notebook_of, notebook_parameters, plan
 from lab.config import NOT_SCIENTIFIC, RunConfig
 from lab.errors import LabError
-from lab.runs import RunDirectory, new_folder
+from lab.runs import RunDirectory
 
 Overrides = Sequence[tuple[str, str]]
 SAME_RESULTS = {*NOT_SCIENTIFIC, "runs", "resume"}  # parameters that change no result
@@ -20,7 +21,7 @@ def plan_all(
 ) -> list[Job]:
     """Every file with every seed (`<name>-seed<seed>`), or once as it is where no seed is given.
 
-    `again`: a run that is finished is left, and done once more under the next free name. Raises LabError for the first
+    `again`: a run that is finished is left, and done once more as `<name>-2`. Raises LabError for the first
     that could not run, could not be gone on with, or would take a finished run of other parameters for its own.
     """
     found = []
@@ -33,7 +34,7 @@ def plan_all(
                 given += [("name", f"{job.parameters['name']}-seed{seed}"), ("seed", str(seed))]
                 job = plan(file, given, runs)
             if again and is_finished(job.run):
-                job = plan(file, [*given, ("name", new_folder(job.run.parent, job.run.name).name)], runs)
+                job = plan(file, [*given, ("name", _beside(job.run))], runs)
             found.append(job)
     names = [job.run for job in found]
     twice = sorted({run.name for run in names if names.count(run) > 1})
@@ -46,6 +47,11 @@ def plan_all(
                 "these; choose another --runs folder, `--again`, or move it away"
             )
     return found
+
+
+def _beside(run: Path) -> str:
+    """The first name of `<run>-2`, `<run>-3`, ... that is not finished: what was begun there is gone on with."""
+    return next(name for number in count(2) if not is_finished(run.with_name(name := f"{run.name}-{number}")))
 
 
 def _check_resumes(file: Path) -> None:

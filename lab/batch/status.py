@@ -119,7 +119,9 @@ def _rows(path: Path) -> list[dict]:
             row = json.loads(line)
         except ValueError:
             continue
-        if isinstance(row.get("step"), int) and (row["kind"] == "step" or isinstance(row.get("accuracy"), float)):
+        if not isinstance(row, dict) or not isinstance(row.get("step"), int):
+            continue
+        if row.get("kind") == "step" or isinstance(row.get("accuracy"), float):
             found.append(row)
     return found
 

@@ -127,11 +127,16 @@ def resume(
     progress = _load(step_folder(run, checkpoint["step"]), translator, optimizer)
     if clock := running_clock():
         clock.go_on(checkpoint.get("clock", {}))
-    run.cut_metrics(checkpoint["metrics"]["bytes"])
-    for step in _saved_steps(run):
-        if step > progress.step:
-            remove_folder(step_folder(run, step))
-    _tidy(run, progress)
+    try:
+        run.cut_metrics(checkpoint["metrics"]["bytes"])
+        for step in _saved_steps(run):
+            if step > progress.step:
+                remove_folder(step_folder(run, step))
+        _tidy(run, progress)
+    except OSError as error:
+        raise LabError(
+            f"{run.path} cannot be gone on with ({error.strerror}); mend that, then resume the run."
+        ) from None
     return progress, "; ".join([f"Resumed after step {progress.step}", *reasons])
 
 

@@ -2,14 +2,19 @@
 
 import json
 import os
+import re
 import signal
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from lab.batch import Interrupted, local, write_submission
+from lab import __main__ as main
+from lab import batch
+from lab.__main__ import app
+from lab.batch import Interrupted, local, read_submission, write_submission
 from lab.batch.jobs import notebook_parameters
 from lab.batch.members import plan_all
 from lab.config import RunConfig
@@ -179,3 +184,72 @@ def test_a_run_that_does_not_stop_is_killed(files, tmp_path, monkeypatch):
     with pytest.raises(Interrupted):
         run(plan_all(files[:1], [], [], tmp_path / "runs"), parallel=1)
     assert not Path("/proc", (tmp_path / "started").read_text().strip()).exists()
+
+
+def test_what_was_submitted_is_what_runs_whatever_is_edited_meanwhile(files, tmp_path):
+    (first, _) = jobs = plan_all(files, [], [("steps", "5")], tmp_path / "runs")
+    made = write_submission(jobs)
+    files[0].write_text(JOB.format("other"))
+    again = read_submission(made.folder)
+    assert again == made and again.runs == tuple(job.run for job in jobs)
+    job = again.job(0)
+    assert (job.run, job.notebook) == (first.run, first.notebook)
+    assert job.parameters["steps"] == 5 and job.parameters["resume"] is True
+    assert job.parameters.keys() == notebook_parameters(first.notebook).keys()  # defaults may change, too
+    with pytest.raises(LabError, match="holds no submission"):
+        read_submission(tmp_path)
+
+
+def test_what_is_finished_is_done_again_only_if_told_so_and_beside_it(files, tmp_path):
+    (first, _) = plan_all(files, [], [], tmp_path / "runs")
+    finish(first.run)
+    assert [job.run.name for job in plan_all(files, [], [], tmp_path / "runs", again=True)] == ["one-2", "two"]
+    finish(tmp_path / "runs" / "one-2", "interrupted")
+    assert [job.run.name for job in plan_all(files, [], [], tmp_path / "runs", again=True)] == ["one-2", "two"]
+
+
+def submit(*words):
+    return CliRunner().invoke(app, ["submit", *map(str, words)])
+
+
+@pytest.fixture
+def executed(monkeypatch):
+    """Jobs are not executed: each leaves a finished run with a summary."""
+
+    def execute(job):
+        finish(job.run)
+        return job.run
+
+    def here(submission, parallel, gpus):
+        codes = [CliRunner().invoke(app, ["task", str(submission.folder), str(i)]) for i in range(len(submission.runs))]
+        return [local.Outcome(run.name, "failed" if done.exception else "finished", str(done.exception))
+                for run, done in zip(submission.runs, codes, strict=True)]  # fmt: skip
+
+    monkeypatch.setattr(batch, "execute", execute)
+    monkeypatch.setattr(batch, "run_here", here)
+
+
+def test_a_submission_may_have_a_folder_named_by_its_time(files, tmp_path, executed):
+    done = submit(*files, "--runs", tmp_path / "runs", "--by-time")
+    assert done.exit_code == 0, done.exception
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", folder.name)
+    assert {path.name for path in folder.iterdir()} == {"one", "two", "summary.log", ".submissions"}
+
+
+def test_each_run_is_preserved_as_it_ends(files, tmp_path, executed, monkeypatch):
+    kept = []
+    monkeypatch.setattr(main, "_preserve", lambda *given: kept.append(given))
+    done = submit(*files, "--runs", tmp_path / "sweep", "--preserve", "to see", "--claim", "none")
+    assert done.exit_code == 0, done.exception
+    runs = tmp_path / "sweep"
+    assert kept == [(runs / name, "to see", "none", f"sweep-{name}", False) for name in ("one", "two")]
+    wrong = submit(*files, "--runs", tmp_path / "sweep", "--weights")
+    assert "--weights goes with --preserve" in str(wrong.exception)
+
+
+def test_nothing_is_written_where_a_job_or_the_cluster_is_wrong(files, tmp_path):
+    for words, message in ((["-p", "stepz=3"], "stepz"), (["--slurm", "--cluster", tmp_path / "x.yaml"], "x.yaml")):
+        done = submit(*files, "--runs", tmp_path / "runs", *words)
+        assert isinstance(done.exception, LabError) and message in str(done.exception)
+    assert not (tmp_path / "runs").exists()

@@ -1,5 +1,6 @@
 """Laws of checkpoints: whatever kills a run, and whatever damages a file, it ends in the same bytes or says why not."""
 
+import errno
 import json
 import os
 import shutil
@@ -8,7 +9,7 @@ import threading
 
 import pytest
 import torch
-from file_events import Killed, full_disk, killed_at_event
+from file_events import Killed, failing_from_event, full_disk, killed_at_event
 from sums_task import Sums
 from tiny_training import choosing, config, fresh, weights_of
 
@@ -420,3 +421,74 @@ def test_a_training_that_is_asked_to_stop_saves_between_two_evaluations(run_trai
         assert both[0] == both[1]
     both = [(tmp_path / run / "metrics.jsonl").read_bytes() for run in ("run", "whole")]
     assert both[0] == both[1]
+
+
+FAILING = {"a full disk": errno.ENOSPC, "a folder that is read-only": errno.EROFS}
+
+
+def stopped_by(what, which, run_training, folder):
+    """The training ends in one sentence; on a full disk it may end well, where all it had left to do was to delete."""
+    with failing_from_event(folder, which, FAILING[what]):
+        try:
+            run_training(folder)
+        except LabError as error:
+            assert os.strerror(FAILING[what]) in str(error) and "\n" not in str(error)
+        else:
+            assert what == "a full disk" and which > 50
+
+
+@pytest.mark.parametrize("what", FAILING)
+def test_a_disk_that_fails_at_any_moment_is_one_sentence_and_nothing_is_lost(run_training, whole, tmp_path, what):
+    """From a file event on nothing can be written any more; mended, the run ends in the same bytes."""
+    count = len(events_of(run_training, tmp_path / "count"))
+    for which in range(2, count, count // 4):
+        folder = tmp_path / f"at{which}"
+        stopped_by(what, which, run_training, folder)
+        ends_as(whole, run_training, folder)
+
+
+@pytest.mark.parametrize("what", FAILING)
+def test_a_disk_that_fails_while_a_run_is_resumed_is_one_sentence(run_training, whole, begun, tmp_path, what):
+    (begun / "checkpoints" / "step_3" / "model.safetensors").write_bytes(b"")  # so that it has something to tidy
+    again = tmp_path / "again"
+    shutil.copytree(begun, again, symlinks=True)
+    for which in range(0, len(events_of(run_training, again)) // 2, 9):
+        shutil.rmtree(again)
+        shutil.copytree(begun, again, symlinks=True)
+        stopped_by(what, which, run_training, again)
+        ends_as(whole, run_training, again)
+
+
+def test_a_loss_that_is_no_number_names_its_step_and_term_and_keeps_the_last_good_checkpoint(
+    tiny_pair, tmp_path, monkeypatch
+):
+    settings, steps = config(steps=4, eval_every=1, contrast_weight=0.1, contrast_start=0), iter(range(9))
+    inner = training.training_terms
+
+    def poisoned(*given):
+        terms = inner(*given)
+        return terms | ({"contrast": terms["contrast"] * float("nan")} if next(steps) == 2 else {})
+
+    def run_it():
+        return train(settings, tiny_pair, Sums(), fresh(tmp_path / "run", settings), choosing(accuracy))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "training_terms", poisoned)
+        with pytest.raises(
+            LabError, match="at step 3 the loss is nan: contrast is nan; the last checkpoint is from before"
+        ):
+            run_it()
+    assert os.readlink(tmp_path / "run" / "checkpoints" / "last") == "step_2"
+    good = load_translator(tmp_path / "run" / "checkpoints" / "last").state_dict()
+    assert all(torch.isfinite(tensor).all() for tensor in good.values())
+    run_it()  # what was logged of the bad step is dropped
+    assert [row["step"] for row in RunDirectory(tmp_path / "run").metrics() if row["kind"] == "step"] == [1, 2, 3, 4]
+
+
+def test_of_finite_terms_with_an_infinite_gradient_it_says_that(tiny_pair, tmp_path, monkeypatch):
+    """The square root has no slope at zero."""
+    monkeypatch.setattr(training, "weighted_sum", lambda terms, weights: (sum(terms.values()) * 0).sqrt())
+    with pytest.raises(
+        LabError, match="at step 1 the loss is 0.0: every term is finite, but the gradient of the loss is "
+    ):
+        train(SETTINGS, tiny_pair, Sums(), fresh(tmp_path / "run", SETTINGS))
