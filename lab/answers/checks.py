@@ -234,13 +234,7 @@ def check_same_prompt(records: Sequence[Mapping], instruction: str = "", shots: 
                     f"arm {arm} reads an extra instruction, {extra[:80]!r}, for question "
                     f"{record['id']}; every arm gets the same instruction and nothing else."
                 )
-            group = (
-                arm
-                if handed or arm in OWN_LAYOUT
-                else "arms with soft tokens"
-                if row["soft_tokens"]
-                else "arms of text"
-            )
+            group = arm if handed or arm in OWN_LAYOUT else "arms with soft tokens" if row["soft_tokens"] else "arms of text"
             if arm in CUT_WHOLE_PROMPT:
                 continue
             if first.setdefault(group, rest) != rest:
