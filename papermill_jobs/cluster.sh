@@ -42,15 +42,20 @@ trap 'warned=yes; kill -USR1 "$run" 2>/dev/null' USR1 TERM
 {{ python | quoted }} -m lab task {{ folder | quoted }} "$SLURM_ARRAY_TASK_ID" &
 run=$!
 [ -n "$warned" ] && kill -USR1 "$run"  # it came before there was anybody to tell
-while kill -0 "$run" 2>/dev/null; do wait "$run"; code=$?; done
+while kill -0 "$run" 2>/dev/null; do wait "$run"; done  # a warning ends a wait, too
+wait "$run"
+code=$?
 
-if [ "$code" -ne {{ warned }} ]; then exit "$code"; fi
+# The run says by which signal it was asked to stop; anything else is its end, good or bad.
+if [ "$code" -ne {{ warned }} ] && [ "$code" -ne {{ terminated }} ]; then exit "$code"; fi
+about=$(scontrol show job "$this")
+if [[ $about == *JobState=CANCELLED* ]]; then exit "$code"; fi
 if [ "$restarts" -ge {{ most_restarts }} ]; then
-  echo "error: warned for the $((restarts + 1))th time; submit it again, with more time"
+  echo "error: warned for the last time, after $restarts restarts; submit it again, with more time"
   exit 1
 fi
 # Where the cluster puts it back by itself as well, one of the two is refused: there is one job.
-if scontrol show job "$this" | grep -q 'Requeue=1'; then
+if [[ $about == *Requeue=1* ]]; then
   exec scontrol requeue "$this"
 fi
 export LAB_RESTARTS=$((restarts + 1))

@@ -31,7 +31,7 @@ SETTINGS, TEMPLATE = ROOT / "papermill_jobs" / "cluster.yaml", ROOT / "papermill
 SCRIPT, JOB = "job.sh", "slurm_job"  # in a submission's folder: the filled-in template, the number of the array
 WORD = re.compile(r"[\w.,:@%+=/\[\]*-]*")
 SPARE = 15  # seconds between the last moment for saving and the moment at which the job is ended
-WARNED = 128 + int(signal.SIGUSR1)  # how a task ends that was warned
+WARNED, TERMINATED = (128 + int(signum) for signum in (signal.SIGUSR1, signal.SIGTERM))  # how a task ends by them
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def script(submission: Submission, cluster: Cluster, template: Path = TEMPLATE) 
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True)
     environment.filters["quoted"] = lambda value: shlex.quote(str(value))
     facts = {"folder": submission.folder, "name": submission.runs[0].parent.name, "root": ROOT,
-             "python": sys.executable, "script": submission.folder / SCRIPT, "warned": WARNED}  # fmt: skip
+             "python": sys.executable, "script": submission.folder / SCRIPT, "warned": WARNED, "terminated": TERMINATED}  # fmt: skip
     try:
         return environment.from_string(template.read_text(encoding="utf-8")).render(**asdict(cluster), **facts)
     except (OSError, TemplateError) as error:

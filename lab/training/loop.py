@@ -30,7 +30,7 @@ from lab.training.optimizer import build_optimizer, schedule
 from lab.training.reading import ReadAhead
 from lab.training.saving import Saver
 from lab.training.selection import Selection, in_words, score
-from lab.training.stopping import Asked, asked_to_stop
+from lab.training.stopping import asked_to_stop
 from lab.translators import Bridge, build_translator
 
 LOG_EVERY = 20
@@ -78,20 +78,6 @@ def train(
     Raises LabError if the loss or its gradient is no longer a finite number, and names the terms; the checkpoints are
     from before that. SIGUSR1 and SIGTERM save after the step that is being done, and then raise LabError.
     """
-    with asked_to_stop() as asked:
-        return _train(config, pair, task, run, select, label, decode, asked)
-
-
-def _train(
-    config: RunConfig,
-    pair: Pair,
-    task: Task,
-    run: RunDirectory,
-    select: Selection | None,
-    label: str,
-    decode: Decode | None,
-    asked: Asked,
-) -> TrainResult:
     settings, began = config.training, time.monotonic()
     if not (select is None or isinstance(select, Selection)):
         raise LabError("selection on test: train() chooses by a Selection alone, which takes dev questions.")
@@ -112,7 +98,7 @@ def _train(
     reader = ReadAhead(Bridge(pair.source, translator), batches, questions, settings.steps)
     shared = surroundings(task, config.task.shots)
 
-    with Saver(run, config, translator, optimizer) as saver:
+    with asked_to_stop() as asked, Saver(run, config, translator, optimizer) as saver:
         # --- evaluation before the first step
         if select and not progress.begun:
             _evaluate(select, translator, progress, run, config)

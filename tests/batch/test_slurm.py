@@ -162,10 +162,9 @@ while true; do sleep 0.1; done
 """
 
 
-@pytest.mark.slow
-@needs_slurm
-@pytest.mark.parametrize("signum", ["USR1", "TERM"])
-def test_where_requeueing_is_off_a_warned_run_submits_itself_again(cluster, submission, tmp_path, monkeypatch, signum):
+@pytest.fixture
+def pretended(cluster, submission, tmp_path, monkeypatch):
+    """Queue one task that only pretends to run, and wait until it does: the number of its array."""
     python = tmp_path / "python"
     python.write_text(RUN.format(folder=tmp_path))
     python.chmod(0o755)
@@ -174,10 +173,43 @@ def test_where_requeueing_is_off_a_warned_run_submits_itself_again(cluster, subm
         monkeypatch.setenv(name, cluster[name])
     submission.runs[1].mkdir(parents=True)
     (submission.runs[1] / "manifest.json").write_text('{"status": "finished"}')
-    array, count = slurm.queue(submission, Cluster(gpus_per_node=0, requeue=False))
-    assert count == 1
-    wait_until((tmp_path / "runs-now").exists, "the run", 30)
+
+    def queue(**settings) -> str:
+        array, count = slurm.queue(submission, Cluster(gpus_per_node=0, **settings))
+        assert count == 1
+        wait_until((tmp_path / "runs-now").exists, "the run", 30)
+        return array
+
+    return queue
+
+
+@pytest.mark.slow
+@needs_slurm
+@pytest.mark.parametrize("signum", ["USR1", "TERM"])
+def test_where_requeueing_is_off_a_warned_run_submits_itself_again(pretended, submission, tmp_path, signum):
+    array = pretended(requeue=False)
     subprocess.run(["scancel", f"--signal={signum}", "--batch", f"{array}_0"], env=os.environ, check=True)
     wait_until(lambda: (tmp_path / "starts").read_text().count("started") == 2, "the second start", 60)
     assert job(os.environ, array, 0)["Restarts"] == "0"
     wait_until(lambda: "started 1 times before" in submission.output(0).read_text(), "its output")
+
+
+@pytest.mark.slow
+@needs_slurm
+def test_a_run_that_was_warned_too_often_gives_up(pretended, submission):
+    array = pretended(most_restarts=0)
+    subprocess.run(["scancel", "--signal=USR1", "--batch", f"{array}_0"], env=os.environ, check=True)
+    wait_until(lambda: job(os.environ, array, 0)["JobState"] == "FAILED", "its end")
+    assert "error: warned for the last time" in submission.output(0).read_text()
+
+
+@pytest.mark.slow
+@needs_slurm
+@pytest.mark.parametrize("requeue", [True, False])
+def test_a_run_that_a_person_cancels_stays_away(pretended, tmp_path, requeue):
+    array = pretended(requeue=requeue)
+    subprocess.run(["scancel", f"{array}_0"], env=os.environ, check=True)
+    wait_until(lambda: job(os.environ, array, 0)["JobState"] == "CANCELLED", "its end")
+    wait_until(lambda: "State=IDLE" in ask(os.environ, "scontrol", "show", "node"), "the end of all that it started")
+    assert (tmp_path / "starts").read_text().count("started") == 1
+    assert "PENDING" not in ask(os.environ, "scontrol", "show", "job")
