@@ -48,8 +48,10 @@ code=$?
 
 # The run says by which signal it was asked to stop; anything else is its end, good or bad.
 if [ "$code" -ne {{ warned }} ] && [ "$code" -ne {{ terminated }} ]; then exit "$code"; fi
+# A job that SLURM is ending already goes on only if that was for its time or its place; a person who cancels means it.
 about=$(scontrol show job "$this")
-if [[ $about == *JobState=CANCELLED* ]]; then exit "$code"; fi
+if [[ $about != *JobState=RUNNING* ]] && ! tail -n 5 {{ folder | quoted }}/"$SLURM_ARRAY_TASK_ID.log" |
+  grep -qE 'CANCELLED AT .* DUE TO (PREEMPTION|TIME LIMIT)'; then exit "$code"; fi
 if [ "$restarts" -ge {{ most_restarts }} ]; then
   echo "error: warned for the last time, after $restarts restarts; submit it again, with more time"
   exit 1

@@ -96,7 +96,8 @@ def script(submission: Submission, cluster: Cluster, template: Path = TEMPLATE) 
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True)
     environment.filters["quoted"] = lambda value: shlex.quote(str(value))
     facts = {"folder": submission.folder, "name": submission.runs[0].parent.name, "root": ROOT,
-             "python": sys.executable, "script": submission.folder / SCRIPT, "warned": WARNED, "terminated": TERMINATED}  # fmt: skip
+             "python": sys.executable, "script": submission.folder / SCRIPT,
+             "warned": WARNED, "terminated": TERMINATED}  # fmt: skip
     try:
         return environment.from_string(template.read_text(encoding="utf-8")).render(**asdict(cluster), **facts)
     except (OSError, TemplateError) as error:
