@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lab.batch.status import WAITING, RunStatus, status_of
+from lab.batch.status import CONTROL, WAITING, RunStatus, status_of
 from lab.batch.submission import Submission
 from lab.batch.tables import HEAD, row
 
@@ -29,6 +29,12 @@ def last_line(output: Path) -> str:
     return "".join(letter for letter in lines[-1] if letter.isprintable()) if lines else ""
 
 
+def says(run: Path, output: Path) -> str:
+    """The last line of whatever was written last: a run's log, its control's, its output."""
+    files = [file for file in (run / "train.log", run / CONTROL / "train.log", output) if file.is_file()]
+    return last_line(max(files, key=lambda file: file.stat().st_mtime)) if files else ""
+
+
 class Screen:
     """The runs of a submission, looked at again and again; what is finished is looked at once."""
 
@@ -40,7 +46,7 @@ class Screen:
         """The cells of `HEAD` and what a run says, those that run first."""
         found = [(self._look(run), self.submission.output(i)) for i, run in enumerate(self.submission.runs)]
         found.sort(key=lambda one: ORDER.index(one[0].state) if one[0].state in ORDER else 0)
-        return [(*row(run), "" if run.state in ("finished", WAITING) else last_line(out)) for run, out in found]
+        return [(*row(run), "" if run.state in ("finished", WAITING) else says(run.path, out)) for run, out in found]
 
     def _look(self, run: Path) -> RunStatus:
         if run not in self._finished:

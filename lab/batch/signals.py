@@ -1,4 +1,4 @@
-"""Being stopped from outside: Ctrl-C, SIGTERM, SIGHUP, and the death of the process that started this one."""
+"""Being stopped from outside: Ctrl-C, SIGTERM, SIGHUP, SIGUSR1, and the death of the process that started this one."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """What is said of runs: from what they left, whatever is missing or damaged, and one table of all in summary.log."""
 
 import json
+import os
 
 import pytest
 from typer.testing import CliRunner
@@ -107,6 +108,9 @@ def test_the_live_table_shows_what_runs_first_and_what_it_says(submission):
     held = Lock(submission.runs[1] / ".lock")
     submission.output(1).write_text("old\n  50%|###  | 5/10\r 60%|###  | 6/10\x1b[A\n")
     rows = screen.Screen(submission).rows()
+    (submission.runs[1] / "train.log").write_text("Step 7/20 | Loss 1.0\n")
+    os.utime(submission.output(1), (0, 0))
+    assert screen.Screen(submission).rows()[0][-1] == "Step 7/20 | Loss 1.0"
     held.release()
     assert [cells[0] for cells in rows] == ["two", "one"]
     assert rows[0][-1].startswith("60%") and "\x1b" not in rows[0][-1] and rows[1][-1] == ""
