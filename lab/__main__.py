@@ -89,9 +89,12 @@ def run(
         made = execute(plan(job, [split(pair) for pair in p or []], runs))
     summary = made / "summary.json"
     if summary.is_file():
-        from lab.pictures import arms_table
+        from lab.pictures import arms_table, likelihood_table
 
-        print(arms_table(json.loads(summary.read_text(encoding="utf-8"))))
+        found = json.loads(summary.read_text(encoding="utf-8"))
+        print(arms_table(found))
+        if any((found.get("likelihood") or {}).get("recovered", {}).values()):  # both ends of the scale were trained
+            print(f"\n{likelihood_table(found['likelihood'])}")
     print(f"run: {made}")
 
 
@@ -211,6 +214,7 @@ def claims(
     page: Annotated[Path | None, typer.Option(help="An .html file to write, a chapter for each claim.")] = None,
     claim: Annotated[str, typer.Option(help="Show this claim alone; it is judged among all of them.")] = "",
     alpha: Annotated[float, typer.Option(min=0, max=1, help="The family-wise error that is allowed.")] = 0.05,
+    family: Annotated[str, typer.Option(help="Which claims: documents, or likelihood.")] = "documents",
 ) -> None:
     """Judge every claim of the paper on the records of these runs: verdict, effect, interval, corrected p."""
     from lab.evidence import claims_json, judge_runs
@@ -218,7 +222,7 @@ def claims(
 
     if page and page.suffix.lower() not in (".html", ".htm"):
         raise LabError(f"--page {page} is no page: name a file that ends in .html")
-    judged = judge_runs(runs, alpha)
+    judged = judge_runs(runs, alpha, family)
     judged = only(judged, claim) if claim else judged
     if page:
         from lab.runs import write_text

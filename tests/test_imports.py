@@ -26,14 +26,27 @@ ROOMS = {
     "samples": {"tasks", "runs", "evidence", "pictures"},
     "audit": {"tasks", "runs", "evidence", "pictures"},
     "minipair": {"config", "tasks", "models", "answers", "runs"},
+    "realworld": {"config", "tasks", "models", "minipair", "runs"},
     "costs": {"config", "tasks", "models", "answers", "runs", "evidence"},
-    "studies": {"config", "tasks", "models", "translators", "training", "answers", "minipair", "runs", "evidence"},
+    "studies": {
+        "config",
+        "tasks",
+        "models",
+        "translators",
+        "training",
+        "answers",
+        "minipair",
+        "realworld",
+        "runs",
+        "evidence",
+    },  # fmt: skip
 }
 TOP = {"__main__", "harness"}  # the doors: they may import any room, when they need it
 WITHOUT_TORCH = {"tasks", "config", "runs", "batch", "evidence", "pictures", "samples", "audit"}
 MOST_FLOORS = 8
 # Parts of a room that are rooms of their own: what they know is no other room's business but these.
-OPEN = {"lab.tasks.lore", "lab.tasks.minigsm", "lab.tasks.problems", "lab.tasks.gsm8k"}
+OPEN = {"lab.tasks.lore", "lab.tasks.minigsm", "lab.tasks.problems", "lab.tasks.gsm8k", "lab.tasks.twohop",
+        "lab.tasks.people", "lab.tasks.sayings"}  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -70,7 +70,9 @@ def check_held_out(train: Sequence[Question], evaluated: Sequence[Question]) -> 
     held = {question.word for question in evaluated if question.word and "held_out" in question.cell.split("/")}
     forms = held | {f"{word}s" for word in held}
     for question in train if held else ():
-        if question.word in held or not forms.isdisjoint(WORD.findall(question.question)):
+        words = WORD.findall(question.question)
+        names = map(" ".join, zip(words, words[1:], strict=False))  # of a person: two words
+        if question.word in held or not forms.isdisjoint((*words, *names)):
             raise LabError(
                 f"training question {question.id} uses a word that is held out, in {question.question[-80:]!r}; met in "
                 "training, it would show memory."
@@ -234,7 +236,8 @@ def check_same_prompt(records: Sequence[Mapping], instruction: str = "", shots: 
                     f"arm {arm} reads an extra instruction, {extra[:80]!r}, for question "
                     f"{record['id']}; every arm gets the same instruction and nothing else."
                 )
-            group = arm if handed or arm in OWN_LAYOUT else "arms with soft tokens" if row["soft_tokens"] else "arms of text"
+            shared = "arms with soft tokens" if row["soft_tokens"] else "arms of text"
+            group = arm if handed or arm in OWN_LAYOUT else shared
             if arm in CUT_WHOLE_PROMPT:
                 continue
             if first.setdefault(group, rest) != rest:

@@ -44,7 +44,9 @@ NOT_SCIENTIFIC = (
     "state_cache_gb",
 )  # fmt: skip
 # They came when runs had been made: at their default they are not in the hash, so that those runs keep theirs.
-CAME_LATER = {"target_bits": PairConfig.target_bits, "choose_by": EvalConfig.choose_by}
+CAME_LATER = {
+    "target_bits": PairConfig.target_bits, "choose_by": EvalConfig.choose_by, "people": TaskConfig.people,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

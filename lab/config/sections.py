@@ -20,6 +20,7 @@ OF_TASKS = {
     "data": "where its questions are",
     "evidence": "who reads it, source or both",
     "scorer": f"how its answers are read, {', '.join(SCORERS)}",
+    "people": "how many people a translator is trained on",
 }  # what a task takes besides numbers of questions
 NAMED_LAYERS = ("all", "last", "middle")
 NAMED_LAYERS_TEXT = f"{', '.join(NAMED_LAYERS)}, or a list of layer indices"
@@ -139,13 +140,15 @@ class TaskConfig(Section):
     its file for jsonl.
 
     `evidence`: who reads hotpotqa's paragraphs and jsonl's evidence, the source alone or both models. `scorer`: how
-    answers of jsonl are read, one of `SCORERS`; the other tasks have their own.
+    answers of jsonl are read, one of `SCORERS`; the other tasks have their own. `people`: how many of twohop's people
+    the translator is trained on (0: all).
     """
 
     task: str = "minigsm"
     data: str = ""
     evidence: str = "source"
     scorer: str = ""
+    people: int = 0
     shots: int = 0
     train_questions: int = 0
     dev_questions: int = 0
@@ -156,7 +159,7 @@ class TaskConfig(Section):
         _one_of(self, "evidence", ("source", "both"))
         if self.scorer:
             _one_of(self, "scorer", tuple(SCORERS))
-        _at_least(self, 0, "shots", "train_questions", "dev_questions", "test_questions")
+        _at_least(self, 0, "people", "shots", "train_questions", "dev_questions", "test_questions")
         for name in TASKS[self.task].needs:
             if not getattr(self, name):
                 raise LabError(f"task={self.task!r} needs {name}: {OF_TASKS[name]}.")

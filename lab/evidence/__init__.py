@@ -3,9 +3,11 @@
 Imports config, tasks and runs, never torch: it runs on a laptop from JSONL alone.
 """
 
-from lab.evidence.claims import CLAIMS
+from lab.evidence.claims import CLAIMS, FAMILIES
+from lab.evidence.comparisons import DIGITS
 from lab.evidence.crossed import paired_difference, proportion
 from lab.evidence.extraction import disagreements, effects_by_rule, extraction_table
+from lab.evidence.likelihood import NATS, gains, has_likelihoods, information
 from lab.evidence.read import Evidence, paths_of, read_evidence
 from lab.evidence.stats import mcnemar, wilson
 from lab.evidence.summary import LATENT, ORACLE, ordered_arms, summarise

@@ -1,14 +1,15 @@
-"""Claims: the sentences of the paper as data, each with its test.
+"""Claims: the sentences of the paper as data, each with its test, in families.
 
-The matrix is that of the project's documents. It is the family declared beforehand: Holm's correction counts every
-claim in it, run or not.
+A family is declared beforehand, and Holm's correction counts every claim in it, run or not. The first is the matrix of
+the project's documents, by right answers; the second asks the likelihood of the gold answers, which tells apart where
+models are too small to answer.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lab.evidence.hypotheses import Arms, CacheSaved, Collapse, Degradation, Direction, Setting
+from lab.evidence.hypotheses import Arms, CacheSaved, Collapse, Degradation, Direction, Likelier, Setting
 from lab.evidence.summary import BOTH_SKILLS, ORACLE
 
 HELD_OUT_LORE = ("lore/short/held_out", "lore/long/held_out")
@@ -24,7 +25,7 @@ class Claim:
     key: str
     sentence: str
     reported: str
-    test: Arms | Setting | Collapse | Direction | Degradation | CacheSaved
+    test: Arms | Likelier | Setting | Collapse | Direction | Degradation | CacheSaved
     beside: str = ""
 
     @property
@@ -78,4 +79,18 @@ CLAIMS = (
     Claim("decode_loss", "The decode loss matters.", "73.0 % at the end against 71.5 %",
           Setting(("decode_weight",), alongside=("decode_every", "decode_samples", "decode_tokens"))),
 )  # fmt: skip
-"""The family, declared before any run was looked at."""
+"""Declared before any run was looked at."""
+
+LIKELIHOOD_CLAIMS = (
+    Claim("told_beyond_a_prompt", "Soft tokens make the gold answers likelier than a constant prompt trained at least "
+          "as long.", "not tested", Likelier("latent", ("latent_constant",))),
+    Claim("told_of_this_question", "What they tell is of this question: another question's soft tokens tell less.",
+          "not tested", Likelier("latent", ("latent_shuffled",))),
+    Claim("told_beyond_the_text", "Beside the text they tell what the text with its trained prompt does not.",
+          "not tested", Likelier("latent", ("latent_constant",), beside_text=True)),
+    Claim("more_tokens_tell_more", "More soft tokens tell more.", "not tested",
+          Setting(("soft_tokens",), by="size", soft_only=True, likelihood=True)),
+)  # fmt: skip
+"""Declared on 2026-11-26, before any of its runs."""
+
+FAMILIES = {"documents": CLAIMS, "likelihood": LIKELIHOOD_CLAIMS}

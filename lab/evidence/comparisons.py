@@ -18,6 +18,7 @@ from lab.evidence.stats import ALPHA, Z95, minimum_detectable_effect, score_p_be
 
 WORTH = 0.01  # one point of accuracy: less is not worth a sentence
 POWER = 0.8
+DIGITS = {"nats per token": 3}  # of effects in a unit where one is too few
 NORMAL = NormalDist()
 RECORDS, LOG = "records of the test split", "log of training, dev split"
 BY_WORD = "signs turned word by word, all patterns counted"

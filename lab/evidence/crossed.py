@@ -117,6 +117,22 @@ def mean_interval(values, clusters: Sequence | None = None, level: float = 0.95)
     return found | {"low": low, "high": high, "p": p_value(found)}
 
 
+def ratio_interval(top, bottom, clusters: Sequence | None = None, level: float = 0.95) -> dict:
+    """sum(top) / sum(bottom) over paired rows [n] or [seeds, n], with its t interval over clusters and seeds.
+
+    Linearised: the ratio's error is the mean of (top - ratio * bottom) / mean(bottom) (Cochran, Sampling Techniques,
+    1977, sec. 2.11), so `mean_interval` knows words and seeds here as well.
+    Returns {"value", "low", "high", "per_seed"}. Raises LabError where the bottom sums to nothing.
+    """
+    over, under = finite_rows(top), finite_rows(bottom)
+    if over.shape != under.shape or not (under.sum(axis=1) > 0).all():
+        raise LabError("ratio_interval: give paired rows, of which those below sum to more than 0.")
+    value = float(over.sum() / under.sum())
+    found = mean_interval(value + (over - value * under) / under.mean(), clusters, level)
+    return {"value": value, "low": found["low"], "high": found["high"],
+            "per_seed": (over.sum(axis=1) / under.sum(axis=1)).tolist()}  # fmt: skip
+
+
 def sign_flip_p(differences: Sequence[float], clusters: Sequence | None = None) -> float:
     """Exact two-sided p of a zero mean when the sign of every cluster's total may turn (Fisher 1935, sec. 21).
 

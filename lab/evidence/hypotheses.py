@@ -23,6 +23,7 @@ from lab.evidence.comparisons import (
     of_shares,
     of_values,
 )
+from lab.evidence.likelihood import NATS, NATS_WORTH, gold, has_likelihoods
 from lab.evidence.read import ALL, Evidence, Run, rows_of
 from lab.evidence.resampling import expected_best_of
 from lab.evidence.stats import wilson
@@ -78,13 +79,55 @@ class Arms:
 
 
 @dataclass(frozen=True)
+class Likelier:
+    """`better` makes the gold answers likelier than every arm of `worse`: nats per token, question against question.
+
+    `beside_text`: in the first recipe whose target reads the question beside the soft tokens, or that does not.
+    """
+
+    better: str
+    worse: tuple[str, ...]
+    beside_text: bool = False
+
+    @property
+    def needs(self) -> str:
+        where = "with" if self.beside_text else "without"
+        return f"arms {', '.join((self.better, *self.worse))} in a run {where} the question's text beside soft tokens"
+
+    def compare(self, evidence: Evidence) -> list[Comparison]:
+        fitting = [runs for runs in evidence.recipes() if runs[0].context_aware() == self.beside_text]
+        if not fitting:
+            raise NotRun(f"no run {self.needs.partition(' in a run ')[2]} was given")
+        need_arms(fitting[0], (self.better, *self.worse))
+        need_likelihoods(fitting[0], (self.better, *self.worse))
+        return [likelier(fitting[0], self.better, arm) for arm in self.worse]
+
+
+def need_likelihoods(runs: Sequence[Run], arms: Sequence[str]) -> None:
+    """Raise NotRun unless the records of every run say how likely each arm finds the gold answers."""
+    for run in runs:
+        if silent := [arm for arm in arms if not has_likelihoods(run.records, arm)]:
+            raise NotRun(
+                f"the records of run {run.name} say nothing of the gold answers' likelihood in arm {silent[0]}"
+            )
+
+
+def likelier(runs: Sequence[Run], better: str, worse: str) -> Comparison:
+    """What the gold answers cost less in `better` than in `worse`, in nats per token."""
+    by_seed, clusters = [run.records for run in runs], rows_of(runs).clusters
+    ours, theirs = (gold(by_seed, arm) for arm in (better, worse))
+    saved = (theirs - ours) / gold(by_seed, better, "gold_tokens").mean()
+    return of_numbers(f"{worse} - {better}", saved, clusters, NATS_WORTH, unit=NATS).of(runs)
+
+
+@dataclass(frozen=True)
 class Setting:
     """The latent arm of runs *with* something beats that of runs *without*, all else equal, seed against seed.
 
     `fields`: settings that may differ. `by` "on": as many of them as any run has above 0, or one of the `words`,
     against none; `by` "size": the largest value against the smallest. `alongside`: what shapes it and means nothing
     without it. Runs that differ in anything else are never compared, nor is a lone seed enough: two seeds of one
-    recipe differ as well.
+    recipe differ as well. `likelihood`: what is compared is how likely the gold answers are, not how many are right.
     """
 
     fields: tuple[str, ...]
@@ -92,6 +135,7 @@ class Setting:
     words: tuple[str, ...] = ()
     alongside: tuple[str, ...] = ()
     soft_only: bool = False
+    likelihood: bool = False
 
     @property
     def needs(self) -> str:
@@ -104,9 +148,14 @@ class Setting:
         need_arms(both, ("latent",))
         if self.soft_only:
             refuse_context_aware(both)
-        rows = rows_of(both)
+        rows, label = rows_of(both), f"latent: {self.contrast(sides)}"
+        if self.likelihood:
+            need_likelihoods(both, ("latent",))
+            more, less = (gold([run.records for run in side], "latent", ids=rows.ids) for side in sides)
+            saved = (less - more) / gold([both[0].records], "latent", "gold_tokens").mean()
+            return [of_numbers(label, saved, rows.clusters, NATS_WORTH, unit=NATS).of(both)]
         values = [rows.values(side, "latent") for side in sides]
-        return [of_values(f"latent: {self.contrast(sides)}", *values, rows.clusters).of(both)]
+        return [of_values(label, *values, rows.clusters).of(both)]
 
     def contrast(self, sides: Sequence[Sequence[Run]]) -> str:
         """`kl_weight=0.05 - kl_weight=0.0`: what differs."""

@@ -37,6 +37,26 @@ def bootstrap_interval(
             "resamples": resamples}  # fmt: skip
 
 
+def bootstrap_ratio(
+    top, bottom, clusters: Sequence | None = None, level: float = 0.95, resamples: int = 4000, seed: int = 0
+) -> dict:
+    """Bootstrap of sum(top) / sum(bottom) of paired rows [n] or [seeds, n], whole clusters drawn, over these seeds.
+
+    Ends as in `bootstrap_interval`. Returns {"value", "low", "high"}.
+    """
+    rows = [finite_rows(values).mean(axis=0) for values in (top, bottom)]
+    codes, groups = cluster_codes(clusters, len(rows[0]))
+    if groups < 2:
+        raise LabError("bootstrap_ratio: one row, or one cluster, says nothing of its spread; give two at least.")
+    over, under = (np.bincount(codes, weights=row, minlength=groups) for row in rows)
+    drawn = np.random.default_rng(seed).integers(0, groups, size=(resamples, groups))
+    ratios = over[drawn].sum(axis=1) / under[drawn].sum(axis=1)
+    wider = sqrt(groups / (groups - 1)) * float(t.ppf(0.5 + level / 2, groups - 1))
+    tail = NormalDist().cdf(-wider)
+    low, high = np.quantile(ratios, [tail, 1 - tail])
+    return {"value": float(over.sum() / under.sum()), "low": float(low), "high": float(high)}
+
+
 def expected_best_of(looks: int) -> float:
     """Expected maximum of m independent standard normal values (Tippett, Biometrika 17:364, 1925).
 

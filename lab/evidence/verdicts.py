@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lab.errors import LabError
-from lab.evidence.claims import BOTH_HELD_OUT, CLAIMS, Claim
-from lab.evidence.comparisons import Comparison, NotRun, compare_arms
+from lab.evidence.claims import BOTH_HELD_OUT, CLAIMS, FAMILIES, Claim
+from lab.evidence.comparisons import DIGITS, Comparison, NotRun, compare_arms
 from lab.evidence.crossed import proportion
 from lab.evidence.hypotheses import Collapse, Direction, Setting, need_arms
 from lab.evidence.read import ALL, Evidence, read_evidence, rows_of
@@ -34,11 +34,15 @@ def judge(evidence: Evidence, alpha: float = ALPHA, claims: Sequence[Claim] = CL
     "comparisons": [...]}], "runs" (each with task, models and config hash)}. A claim of several comparisons shows the
     weakest one's effect.
     """
-    if {claim.key for claim in claims} < {claim.key for claim in CLAIMS}:
-        raise LabError(
-            f"claims: {len(claims)} of the family of {len(CLAIMS)} were given, so the correction would count fewer; "
-            "judge all that were declared, and show the ones you want."
-        )
+    given = {claim.key for claim in claims}
+    for name, family in FAMILIES.items():
+        declared = {claim.key for claim in family}
+        if given & declared and not declared <= given:
+            raise LabError(
+                f"claims: {len(given & declared)} of the family of {len(family)} were given, so the correction would "
+                f"count fewer; judge all that were declared as {name}, and show the ones you want."
+            )
+    of = next((name for name, family in FAMILIES.items() if given == {claim.key for claim in family}), "")
     found: dict[str, list[Comparison]] = {}
     reasons: dict[str, NotRun] = {}
     for claim in claims:
@@ -80,15 +84,16 @@ def judge(evidence: Evidence, alpha: float = ALPHA, claims: Sequence[Claim] = CL
         "alpha": alpha, "family": len(claims), "tested": len(found), "main": [run.name for run in main],
         "seeds": [run.seed for run in main], "layout": main[0].settings["layout"], "n": len(main[0].records),
         "scenario": scenario(evidence, alpha), "unfinished": [path.name for path in evidence.unfinished],
-        "command": command(evidence, alpha), "arms": arm_rows(evidence), "claims": rows,
+        "command": command(evidence, alpha, of), "arms": arm_rows(evidence), "claims": rows,
         "runs": [run.about() for run in evidence.runs],
     }  # fmt: skip
 
 
-def command(evidence: Evidence, alpha: float = ALPHA) -> str:
+def command(evidence: Evidence, alpha: float = ALPHA, family: str = "documents") -> str:
     """What to type for the same verdicts."""
     runs = evidence.given or [run.name for run in evidence.runs]
-    return shlex.join(["python", "-m", "lab", "claims", *runs, *(["--alpha", str(alpha)] * (alpha != ALPHA))])
+    given = ["--alpha", str(alpha)] * (alpha != ALPHA) + ["--family", family] * (family in list(FAMILIES)[1:])
+    return shlex.join(["python", "-m", "lab", "claims", *runs, *given])
 
 
 def _reason(verdict: str, decisive: Comparison, lone: bool, detectable: float | None) -> str:
@@ -109,7 +114,7 @@ def could_show(unit: str, margin: float, detectable: float | None) -> str:
     """
     if detectable is None or (unit == "accuracy" and detectable > 1) or margin < 0 < detectable:
         return "no power for any effect"
-    shown = f"{100 * detectable:.1f} points" if unit == "accuracy" else f"{detectable:.1f} {unit}"
+    shown = f"{100 * detectable:.1f} points" if unit == "accuracy" else f"{detectable:.{DIGITS.get(unit, 1)}f} {unit}"
     return f"80 % power for {shown} or more"
 
 
@@ -176,11 +181,14 @@ def scenario(evidence: Evidence, alpha: float = ALPHA) -> dict:
     return {"name": name, "sentence": sentence, "comparisons": [vars(source), vars(target)]}
 
 
-def judge_runs(paths: Sequence[str | Path], alpha: float = ALPHA) -> dict:
-    """`judge` for run directories (or folders of them); the first one's recipe is the main one."""
+def judge_runs(paths: Sequence[str | Path], alpha: float = ALPHA, family: str = "documents") -> dict:
+    """`judge` for run directories (or folders of them); the first one's recipe is the main one. `family`: which claims,
+    one of `FAMILIES`."""
     if not paths:
         raise LabError("claims: no run was given; name at least one run directory.")
-    return judge(read_evidence(paths), alpha)
+    if family not in FAMILIES:
+        raise LabError(f"claims: family {family!r} is not known; choose one of {', '.join(FAMILIES)}.")
+    return judge(read_evidence(paths), alpha, FAMILIES[family])
 
 
 def claims_json(judged: Mapping) -> str:

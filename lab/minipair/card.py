@@ -9,14 +9,14 @@ from lab.config import PairConfig
 from lab.minipair.pretraining import Recipe
 from lab.models import FrozenModel, load_pair
 from lab.runs import write_text
-from lab.tasks import Question, groups_of
+from lab.tasks import Question, Task, groups_of
 from lab.tasks.minigsm import MiniGSM, constant_guesses, model_cells
 
 BATCH = 256
 
 
-def _accuracy(model: FrozenModel, task: MiniGSM, questions: list[Question], hints: bool) -> dict[str, float]:
-    """Accuracy per cell, reading each question alone or with the gold gloss as a line before it."""
+def accuracy_by_cell(model: FrozenModel, task: Task, questions: list[Question], hints: bool) -> dict[str, float]:
+    """Accuracy per cell of a model alone, reading each question alone or with the task's hint as a line before it."""
     right: dict[str, list[bool]] = {cell: [] for cell in model_cells(questions)}
     order = sorted(questions, key=lambda question: len(question.question))
     for start in range(0, len(order), BATCH):
@@ -35,9 +35,9 @@ def measure(folder: Path, test_questions: int = 0) -> dict[str, dict[str, float]
     task = MiniGSM()
     questions = task.test()[: test_questions or None]
     return {
-        "source": _accuracy(pair.source, task, questions, hints=False),
-        "target": _accuracy(pair.target, task, questions, hints=False),
-        "target with the gold gloss": _accuracy(pair.target, task, questions, hints=True),
+        "source": accuracy_by_cell(pair.source, task, questions, hints=False),
+        "target": accuracy_by_cell(pair.target, task, questions, hints=False),
+        "target with the gold gloss": accuracy_by_cell(pair.target, task, questions, hints=True),
         "best constant guess": constant_guesses(questions),
     }
 

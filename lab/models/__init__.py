@@ -4,6 +4,7 @@ Imports config.
 """
 
 from lab.models.alignment import pooled, projected
+from lab.models.cross_entropy import head_nll
 from lab.models.fingerprints import fingerprint, weights_of
 from lab.models.frozen import FrozenModel, SourceStates, layer_indices, pad_batch, positions
 from lab.models.inputs import IGNORED, TargetInputs, answer_logits, answer_rows, build_inputs, joined

@@ -25,6 +25,7 @@ ARM_LABELS = {
     LATENT: "Latent",
     "latent_shuffled": "Latent, shuffled",
     "latent_constant": "Constant prompt",
+    "text_tuned": "Text, tuned prompt",
 }
 PANELS = {
     "": "All questions",

@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from lab.errors import LabError
-from lab.evidence import INCONCLUSIVE, NOT_RUN, REFUTED, SUPPORTED, ordered_arms
+from lab.evidence import DIGITS, INCONCLUSIVE, NATS, NOT_RUN, REFUTED, SUPPORTED, ordered_arms
 from lab.pictures.arm_tables import rivals_table
 from lab.pictures.intervals import CLUSTERED, bars
 from lab.pictures.numbers import format_p, percent
@@ -36,7 +36,9 @@ def effect_text(row: Mapping) -> str:
         return ""
     factor = 100 if row["unit"] == "accuracy" else 1
     unit = "" if row["unit"] == "accuracy" else f" {row['unit']}"
-    return f"{factor * row['effect']:+.1f} [{factor * row['low']:.1f}, {factor * row['high']:.1f}]{unit}"
+    digits = DIGITS.get(row["unit"], 1)
+    low, high = (f"{factor * row[end]:.{digits}f}" for end in ("low", "high"))
+    return f"{factor * row['effect']:+.{digits}f} [{low}, {high}]{unit}"
 
 
 def claims_table(judged: Mapping) -> Table:
@@ -93,29 +95,37 @@ def claims_text(judged: Mapping, width: int = 118) -> str:
 
 
 def claims_figure(judged: Mapping, title: str = "What the records say of each claim") -> go.Figure:
-    """Effects in points with their 95 % intervals, one row per tested claim; every seed's own value as a small dot."""
+    """Effects with their 95 % intervals, one row per tested claim: in points, or of a family that asks likelihoods in
+    nats per token. Every seed's own value is a small dot."""
     import plotly.graph_objects as go
 
     from lab.pictures.figures import FONT, HOVER
     from lab.pictures.theme import CLEAR, GRID, INK
 
-    rows = [row for row in _rows(judged) if row.get("effect") is not None and row["unit"] == "accuracy"]
+    tested = [row for row in _rows(judged) if row.get("effect") is not None]
+    unit = NATS if any(row["unit"] == NATS for row in tested) else "accuracy"
+    rows, factor, digits = (
+        [row for row in tested if row["unit"] == unit],
+        1 if unit == NATS else 100,
+        DIGITS.get(unit, 1),
+    )
+    shown = NATS if unit == NATS else "points"
     figure = go.Figure()
     height = {row["key"]: len(rows) - 1 - place for place, row in enumerate(rows)}
     for row in rows:
         colour, symbol = LOOKS[row["verdict"]]
-        y, effect = height[row["key"]], 100 * row["effect"]
+        y, effect = height[row["key"]], factor * row["effect"]
         decisive = next(c for c in row["comparisons"] if c["effect"] == row["effect"] and c["low"] == row["low"])
-        seeds = [100 * value for value in decisive["detail"].get("per_seed", [])]
+        seeds = [factor * value for value in decisive["detail"].get("per_seed", [])]
         if len(seeds) > 1:
             figure.add_scatter(
                 x=seeds, y=[y - 0.22] * len(seeds), mode="markers", marker={"size": 4, "color": colour, "opacity": 0.6},
-                hovertemplate="one seed: %{x:.1f} points<extra></extra>",
+                hovertemplate=f"one seed: %{{x:.{digits}f}} {shown}<extra></extra>",
             )  # fmt: skip
         figure.add_scatter(
             x=[effect], y=[y], mode="markers", marker={"size": 9, "color": colour, "symbol": symbol},
-            error_x=bars([row["effect"]], [row["low"]], [row["high"]], color=colour, thickness=2, width=5),
-            hovertemplate=f"{row['verdict']}: %{{x:.1f}} points<extra></extra>",
+            error_x=bars([row["effect"]], [row["low"]], [row["high"]], factor, color=colour, thickness=2, width=5),
+            hovertemplate=f"{row['verdict']}: %{{x:.{digits}f}} {shown}<extra></extra>",
         )  # fmt: skip
         figure.add_annotation(
             x=1.01, xref="paper", xanchor="left", y=y, showarrow=False, font={"size": 12, "color": INK},
@@ -129,7 +139,7 @@ def claims_figure(judged: Mapping, title: str = "What the records say of each cl
         width=1040, height=150 + 52 * max(len(rows), 1), paper_bgcolor=CLEAR, plot_bgcolor=CLEAR, showlegend=False,
         hoverlabel=HOVER,
         font={"family": FONT, "size": 13, "color": INK}, margin={"l": 380, "r": 160, "t": 90, "b": 60},
-        xaxis={"title": "effect, points of accuracy", "gridcolor": GRID, "zeroline": False},
+        xaxis={"title": f"effect, {shown}" + " of accuracy" * (unit != NATS), "gridcolor": GRID, "zeroline": False},
         yaxis={"tickvals": [height[row["key"]] for row in rows], "ticktext": names, "gridcolor": GRID,
                "zeroline": False, "range": [-0.6, max(len(rows), 1) - 0.4]},
     )  # fmt: skip

@@ -265,6 +265,7 @@ function narrowing(say) {
   const search = h("input", { type: "search", placeholder: "search texts  /", className: "search",
     aria: { label: "search texts" } });
   const cell = menu({ aria: { label: "cell" } }), tag = menu({ aria: { label: "tag" } });
+  const sorting = menu({ aria: { label: "order" } });
   let typing = null; // one search per pause in typing, not per letter
   search.addEventListener("input", () => {
     clearTimeout(typing);
@@ -273,18 +274,22 @@ function narrowing(say) {
   search.addEventListener("keydown", (event) => { if (event.key === "Enter") say.focus(); }); // the words stay
   cell.element.addEventListener("change", () => say.send("choose", { cell: cell.element.value }));
   tag.element.addEventListener("change", () => say.send("choose", { tag: tag.element.value }));
+  sorting.element.addEventListener("change", () => say.send("sort", { by: sorting.element.value }));
   const show = (now) => {
     if (document.activeElement !== search) search.value = now.words;
     cell.show(["", ...now.cells], now.cell, ["all cells", ...now.cells]);
     tag.show(["", ...now.tags], now.tag, ["any tag", ...now.tags]);
     cell.element.hidden = now.cells.length === 0;
+    const sortings = now.sortings ?? {}; // none in blind mode, and where no likelihoods were measured
+    sorting.show(Object.keys(sortings), now.sorting ?? "", Object.values(sortings));
+    sorting.element.hidden = Object.keys(sortings).length === 0;
   };
   const drop = () => {
     clearTimeout(typing);
     search.value = "";
   };
   const row = (...parts) => h("div", { className: "lb-row" }, parts);
-  return { elements: [row(search), row(cell.element, tag.element)], search, drop, show };
+  return { elements: [row(search), row(cell.element, tag.element), row(sorting.element)], search, drop, show };
 }
 
 function listItem(say, row, names) {
@@ -406,7 +411,8 @@ function oneAnswer(say, answer, place, marks) {
   const named = answer.verdict !== undefined; // in blind mode Python sends no more than the text
   const scorers = named && answer.scorers.length ? small("scorers disagree, " + answer.scorers.join(" · ")) : null;
   const options = named && answer.options.length ? small("chosen by log-likelihood: " + answer.options.join(" · ")) : null;
-  const facts = named ? [options, tokenCounts(answer.tokens), donorLine(say, answer.donor), scorers] : [];
+  const gold = named && answer.gold ? small(answer.gold) : null;
+  const facts = named ? [options, gold, tokenCounts(answer.tokens), donorLine(say, answer.donor), scorers] : [];
   return h("div", { className: `lb-answer ${answer.role ?? ""}` }, answerHead(answer), marked(answer.pieces), facts,
     named ? whatItSaw(say, answer, place) : [], marks);
 }

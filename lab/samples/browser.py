@@ -114,8 +114,8 @@ class Browser(anywidget.AnyWidget):
         desk, selection = self.desk, self.desk.selection
         return {
             "move": selection.move, "go": selection.go, "find": selection.find, "near": lambda: None,
-            "filter": selection.toggle_filter, "choose": selection.choose, "clear": selection.clear,
-            "blind": selection.toggle_blind, "side": desk.side, "flip": desk.click_flip,
+            "filter": selection.toggle_filter, "choose": selection.choose, "sort": selection.sort,
+            "clear": selection.clear, "blind": selection.toggle_blind, "side": desk.side, "flip": desk.click_flip,
             "table": desk.across.tabulate, "more": lambda: desk.across.read_more(desk.a), "tag": desk.toggle_tag,
             "note": desk.note, "prefix": self._unfold, "export": self._export,
         }  # fmt: skip

@@ -3,8 +3,10 @@
 A side is one arm at one step of one run, so arm against arm, step against step and run against run are one thing.
 """
 
+import math
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 
 import numpy as np
@@ -34,6 +36,7 @@ FILTERS = {
     "copies": "{a} copies the question",
     "disagree": "scorers disagree on {a}",
 }
+SORTINGS = {"most": "gold answer likelier in {a}", "least": "gold answer likelier in {b}"}  # by `Comparison.told`
 
 
 @dataclass(frozen=True)
@@ -126,8 +129,21 @@ class Comparison:
     def searched(self, words: str) -> np.ndarray:
         return self.a.matches(words)[self.rows_a] if words.strip() else np.ones(len(self), dtype=bool)
 
-    def order(self, mask: np.ndarray) -> np.ndarray:
-        """The places that `mask` keeps, regressions first, then repairs, then the rest; file order within."""
+    @cached_property
+    def told(self) -> np.ndarray:
+        """float [m]: bits that the gold answer costs less in a than in b, NaN where a file does not say."""
+        costs = (sheet.nats(arm)[rows] for sheet, arm, rows in ((self.a, self.arm_a, self.rows_a),
+                                                                (self.b, self.arm_b, self.rows_b)))  # fmt: skip
+        ours, theirs = costs
+        return (theirs - ours) / math.log(2)
+
+    def order(self, mask: np.ndarray, sorting: str = "") -> np.ndarray:
+        """The places that `mask` keeps. `sorting` "": regressions first, then repairs, then the rest; "most" or
+        "least": by `told`, questions without it last. File order within."""
+        if sorting and not np.isnan(self.told).all():
+            kept = np.flatnonzero(mask)
+            key = self.told[kept] * (-1 if sorting == "most" else 1)
+            return kept[np.argsort(np.where(np.isnan(key), np.inf, key), kind="stable")]
         rank = np.full(len(self), 2)
         rank[self.flip("broken")], rank[self.flip("fixed")] = 0, 1
         kept = np.flatnonzero(mask)

@@ -3,11 +3,15 @@
 In blind mode they hold no arm's name, no verdict, nothing that would tell the arms apart but their texts.
 """
 
+import math
+
+import numpy as np
+
 from lab.pictures import INTERVALS, PAIRED, WILSON, format_p
 from lab.samples.answers import clean, fold_saw, pieces, scorers_disagree, verdicts
-from lab.samples.comparison import FILTERS, SHUFFLED, Side, percent
+from lab.samples.comparison import FILTERS, SHUFFLED, SORTINGS, Side, percent
 from lab.samples.desk import Desk
-from lab.samples.sheets import RIGHT, UNKNOWN, WRONG
+from lab.samples.sheets import RIGHT, UNKNOWN, WRONG, nats_of
 from lab.samples.tags import CHOICES
 from lab.tasks import groups_of
 
@@ -83,6 +87,11 @@ def controls(desk: Desk) -> dict:
             for name, text in FILTERS.items()
         ],
         "notices": notices(desk),
+        # offered where it can sort anything
+        "sorting": selection.sorting,
+        "sortings": {} if np.isnan(comparison.told).all() else {"": "flips first"} | {
+            by: text.format(a=label_a, b=label_b) for by, text in SORTINGS.items()
+        },
     }  # fmt: skip
 
 
@@ -173,8 +182,14 @@ def _named(desk: Desk, side: Side, record: dict, reference: Side) -> dict:
         "prefix": len(prefix), "saw": saw[:LONGEST], "donor": desk.donor(side, key),
         "tokens": {name: answer.get(name) for name in ("prompt_tokens", "soft_tokens", "new_tokens")
                    if isinstance(answer.get(name), int)},
-        "context_aware": answer.get("context_aware"), "options": _options(record, answer),
+        "context_aware": answer.get("context_aware"), "options": _options(record, answer), "gold": _cost(answer),
     }  # fmt: skip
+
+
+def _cost(answer: dict) -> str:
+    """What the gold answer costs in this arm, where that was measured."""
+    nats = nats_of(answer.get("gold_nats"))
+    return "" if math.isnan(nats) else f"gold answer: {nats / math.log(2):.1f} bits"
 
 
 def _options(record: dict, answer: dict) -> list[str]:

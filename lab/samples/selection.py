@@ -4,7 +4,7 @@ import numpy as np
 
 from lab.errors import LabError
 from lab.samples.answers import clean
-from lab.samples.comparison import FILTERS, FLIPS, Comparison
+from lab.samples.comparison import FILTERS, FLIPS, SORTINGS, Comparison
 from lab.samples.tags import Tags
 
 
@@ -17,7 +17,7 @@ class Selection:
     """
 
     def __init__(self, tags: Tags, comparison: Comparison):
-        self.tags, self.comparison, self.blind, self.place = tags, comparison, False, 0
+        self.tags, self.comparison, self.blind, self.place, self.sorting = tags, comparison, False, 0, ""
         self.order = np.arange(0)
         self.clear()
 
@@ -43,7 +43,7 @@ class Selection:
         self.unflipped = mask
         self.mask = mask & comparison.flip(self.flip) if self.flip else mask
         # in blind mode regressions first would say which arm is which
-        self.order = np.flatnonzero(self.mask) if self.blind else comparison.order(self.mask)
+        self.order = np.flatnonzero(self.mask) if self.blind else comparison.order(self.mask, self.sorting)
         ids = comparison.ids
         places = {ids[row]: place for place, row in enumerate(self.order)}
         self.place = places.get(key, 0)
@@ -111,6 +111,12 @@ class Selection:
         self.tag = self.tag if tag is None else tag
         self._apply()
 
+    def sort(self, by: str) -> None:
+        """By a key of `SORTINGS`; the questions stay the same ones."""
+        if not self.blind:
+            self.sorting = by if by in SORTINGS else ""
+        self._apply()
+
     def clear(self, key: str | None = None) -> None:
         """Take all filters away, and look at the question `key` (None: the same as before)."""
         self.filters: set[str] = set()
@@ -121,5 +127,5 @@ class Selection:
         """Into blind mode nothing that was chosen by outcome may follow: a filter would name the arm."""
         self.blind = not self.blind
         if self.blind:
-            self.filters, self.flip = set(), ""
+            self.filters, self.flip, self.sorting = set(), "", ""
         self._apply()

@@ -3,6 +3,7 @@
 A folder may hold gigabytes. Only the newest sheets keep their texts; of every file read, the verdicts stay.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,6 +74,7 @@ class Sheet:
             {arm: tuple(intern(clean(row.get("extracted"))) for row in rows) for arm, rows in answers.items()},
         )
         self._flags: dict[tuple[str, str], np.ndarray] = {}
+        self._nats: dict[str, np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self.records)
@@ -90,6 +92,13 @@ class Sheet:
             )  # fmt: skip
         return self._flags[name, arm]
 
+    def nats(self, arm: str) -> np.ndarray:
+        """float [n]: what the gold answer costs in an arm (nats), NaN where that was not measured; computed once."""
+        if arm not in self._nats:
+            values = [record["arms"].get(arm, {}).get("gold_nats") for record in self.records]
+            self._nats[arm] = np.array([nats_of(value) for value in values])
+        return self._nats[arm]
+
     def matches(self, words: str) -> np.ndarray:
         """bool [n]: records whose question, gold or any answer holds `words`, case aside."""
         needle = words.casefold()
@@ -103,6 +112,12 @@ class Sheet:
             ],
             dtype=bool,
         )
+
+
+def nats_of(value: object) -> float:
+    """A number that a file holds, NaN for whatever is none."""
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if number else math.nan
 
 
 def _text(row: dict) -> str:

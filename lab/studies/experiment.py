@@ -24,7 +24,7 @@ from lab.answers import (
 from lab.clock import Clock, part
 from lab.config import RunConfig
 from lab.errors import LabError
-from lab.evidence import summarise
+from lab.evidence import information, summarise
 from lab.models import FrozenModel, Pair, check_prompt, check_source_text, device_of, load_pair
 from lab.runs import TIME_AND_MEMORY, RunDirectory, write_sealed
 from lab.studies.budget import check_equal_budget, check_same_rates, constant_config, text_tuned_config
@@ -235,8 +235,8 @@ def test_once(
 ) -> tuple[list[dict], dict]:
     """The test split, once, all arms: writes `eval_samples_step_final.jsonl` and `summary.json`; (records, summary).
 
-    The summary is that of `summarise`, with what the run is (`RunConfig.about`), the split, the number of looks at it,
-    and `time_and_memory` (see `time_and_memory`).
+    The summary is that of `summarise`, with "likelihood" (see `lab.evidence.information`), what the run is
+    (`RunConfig.about`), the split, the number of looks at it, and `time_and_memory` (see `time_and_memory`).
     """
     run, config, source = experiment.run, experiment.config, experiment.pair.source
     trained = {"latent": translator, "latent_constant": constant, TEXT_TUNED: tuned}
@@ -248,7 +248,7 @@ def test_once(
             records = evaluate(evaluation, run=run)
         write_sealed(run, "final", records, evaluation.seal())  # first: a summary can be made again
     summary = summarise(records) | config.about(run.path.name) | {"split": "test", "test_looks": len(looks(run))}
-    summary[TIME_AND_MEMORY] = time_and_memory(experiment)
+    summary |= {"likelihood": information([records]), TIME_AND_MEMORY: time_and_memory(experiment)}
     run.write_summary(summary)
     run.finish()
     return records, summary

@@ -25,7 +25,7 @@ from lab.translators import Bridge
 __all__ = ["Candidate", "measured_config", "recipe_config", "said", "trained_config"]
 
 MAY_BE_SET = {item.name for kind in (PairConfig, TaskConfig, EvalConfig) for item in fields(kind)} | {"layout"}
-MAY_BE_SET -= {"source_layers", "train_questions"}  # those were trained with
+MAY_BE_SET -= {"source_layers", "train_questions", "people"}  # those were trained with
 OF_A_TASK = {item.name: item.default for item in fields(TaskConfig) if item.name in OF_TASKS}
 
 

@@ -19,22 +19,27 @@ from lab.errors import LabError
 from lab.models import FrozenModel, layer_indices
 from lab.tasks import Question, source_text
 
-__all__ = ["POSITIONS", "QUANTITIES", "linear_readout", "probe", "quantity", "read_states"]
+__all__ = ["POSITIONS", "QUANTITIES", "READ_OF", "linear_readout", "probe", "quantity", "read_states"]
 
 QUANTITIES = ("capacity", "first operand", "second operand", "answer")
-POSITIONS = ("word", "last", "mean")  # the last token of the made-up word, the last of the text, the mean of all
+READ_OF = {"minigsm": QUANTITIES, "twohop": ("home", "answer")}  # task -> what there is to be read
+POSITIONS = ("word", "last", "mean")  # the last token of the made-up word or name, of the text, the mean of all
 FIRST_STEP = re.compile(r"<<(\d+)[-+*/](\d+)=")
 PENALTY = 1e-3
 
 
-def quantity(question: Question, name: str) -> int | None:
-    """The value of a quantity in a MiniGSM question, from its gold solution; None if the question has none."""
+def quantity(question: Question, name: str) -> int | str | None:
+    """The value of a quantity in a question, from its gold solution and the world's facts; None if it has none."""
     if name == "capacity":
         from lab.tasks.lore import lore_by_word
 
         return lore_by_word()[question.word].capacity if question.word else None
+    if name == "home":
+        from lab.tasks.people import world
+
+        return world().by_name[question.word].home.name if question.word else None
     if name == "answer":
-        return int(question.gold)
+        return int(question.gold) if question.gold.isdigit() else question.gold
     step = FIRST_STEP.search(question.answer)
     return int(step.group(1 if name == "first operand" else 2)) if step else None
 
@@ -69,8 +74,8 @@ def _word_place(source: FrozenModel, question: Question, length: int) -> int:
 
 
 def linear_readout(
-    features: Tensor, labels: Sequence[int], train: Sequence[bool], steps: int = 60
-) -> tuple[list[bool], list[int]]:
+    features: Tensor, labels: Sequence[int | str], train: Sequence[bool], steps: int = 60
+) -> tuple[list[bool], list[int | str]]:
     """Softmax regression with a small ridge, fitted on `train` rows: (right or wrong, predicted label) of every row.
 
     features [N, d], standardised by the training rows. A label that no training row has cannot be predicted.
@@ -103,7 +108,7 @@ def linear_readout(
 
 def probe(
     source: FrozenModel, train: Sequence[Question], test: Sequence[Question], layers: str | Sequence[int] = "all",
-    seed: int = 0,
+    seed: int = 0, quantities: Sequence[str] = QUANTITIES,
 ) -> list[dict]:  # fmt: skip
     """One row per quantity, position and layer: accuracy on test questions by cell, the best constant, a shuffled fit.
 
@@ -113,7 +118,7 @@ def probe(
     questions = [*train, *test]
     states = read_states(source, questions, layers)
     rng, rows = np.random.default_rng(seed), []
-    for name in QUANTITIES:
+    for name in quantities:
         values = [quantity(question, name) for question in questions]
         kept = [i for i, value in enumerate(values) if value is not None]
         labels, used = [values[i] for i in kept], [i < len(train) for i in kept]

@@ -15,7 +15,7 @@ from typing import Any
 from lab.answers import BASELINES, RETRAINED, TEXT_TUNED, UNTRAINED, WIRED, evaluate
 from lab.config import RunConfig, TaskConfig, short_name
 from lab.errors import LabError
-from lab.evidence import summarise
+from lab.evidence import information, summarise
 from lab.models import Pair, load_pair
 from lab.places import below_root
 from lab.progress import tqdm
@@ -23,9 +23,10 @@ from lab.runs import RunDirectory, write_sealed, write_text
 from lab.studies.budget import PROMPTS, check_equal_budget, check_same_rates
 from lab.studies.controls import control_config, load_bridge, load_controls
 from lab.studies.counterfactual import choose_edits, edit_source, follow, follow_counts, two_world_questions
+from lab.studies.edited_homes import choose_moves, moved_source, questions_of_two_homes
 from lab.studies.experiment import start, train_constant, train_text_tuned, train_translator
 from lab.studies.measured import Candidate, measured_config
-from lab.studies.probe import probe
+from lab.studies.probe import READ_OF, probe
 from lab.tasks import Task, Test, load_task
 from lab.translators import Bridge
 
@@ -134,7 +135,8 @@ def compare(
         if candidate.metrics:
             run.write_metrics(candidate.metrics)
         write_sealed(run, "final", records, evaluation.seal())
-        run.write_summary(summarise(records) | candidate.about() | {"split": "test"})
+        told = {"split": "test", "likelihood": information([records])}
+        run.write_summary(summarise(records) | candidate.about() | told)
         run.note(cascade_prompt=cascade_prompt)
         run.finish()
         made.append(run.path)
@@ -143,24 +145,31 @@ def compare(
 
 def probe_source(pair: Pair, task: Task, source_layers: str | Sequence[int], count: int, seed: int = 1) -> list[dict]:
     """The source probe, fitted on `count` training questions and read on the test split; [] for another task or 0."""
-    if task.name != "minigsm" or not count:
+    if task.name not in READ_OF or not count:
         return []
-    return probe(pair.source, task.train(count, seed), task.test(), source_layers)
+    quantities = READ_OF[task.name]
+    return probe(pair.source, task.train(count, seed), task.test(), source_layers, quantities=quantities)
 
 
 def run_counterfactual(
     candidate: Candidate, pair: Pair, task: Task, words: int, steps: int, each: int
 ) -> tuple[list[dict], dict]:
-    """Edit `words` words in a copy of the source and see what the answers do: (rows, counts); empty for 0 words.
+    """Edit `words` words (of twohop: people) in a copy of the source and see what the answers do: (rows, counts); empty
+    for 0 words.
 
-    `each`: long questions per word. Only of the task whose facts can be edited.
+    `each`: long questions per word. Only of the tasks whose facts can be edited.
     """
-    if task.name != "minigsm" or not words:
+    if task.name not in ("minigsm", "twohop") or not words:
         return [], {}
-    edits = choose_edits(words)
-    with tqdm(total=steps, desc="edit the source", unit="step") as bar:
-        edited = edit_source(candidate.bridge.source, edits, steps, progress=lambda *_: bar.update())
-    rows = follow(candidate.config, pair, task, candidate.bridge, edited, two_world_questions(edits, each))
+    if task.name == "twohop":
+        moves = choose_moves(words)
+        edited, asked = moved_source(candidate.bridge.source, moves, steps), questions_of_two_homes(moves, each)
+    else:
+        edits = choose_edits(words)
+        with tqdm(total=steps, desc="edit the source", unit="step") as bar:
+            edited = edit_source(candidate.bridge.source, edits, steps, progress=lambda *_: bar.update())
+        asked = two_world_questions(edits, each)
+    rows = follow(candidate.config, pair, task, candidate.bridge, edited, asked)
     return rows, follow_counts(rows)
 
 

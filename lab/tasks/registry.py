@@ -10,8 +10,9 @@ from lab.tasks.gsm8k import GSM8K
 from lab.tasks.hotpotqa import HotpotQA
 from lab.tasks.jsonl import Jsonl
 from lab.tasks.minigsm import MiniGSM
+from lab.tasks.twohop import TwoHop
 
-TASKS: dict[str, type[Task]] = {kind.name: kind for kind in (MiniGSM, GSM8K, HotpotQA, Jsonl)}
+TASKS: dict[str, type[Task]] = {kind.name: kind for kind in (MiniGSM, GSM8K, HotpotQA, Jsonl, TwoHop)}
 
 
 class TaskSettings(Protocol):

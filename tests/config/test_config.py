@@ -17,6 +17,7 @@ CHANGES = {
     "pair": "mistral-llama", "source": "b/a", "target": "b/c", "dtype": "bfloat16", "source_layers": "last",
     "source_chat": True, "target_chat": True, "target_bits": 4, "choose_by": "likelihood",
     "task": "gsm8k", "data": "folder", "shots": 2, "train_questions": 5, "dev_questions": 5, "test_questions": 5,
+    "people": 900,
     "translator": "constant", "soft_tokens": 4, "width": 64, "depth": 3, "heads": 8, "dropout": 0.1,
     "source_mix": "weighted", "gate_init": 0.0, "layout": "soft_only", "steps": 11, "batch_size": 3,
     "learning_rate": 2e-3, "gate_learning_rate_scale": 1.0, "warmup_steps": 1, "weight_decay": 0.0,
@@ -40,6 +41,7 @@ NEEDS = {  # what has to stand in a config so that the field may be changed
     "duplicate_question": {"token_alignment_weight": 0.1, "teacher": "prompt", "injection": "adapter"},
     "geometry_weight": {"soft_tokens": 0}, "data": {"task": "gsm8k"}, "evidence": {"task": "hotpotqa"},
     "scorer": {"task": "jsonl", "data": "a.jsonl", "scorer": "exact"},
+    "people": {"task": "twohop"},
 }  # fmt: skip
 
 
@@ -133,6 +135,7 @@ def test_a_missing_file_is_told():
         ({"shots": -1}, "at least 0"),
         ({"data": "folder"}, "not read by task='minigsm'"),
         ({"evidence": "both"}, "choose task=hotpotqa"),
+        ({"people": 300}, "not read by task='minigsm'; choose task=twohop"),
         ({"test_questions": True}, "whole number"),
         ({"soft_tokens": -1}, "at least 0"),
         ({"soft_tokens": 8.0}, "whole number"),

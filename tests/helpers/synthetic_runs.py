@@ -24,7 +24,7 @@ def questions():
     return rows
 
 
-def record(row, accuracies, rng, context_aware=False, soft_tokens=4):
+def record(row, accuracies, rng, context_aware=False, soft_tokens=4, nats=None):
     arms = {}
     words = 20 + (-2, -1, 1, 2)[int(row["id"], 16) % 4]  # of the prompt with the question: 20 on average
     for arm, accuracy in accuracies.items():
@@ -38,11 +38,16 @@ def record(row, accuracies, rng, context_aware=False, soft_tokens=4):
             "context_aware": aware, "prompt_tokens": words if aware else 3, "soft_tokens": soft_tokens * latent,
             "new_tokens": 9,
         }  # fmt: skip
+        if nats and arm in nats:  # the question is as hard in every arm, and each arm has its own luck
+            tokens = 10 + int(row["id"], 16) % 7
+            hard = random.Random(row["id"]).gauss(0, 0.3)
+            arms[arm] |= {"gold_nats": tokens * (nats[arm] + hard + rng.gauss(0, 0.1)), "gold_tokens": tokens}
     return {**row, "arms": arms}
 
 
-def make_run(runs: Path, name: str, seed: int = 1, accuracies=None, looks=(), **settings) -> Path:
-    """A finished run. `accuracies`: arm -> a number, or a function of the cell; `looks`: dev accuracies in the log."""
+def make_run(runs: Path, name: str, seed: int = 1, accuracies=None, looks=(), nats=None, **settings) -> Path:
+    """A finished run. `accuracies`: arm -> a number, or a function of the cell; `looks`: dev accuracies in the log;
+    `nats`: arm -> what a token of the gold answers costs there on average."""
     config = RunConfig.from_parameters(
         **{"layout": "soft_only", "name": name, "seed": seed, "soft_tokens": 4, **settings}
     )
@@ -54,8 +59,9 @@ def make_run(runs: Path, name: str, seed: int = 1, accuracies=None, looks=(), **
         models = record(row, {arm: chosen[arm] for arm in ("source", "target") if arm in chosen}, fixed)
         others = {arm: value for arm, value in chosen.items() if arm not in ("source", "target")}
         aware = config.layout.layout == "soft_plus_text"
-        latent = record(row, others, rng, aware, config.translator.soft_tokens)
-        rows.append({**row, "arms": models["arms"] | latent["arms"]})
+        latent = record(row, others, rng, aware, config.translator.soft_tokens, nats)
+        told = {"gold_text": f"so {row['gold']}.\n#### {row['gold']}"} if nats else {}
+        rows.append({**row, **told, "arms": models["arms"] | latent["arms"]})
     folder.mkdir(parents=True)
     config.to_yaml(folder / "config.yaml")
     write_jsonl(folder / "eval_samples_step_final.jsonl", rows)

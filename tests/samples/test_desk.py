@@ -115,6 +115,46 @@ def test_regressions_come_first(desk):
     assert [(row["b"], row["a"]) for row in rows[:7]] == [(True, False)] * 2 + [(False, True)] * 5
 
 
+def with_costs(records):
+    """Question n costs 10 nats in every arm, and n less in latent; the second is without, the third no number."""
+    for number, row in enumerate(records):
+        for arm, answer in row["arms"].items():
+            answer["gold_nats"] = 10.0 - number * (arm == "latent")
+    del records[1]["arms"]["latent"]["gold_nats"]
+    records[2]["arms"]["target"]["gold_nats"] = "<b>7</b>"
+    return records
+
+
+def test_questions_sort_by_what_the_soft_tokens_tell(tmp_path):
+    write_jsonl(tmp_path / "runs" / "one" / "eval_samples_step_final.jsonl", with_costs(step_records("final")))
+    desk = Desk(Library(tmp_path / "runs"), Tags(tmp_path / "tags.json"))
+    count = len(desk.selection)
+    assert desk.comparison.told[5] == pytest.approx(5 / np.log(2)) and np.isnan(desk.comparison.told[[1, 2]]).all()
+    assert list(screen.controls(desk)["sortings"]) == ["", "most", "least"]
+    before = screen.header(desk)
+    desk.selection.sort("most")
+    known = [row for row in range(count) if row not in (1, 2)]
+    assert list(desk.selection.order) == [*reversed(known), 1, 2]
+    assert screen.header(desk) == before  # another order of the same questions chooses nothing
+    desk.selection.sort("least")
+    assert list(desk.selection.order) == [*known, 1, 2] and screen.controls(desk)["sorting"] == "least"
+    shown = {answer["name"]: answer["gold"] for answer in screen.sample(desk, known.index(5))["answers"]}
+    assert shown["latent"] == "gold answer: 7.2 bits" and shown["target"] == "gold answer: 14.4 bits"
+    desk.selection.choose(cell="plain")
+    assert list(desk.selection.order) == [row for row in [*known, 1, 2] if row % 2 == 0]  # a filter keeps the order
+    desk.selection.toggle_blind()
+    assert desk.selection.sorting == "" and "sortings" not in screen.controls(desk)
+    desk.selection.sort("most")
+    assert list(desk.selection.order) == sorted(desk.selection.order)  # in blind mode it would name the arm
+
+
+def test_without_likelihoods_nothing_sorts_by_them(desk):
+    assert screen.controls(desk)["sortings"] == {}
+    first = list(desk.selection.order)
+    desk.selection.sort("most")
+    assert list(desk.selection.order) == first and screen.sample(desk)["answers"][0]["gold"] == ""
+
+
 def test_any_filter_makes_p_exploratory(desk):
     narrowings = ({"flip": "broken"}, {"cell": "plain"}, {"words": "box 3"}, {"tag": "x"})
     selection = desk.selection
