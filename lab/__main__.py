@@ -127,28 +127,84 @@ def _value(text: str) -> object:
 
 
 @app.command()
-def suite(
+def submit(
     files: Annotated[list[Path], typer.Argument(help="Job files.")],
     p: Annotated[list[str] | None, typer.Option("-p", metavar="NAME VALUE", help="For all jobs; repeatable.")] = None,
     runs: Annotated[Path | None, typer.Option(help="The folder for the runs, instead of runs/.")] = None,
+    by_time: Annotated[bool, typer.Option(help="A folder of its own in there, called after the time.")] = False,
     seeds: Annotated[str, typer.Option(help="Run each job once per seed, such as 1,2,3.")] = "",
-    parallel: Annotated[int, typer.Option(min=1, help="Processes at a time.")] = 1,
-    gpus: Annotated[str, typer.Option(help="Spread the processes over these GPUs, such as 0,1,2,3.")] = "",
+    again: Annotated[bool, typer.Option(help="Also what is finished already, under another name.")] = False,
+    parallel: Annotated[int, typer.Option(min=1, help="Here: processes at a time.")] = 1,
+    gpus: Annotated[str, typer.Option(help="Here: spread the processes over these GPUs, such as 0,1,2,3.")] = "",
+    slurm: Annotated[bool, typer.Option(help="As a job array of SLURM, see papermill_jobs/cluster.yaml.")] = False,
+    cluster: Annotated[Path | None, typer.Option(help="Another file in its place.")] = None,
+    preserve: Annotated[str, typer.Option(metavar="WHY", help="Preserve each run as it ends, and why.")] = "",
+    claim: Annotated[str, typer.Option(help="What may then be claimed of it.")] = "nothing yet",
+    weights: Annotated[bool, typer.Option(help="Preserve the best translator's weights, too.")] = False,
 ) -> None:
-    """Execute many jobs, several at a time. Started again, it goes on where it was stopped."""
-    from lab.batch import members, run_suite
+    """Execute many jobs, here or on a cluster. Given again, it goes on where it was stopped."""
+    from lab.batch import Keeping, named_by_time, plan_all, queue, read_cluster, run_here, write_submission
+    from lab.places import ROOT
 
     try:
         numbers = [int(word) for word in seeds.split(",") if word.strip()]
     except ValueError:
         raise LabError(f"--seeds {seeds} is not a list of whole numbers: write `--seeds 1,2,3`") from None
-    runs_of_suite = members(files, numbers, [split(pair) for pair in p or []], runs)
+    if weights and not preserve:
+        raise LabError("--weights goes with --preserve: say why the runs are kept")
+    settings = (read_cluster(cluster) if cluster else read_cluster()) if slurm else None
+    folder = named_by_time(runs or ROOT / "runs") if by_time else runs
+    jobs = plan_all(files, numbers, [split(pair) for pair in p or []], folder, again)
+    made = write_submission(jobs, Keeping(preserve, claim, weights) if preserve else None)
+    if settings:
+        number, count = queue(made, settings)
+        print(f"array {number}: {count} of {len(jobs)} runs are queued" if count else "all runs are finished")
+        print(f"output: {made.folder}; how far they are: python -m lab status {jobs[0].run.parent}")
+        return
     with one_line_if_interrupted():
-        outcomes = run_suite(runs_of_suite, parallel, [word.strip() for word in gpus.split(",") if word.strip()])
+        outcomes = run_here(made, parallel, [word.strip() for word in gpus.split(",") if word.strip()])
     failed = [outcome.name for outcome in outcomes if outcome.status == "failed"]
     if failed:
         raise LabError(f"{len(failed)} of {len(outcomes)} runs failed: {', '.join(failed)}")
-    print(f"{len(outcomes)} runs finished")
+    print(f"{len(outcomes)} runs finished: {jobs[0].run.parent / 'summary.log'}")
+
+
+@app.command(hidden=True)
+def task(
+    folder: Annotated[Path, typer.Argument(help="Of a submission.")],
+    index: Annotated[int, typer.Argument(help="Which of its jobs.")],
+) -> None:
+    """Execute one job of a submission; what `submit` starts for each, here and on a cluster."""
+    from lab.batch import end_with_parent, execute, is_finished, read_submission, write_summary_log
+    from lab.places import ROOT
+
+    submission = read_submission(folder)
+    with one_line_if_interrupted():
+        end_with_parent()
+        run = submission.runs[index]
+        if is_finished(run):
+            print(f"{run} is finished")
+            return
+        try:
+            execute(submission.job(index))
+            if keeping := submission.keeping:
+                name = run.name if run.parent == ROOT / "runs" else f"{run.parent.name}-{run.name}"
+                print(_preserve(run, keeping.why, keeping.claim, name, keeping.weights))
+        finally:
+            write_summary_log(submission)
+    print(f"run: {run}")
+
+
+@app.command()
+def status(
+    paths: Annotated[list[Path] | None, typer.Argument(metavar="PATH...", help="Runs, or folders of them.")] = None,
+) -> None:
+    """List runs: state, step, last accuracy in %, time left of the training that runs."""
+    from lab.batch import HEAD, aligned, row, runs_below, status_of
+    from lab.places import ROOT
+
+    runs = [run for path in paths or [ROOT / "runs"] for run in runs_below(path)]
+    print(aligned([HEAD, *(row(status_of(run)) for run in runs)]), end="")
 
 
 @app.command()
@@ -204,14 +260,20 @@ def preserve(
     why: Annotated[str, typer.Option(help="Why it is kept.")],
     claim: Annotated[str, typer.Option(help="What may be claimed of it.")],
     name: Annotated[str, typer.Option(help="Its name among the preserved, instead of the run's own.")] = "",
+    weights: Annotated[bool, typer.Option(help="With the best translator's weights.")] = False,
 ) -> None:
-    """Copy what README and paper rest on (no weights) into runs/preserved, with checksums and a line of why."""
+    """Copy what README and paper rest on into runs/preserved, with checksums and a line of why."""
+    print(_preserve(run, why, claim, name, weights))
+
+
+def _preserve(run: Path, why: str, claim: str, name: str = "", weights: bool = False) -> Path:
+    """Preserve a run whose records are as they were written."""
     from lab.evidence import verify_run
     from lab.runs import preserve as keep
 
     if findings := [finding for folder in _with_records(run) for finding in verify_run(folder)]:
         raise LabError(f"{run} is not preserved: {findings[0]} (`python -m lab verify {run}` names everything)")
-    print(keep(run, why, claim, name=name))
+    return keep(run, why, claim, name=name, weights=weights)
 
 
 def _with_records(folder: Path) -> list[Path]:

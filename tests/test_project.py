@@ -10,6 +10,7 @@ import yaml
 
 from lab.answers.generation import greedy
 from lab.batch import jobs
+from lab.batch.catalogue import job_files
 from lab.config import PACKAGE
 from lab.config.run import SECTION_OF, PairConfig, RunConfig
 from lab.models.loading import load_pair
@@ -48,7 +49,7 @@ def test_progress_is_shown_by_one_module(path):
     assert "tqdm.auto" not in path.read_text() or path.stem == "harness"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "papermill_jobs").rglob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", job_files(), ids=lambda path: path.stem)
 def test_jobs_are_valid(path, tmp_path):
     jobs.plan(path, runs=tmp_path)
 
@@ -82,7 +83,7 @@ def train_configs():
     """Every job of 01_train with the effective parameters of its run."""
     notebook = jobs.notebook_parameters(ROOT / "notebooks" / "01_train.ipynb")
     defaults = {name: parameter.default for name, parameter in notebook.items()}
-    for path in sorted((ROOT / "papermill_jobs").rglob("*.yaml")):
+    for path in job_files():
         job = jobs.read_job(path)
         if job["notebook"] == "01_train" and path.stem != "documents":  # that one is the ground of others, and 1b
             yield (

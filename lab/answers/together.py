@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from lab.answers.choosing import respond
 from lab.answers.common import Answer
+from lab.answers.memory import Halving
 from lab.models import joined
 
 if TYPE_CHECKING:
@@ -60,11 +61,16 @@ def in_batches(
         own = [arm for arm in arms if arm.model is model]
         rows = [(arm, index) for arm in own for index in wanted(arm)]
         label = ", ".join(arm.name for arm in own)
-        for batch in evaluation.batches(rows, label, lambda row: (row[0].length(row[1]), row[1])):
+
+        def asked(batch: Sequence[tuple[Arm, int]], own=own, model=model) -> list[tuple[Arm, dict[int, Found]]]:
             parts = {arm: [index for other, index in batch if other is arm] for arm in own}
             parts = {arm: indices for arm, indices in parts.items() if indices}
             inputs = joined(model, [arm.inputs(indices) for arm, indices in parts.items()])
             questions = [evaluation.questions[index] for indices in parts.values() for index in indices]
             found = iter(ask(evaluation, model, inputs, questions))
-            for arm, indices in parts.items():
-                yield arm, {index: next(found) for index in indices}
+            return [(arm, {index: next(found) for index in indices}) for arm, indices in parts.items()]
+
+        fitting = Halving(asked, label)
+        for batch in evaluation.batches(rows, label, lambda row: (row[0].length(row[1]), row[1])):
+            for found in fitting(batch):
+                yield from found

@@ -23,6 +23,7 @@ from lab.places import ROOT
 from lab.runs import write_text
 
 JOBS = ROOT / "papermill_jobs"
+CLUSTER = "cluster.yaml"
 FACTS = {"Reported": "Reported", "Known": "What is known"}  # word in the file -> head of its column
 FACT = re.compile(rf"({'|'.join(FACTS)}): +(\S.*)")
 # Where a folder's table goes: `<!-- jobs in documents -->`, then the table, then `<!-- end -->`; the top folder is `.`.
@@ -38,6 +39,11 @@ class Entry:
     sentence: str
     facts: Mapping[str, str]
     base: Path | None
+
+
+def job_files(folder: Path = JOBS) -> list[Path]:
+    """Every job in a folder and below it; what the cluster is lies there, too, and is none."""
+    return sorted(file for file in folder.rglob("*.yaml") if file.name != CLUSTER)
 
 
 def entry(file: Path) -> Entry:
@@ -81,7 +87,7 @@ def table(entries: Sequence[Entry]) -> str:
 def with_tables(text: str, jobs: Path = JOBS) -> str:
     """`text` with every table written anew. Raises LabError where a folder of jobs has no place in it."""
     folders = {}
-    for file in sorted(jobs.rglob("*.yaml")):
+    for file in job_files(jobs):
         folders.setdefault(file.parent.relative_to(jobs).as_posix(), []).append(entry(file))
     places = [found["folder"] for found in TABLE.finditer(text)]
     if sorted(places) != sorted(folders):

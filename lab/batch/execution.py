@@ -35,16 +35,18 @@ def execute(job: Job, root: Path = ROOT) -> Path:
 
     Raises LabError with the failing cell's last line. A run that got going is kept, marked failed, with its notebook;
     one that did not leaves no directory (after a crash that is no LabError, its notebook as `<name>.failed.ipynb`).
-    Raises Interrupted on Ctrl-C, SIGTERM and SIGHUP, once the kernel is gone, with one line that says what is safe.
+    Raises Interrupted on Ctrl-C and, once a training has saved, on SIGTERM, SIGHUP and SIGUSR1: with one line that says
+    what is safe, and when the kernel is gone.
     Papermill changes the whole process's folder meanwhile: one job at a time in a process, several in several.
     """
     with _working_notebook(job) as working, _sockets() as sockets:
         kernel, before = _kernel_manager(sockets), _state(job.run)
-        with stoppable(kernel.kill) as stop:
+        with stoppable(kernel.kill, kernel.ask_to_stop) as stop:
             try:
                 _run_papermill(job, working, root, kernel)
                 stop.check()
             except BaseException as error:
+                stop.ended()
                 code = kernel.process.poll() if kernel.process else None
                 kernel.kill()
                 raise _ended(job, working, before, Interrupted(stop.signum) if stop.signum else error, code) from None
@@ -127,6 +129,14 @@ def _kernel_manager(sockets: str) -> type:
         async def _async_launch_kernel(self, kernel_cmd: list[str], **settings) -> None:
             await super()._async_launch_kernel(kernel_cmd, **settings)
             FileKernel.process = self.provisioner.process
+
+        @classmethod
+        def ask_to_stop(cls) -> bool:
+            """Let a training save and stop; a kernel that does something else ends at once. Whether there is one."""
+            running = cls.process is not None and cls.process.poll() is None
+            if running:
+                cls.process.terminate()
+            return running
 
         @classmethod
         def kill(cls) -> None:

@@ -1,4 +1,4 @@
-"""Being stopped from outside: Ctrl-C, SIGTERM, SIGHUP, and the death of the process that started this one."""
+"""Being stopped from outside: Ctrl-C, SIGTERM, SIGHUP, SIGUSR1, and the death of the process that started this one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# From outside; those of `SAVING` leave time for a checkpoint, Ctrl-C is a person's, who waits for the prompt.
+SAVING = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+STOPPING = (signal.SIGINT, *SAVING)
+SECONDS_TO_SAVE = 60  # between being asked to stop and being ended
 PARENT = "LAB_ENDS_WITH"  # environment: the process with which a command ends
 
 
@@ -26,9 +29,15 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Stop:
-    """Whether a signal has asked to stop."""
+    """Whether a signal has asked to stop, and whether what runs was asked to end by itself and still may."""
 
-    signum = 0
+    signum, waiting = 0, False
+
+    def ended(self) -> None:
+        """It has: nothing is waited for any more."""
+        if self.waiting:
+            self.waiting = False
+            signal.alarm(0)
 
     def check(self) -> None:
         """Raise Interrupted if so: what ran meanwhile may have taken the exception for one of its own."""
@@ -37,10 +46,11 @@ class Stop:
 
 
 @contextmanager
-def stoppable(first: Callable[[], None] = lambda: None) -> Iterator[Stop]:
+def stoppable(first: Callable[[], None] = lambda: None, ask: Callable[[], bool] = lambda: False) -> Iterator[Stop]:
     """Inside, the first of `STOPPING` calls `first` and raises Interrupted; while that is dealt with, others wait.
 
-    In any other thread than the main one signals go their way as before.
+    One of `SAVING` calls `ask` before: where that is true, what runs here was asked to end by itself, and only Ctrl-C
+    or `SECONDS_TO_SAVE` end it. In any other thread than the main one signals go their way as before.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
@@ -48,18 +58,27 @@ def stoppable(first: Callable[[], None] = lambda: None) -> Iterator[Stop]:
         return
 
     def on_signal(signum: int, frame) -> None:
-        if not stop.signum:
+        if not stop.signum and signum != signal.SIGALRM:
             stop.signum = signum
-            first()
-            raise Interrupted(signum)
+            stop.waiting = signum in SAVING and ask()
+            if stop.waiting:
+                signal.alarm(SECONDS_TO_SAVE)
+                return
+        elif not stop.waiting or signum in SAVING:
+            return
+        stop.ended()
+        first()
+        raise Interrupted(stop.signum)
 
     # a signal that is ignored (nohup) stays ignored
     before = {signum: signal.getsignal(signum) for signum in STOPPING if signal.getsignal(signum) != signal.SIG_IGN}
+    before[signal.SIGALRM] = signal.getsignal(signal.SIGALRM)
     for signum in before:
         signal.signal(signum, on_signal)
     try:
         yield stop
     finally:
+        stop.ended()
         for signum, handler in before.items():
             signal.signal(signum, handler)
 
@@ -71,7 +90,7 @@ def killed_by(signum: int) -> str:
 
 
 def end_with_parent() -> None:
-    """Where the parent asked for it (by `PARENT`), stop as by SIGTERM once it is gone: a killed suite leaves no run."""
+    """Where the parent asked for it (by `PARENT`), stop as by SIGTERM once it is gone: a killed one leaves no run."""
     parent = os.environ.pop(PARENT, "")
 
     def watch() -> None:

@@ -5,7 +5,7 @@ The bridge from the models to the analysis: imports tasks alone (what a question
 
 from lab.runs.folders import FOLDER_MANIFEST, check_folder, remove_folder, whole_folder
 from lab.runs.foreign import FORMATS
-from lab.runs.locks import Lock, Taken, is_held, is_written
+from lab.runs.locks import Lock, Taken, is_held, is_written, patient_lock
 from lab.runs.logs import FINAL, log_text
 from lab.runs.naming import new_folder
 from lab.runs.reading import read_step

@@ -118,8 +118,11 @@ class RunDirectory:
             raise
         lock.sign()
         run._lock = lock
-        run._sweep()
-        run._drop_torn_line()
+        try:
+            run._sweep()
+            run._drop_torn_line()
+        except OSError as error:
+            raise LabError(f"{run.path} cannot be written ({error.strerror}); choose another folder.") from None
         again = {"resumed": [*manifest.get("resumed", []), _now()]} if manifest else {"started": _now(), "resumed": []}
         run.note(
             **again,

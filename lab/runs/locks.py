@@ -8,6 +8,8 @@ import errno
 import os
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -72,6 +74,21 @@ class Lock:
             return os.path.samestat(os.stat(path), os.fstat(self._file.fileno()))
         except FileNotFoundError:
             return False
+
+
+@contextmanager
+def patient_lock(path: Path) -> Iterator[None]:
+    """Hold the lock on `path` inside, however long others take for what they do under it."""
+    while True:
+        try:
+            lock = Lock(path)
+            break
+        except Taken:
+            continue
+    try:
+        yield
+    finally:
+        lock.release(delete=True)
 
 
 _ours: WeakValueDictionary[Path, Lock] = WeakValueDictionary()

@@ -1,4 +1,4 @@
-"""Preserving a run: what README and paper rest on, copied into the repository, without weights and with checksums.
+"""Preserving a run: what README and paper rest on, copied into the repository, with checksums; weights only if asked.
 
 Records, logs and metrics are compressed, always to the same bytes; config, manifest, summaries and seals stay readable.
 `runs/preserved/README.md` has a line for each run: why it is kept, and what may be claimed of it.
@@ -13,12 +13,15 @@ from pathlib import Path
 
 from lab.errors import LabError
 from lab.places import ROOT
+from lab.runs.locks import patient_lock
 from lab.runs.records import write_text
 
 PRESERVED = ROOT / "runs" / "preserved"
 READABLE = ("config.yaml", "manifest.json", "*.seal.json", "summary.json", "evidence.json", "claims.json",
             "diagnostics.json", "inference_aggregate.json")  # fmt: skip
 COMPRESSED = ("eval_samples_step_*.jsonl", "metrics.jsonl", "train.log", "inference_per_sample.jsonl")
+WEIGHTS = "checkpoints/best"  # the translator that was chosen, with what loads it; no optimiser
+NOT_WEIGHTS = ("optimizer.safetensors", "state.json", "manifest.json")
 SUMS, INDEX = "SHA256SUMS", "README.md"
 HEAD = """# Preserved runs
 
@@ -30,8 +33,12 @@ in a run's folder checks the files, `python -m lab verify runs/preserved/NAME` t
 """
 
 
-def preserve(run: str | Path, why: str, claim: str, into: str | Path = PRESERVED, name: str = "") -> Path:
+def preserve(
+    run: str | Path, why: str, claim: str, into: str | Path = PRESERVED, name: str = "", weights: bool = False
+) -> Path:
     """Copy the run in `run` (and the runs within it) to `into`/`name`, with a line in the index; the new folder.
+
+    `weights`: with the best translator, as `checkpoints/best`.
 
     Raises LabError where there is nothing to preserve, where the name is taken, or without a reason.
     """
@@ -48,11 +55,15 @@ def preserve(run: str | Path, why: str, claim: str, into: str | Path = PRESERVED
     shutil.rmtree(beside, ignore_errors=True)
     for path in files:
         _copy(path, beside / path.relative_to(run), compress=_kind(path) == "compressed")
+    for path in (file for folder in run.rglob(WEIGHTS) for file in folder.iterdir()) if weights else ():
+        if path.name not in NOT_WEIGHTS:
+            _copy(path, beside / path.relative_to(run), compress=False)
     sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(beside)}"
             for path in sorted(beside.rglob("*")) if path.is_file()]  # fmt: skip
     write_text(beside / SUMS, "\n".join(sums) + "\n")
     beside.rename(folder)
-    _index(into, folder.name, why, claim)
+    with patient_lock(into / ".lock"):  # runs of a submission end at once, and each has a line
+        _index(into, folder.name, why, claim)
     return folder
 
 

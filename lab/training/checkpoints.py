@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from lab.clock import part, running_clock
+from lab.clock import running_clock
 from lab.config import RunConfig
 from lab.errors import LabError
 from lab.runs import FOLDER_MANIFEST, RunDirectory, check_folder, remove_folder, whole_folder
@@ -55,19 +55,26 @@ def step_folder(run: RunDirectory, step: int) -> Path:
     return run.checkpoints / f"step_{step}"
 
 
-@part("checkpoint")
-def save_checkpoint(
-    run: RunDirectory, config: RunConfig, translator: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress
-) -> None:
-    """Save the state after `progress.step`. Raises LabError if it cannot be written; those before stay as they are."""
-    folder = step_folder(run, progress.step)
+def checkpoint_facts(run: RunDirectory, config: RunConfig, progress: Progress) -> dict:
+    """What a checkpoint's manifest says of this moment."""
     facts = {"step": progress.step, "config_hash": config.hash(), "metrics": run.metrics_so_far()}
     if clock := running_clock():
         facts["clock"] = clock.record()
+    return facts
+
+
+def write_checkpoint(
+    run: RunDirectory, facts: dict, translator: nn.Module, state: dict[str, torch.Tensor], progress: Progress
+) -> None:
+    """Write what `checkpoint_facts`, the translator and `training_state` were at one moment, and tidy up.
+
+    Raises LabError if it cannot be written; those before stay as they are.
+    """
+    folder = step_folder(run, progress.step)
     try:
         with whole_folder(folder, **facts) as beside:
             save_translator(translator, beside)
-            save_file(_training_state(translator, optimizer), beside / "optimizer.safetensors")
+            save_file(state, beside / "optimizer.safetensors")
             (beside / "state.json").write_text(json.dumps(vars(progress)), encoding="utf-8")
         _tidy(run, progress)
     except (OSError, SafetensorError) as error:
@@ -120,11 +127,16 @@ def resume(
     progress = _load(step_folder(run, checkpoint["step"]), translator, optimizer)
     if clock := running_clock():
         clock.go_on(checkpoint.get("clock", {}))
-    run.cut_metrics(checkpoint["metrics"]["bytes"])
-    for step in _saved_steps(run):
-        if step > progress.step:
-            remove_folder(step_folder(run, step))
-    _tidy(run, progress)
+    try:
+        run.cut_metrics(checkpoint["metrics"]["bytes"])
+        for step in _saved_steps(run):
+            if step > progress.step:
+                remove_folder(step_folder(run, step))
+        _tidy(run, progress)
+    except OSError as error:
+        raise LabError(
+            f"{run.path} cannot be gone on with ({error.strerror}); mend that, then resume the run."
+        ) from None
     return progress, "; ".join([f"Resumed after step {progress.step}", *reasons])
 
 
@@ -191,7 +203,7 @@ def _progress(folder: Path) -> Progress:
         raise LabError(f"the state.json of {folder.name} cannot be read") from None
 
 
-def _training_state(translator: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+def training_state(translator: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """The optimiser's tensors as `<parameter>.<slot>`, and the state of the random numbers."""
     state = optimizer.state_dict()["state"]
     tensors = {f"{i}.{key}": value.contiguous() for i, slots in state.items() for key, value in slots.items()}

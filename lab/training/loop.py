@@ -23,12 +23,14 @@ from lab.progress import tqdm
 from lab.runs import RunDirectory
 from lab.tasks import Task, surroundings
 from lab.training.batches import Batches
-from lab.training.checkpoints import Progress, load_best, resume, save_checkpoint, start_from
+from lab.training.checkpoints import Progress, load_best, resume, start_from
 from lab.training.losses import weighted_sum
 from lab.training.objective import Batch, Decode, due_weights, training_terms
 from lab.training.optimizer import build_optimizer, schedule
 from lab.training.reading import ReadAhead
+from lab.training.saving import Saver
 from lab.training.selection import Selection, in_words, score
+from lab.training.stopping import asked_to_stop
 from lab.translators import Bridge, build_translator
 
 LOG_EVERY = 20
@@ -73,7 +75,8 @@ def train(
 ) -> TrainResult:
     """Train the translator of `config` and return the best one; resume from `run`'s last checkpoint if it has one.
 
-    Raises LabError if the loss or its gradient is no longer a finite number; the checkpoints are from before that.
+    Raises LabError if the loss or its gradient is no longer a finite number, and names the terms; the checkpoints are
+    from before that. SIGUSR1 and SIGTERM save after the step that is being done, and then raise LabError.
     """
     settings, began = config.training, time.monotonic()
     if not (select is None or isinstance(select, Selection)):
@@ -95,47 +98,59 @@ def train(
     reader = ReadAhead(Bridge(pair.source, translator), batches, questions, settings.steps)
     shared = surroundings(task, config.task.shots)
 
-    # --- evaluation before the first step
-    if select and not progress.begun:
-        _evaluate(select, translator, progress, run, config)
-        save_checkpoint(run, config, translator, optimizer, progress)
-    saved = time.monotonic()
-    bar = tqdm(initial=progress.step, total=settings.steps, desc=label, unit="step", mininterval=1)
-    while progress.step < settings.steps and not progress.stopped_early:
-        # --- one training step
-        chosen = [questions[i] for i in batches.indices(progress.step)]
-        batch = Batch(chosen, shared, reader.at(progress.step))
-        terms_at = partial(training_terms, translator, pair, config, batch, progress.step + 1, task, decode)
-        row = _step(translator, optimizer, config, progress.step, terms_at)
-        progress.step += 1
-        bar.update()
-        # --- log
-        run.metric({"kind": "step", "step": progress.step, **row})
-        if not (math.isfinite(row["loss"]) and math.isfinite(row["grad_norm"])):
-            raise LabError(
-                f"{label}: at step {progress.step} the loss is {row['loss']}, its gradient {row['grad_norm']}; "
-                f"lower learning_rate={settings.learning_rate}."
-            )
-        if progress.step % LOG_EVERY == 0 or progress.step == settings.steps:
-            bar.set_postfix(loss=f"{row['loss']:.3f}")
-            run.log(f"Step {progress.step}/{settings.steps} | Loss {row['loss']:.4f} | LR {row['lr']:.2e}")
-        # --- evaluate, checkpoint, perhaps stop
-        periodic = settings.eval_every and progress.step % settings.eval_every == 0
-        if periodic or progress.step == settings.steps:
-            if select:
-                _evaluate(select, translator, progress, run, config)
-            out_of_patience = 0 < settings.patience <= progress.evaluations_without_gain
-            progress.stopped_early = out_of_patience and progress.step < settings.steps
-        if periodic or progress.step == settings.steps or time.monotonic() - saved > CHECKPOINT_SECONDS:
-            saved = time.monotonic()
-            save_checkpoint(run, config, translator, optimizer, progress)
-    bar.close()
+    with asked_to_stop() as asked, Saver(run, config, translator, optimizer) as saver:
+        # --- evaluation before the first step
+        if select and not progress.begun:
+            _evaluate(select, translator, progress, run, config)
+            saver.save(progress)
+        saved, stop = time.monotonic(), False
+        bar = tqdm(initial=progress.step, total=settings.steps, desc=label, unit="step", mininterval=1)
+        while progress.step < settings.steps and not (progress.stopped_early or stop):
+            # --- one training step
+            chosen = [questions[i] for i in batches.indices(progress.step)]
+            batch = Batch(chosen, shared, reader.at(progress.step))
+            terms_at = partial(training_terms, translator, pair, config, batch, progress.step + 1, task, decode)
+            row = _step(translator, optimizer, config, progress.step, terms_at)
+            progress.step += 1
+            bar.update()
+            # --- log
+            run.metric({"kind": "step", "step": progress.step, **row})
+            if not (math.isfinite(row["loss"]) and math.isfinite(row["grad_norm"])):
+                raise LabError(_diverged(label, progress.step, row, settings.learning_rate))
+            if progress.step % LOG_EVERY == 0 or progress.step == settings.steps:
+                bar.set_postfix(loss=f"{row['loss']:.3f}")
+                run.log(f"Step {progress.step}/{settings.steps} | Loss {row['loss']:.4f} | LR {row['lr']:.2e}")
+            # --- evaluate, checkpoint, perhaps stop
+            periodic = settings.eval_every and progress.step % settings.eval_every == 0
+            if periodic or progress.step == settings.steps:
+                if select:
+                    _evaluate(select, translator, progress, run, config)
+                out_of_patience = 0 < settings.patience <= progress.evaluations_without_gain
+                progress.stopped_early = out_of_patience and progress.step < settings.steps
+            due, stop = time.monotonic() - saved > CHECKPOINT_SECONDS, bool(asked)
+            if periodic or progress.step == settings.steps or due or stop:
+                saved = time.monotonic()
+                saver.save(progress)
+        bar.close()
+    if asked:
+        run.log(f"Stopped by {asked} after step {progress.step}")
+        raise LabError(f"{label}: stopped by {asked} after step {progress.step}, which is saved; resume the run.")
     if progress.stopped_early:
         run.log(f"Stopped early at step {progress.step}: {settings.patience} evaluations without gain")
     if select:
         load_best(run, progress, translator)
     best_step = progress.best_step if select else progress.step
     return TrainResult(translator.eval(), best_step, progress.history, time.monotonic() - began)
+
+
+def _diverged(label: str, step: int, row: dict, rate: float) -> str:
+    """What is no longer a number, in one sentence: the terms, or of finite terms the gradient."""
+    terms = [f"{name} is {value}" for name, value in row["terms"].items() if not math.isfinite(value)]
+    found = " and ".join(terms) or f"every term is finite, but the gradient of the loss is {row['grad_norm']}"
+    return (
+        f"{label}: at step {step} the loss is {row['loss']}: {found}; the last checkpoint is from before that: lower "
+        f"learning_rate={rate} or the weight of the term."
+    )
 
 
 @contextmanager

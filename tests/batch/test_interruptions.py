@@ -20,6 +20,8 @@ import sys
 from functools import partial
 from pathlib import Path
 from lab import __main__, batch
+from lab.batch import signals
+signals.SECONDS_TO_SAVE = 2
 root = Path(sys.argv.pop(1))
 batch.plan, batch.execute = partial(batch.plan, root=root), partial(batch.execute, root=root)
 __main__.main()
@@ -76,7 +78,7 @@ def test_an_interrupted_run_says_one_line_and_goes_on(project, start, how):
     assert process.stdout.readline() == "step 0\n"
     signum = getattr(signal, f"SIG{how.split(',')[0]}")
     os.killpg(process.pid, signum)
-    if how.endswith("then TERM"):  # Ctrl-C of a suite: from the terminal, and then from the suite
+    if how.endswith("then TERM"):  # Ctrl-C of a submission: from the terminal, and then from it
         process.terminate()
     _, errors = process.communicate(timeout=SECONDS)
     run = project.root / "runs" / "j"
@@ -88,6 +90,43 @@ def test_an_interrupted_run_says_one_line_and_goes_on(project, start, how):
     again = start("-p", "resume", "True")
     again.communicate(timeout=SECONDS)
     assert again.returncode == 0 and RunDirectory(run).status == "finished"
+
+
+TRAINS = STEPS.replace(
+    "    time.sleep(rate)\n",
+    "    time.sleep(rate)\n    if asked:\n        raise LabError(f'saved after step {step}')\n",
+).replace("for step", "asked = asked_to_stop().__enter__()\nfor step")
+TRAINS = "from lab.errors import LabError\nfrom lab.training.stopping import asked_to_stop\n" + TRAINS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["TERM", "USR1", "HUP", "USR1, then TERM"])
+def test_a_run_that_is_warned_ends_by_itself(project, start, how):
+    process = start("-p", "rate", "0.2", body=TRAINS)
+    for name in how.split(", then "):
+        process.send_signal(getattr(signal, f"SIG{name}"))
+    _, errors = process.communicate(timeout=SECONDS)
+    run = project.root / "runs" / "j"
+    assert errors == f"interrupted: {run} is safe; the same command with `-p resume True` goes on\n"
+    assert process.returncode == 128 + getattr(signal, f"SIG{how.split(',')[0]}")
+    assert "saved after step" in (run / "notebook.ipynb").read_text()
+    assert RunDirectory(run).status == "interrupted"
+
+
+DEAF = BODY.replace("import os;", "import os, signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["TERM", "TERM, then INT"])
+def test_a_run_that_does_not_end_by_itself_is_ended(project, start, how):
+    """After `SECONDS_TO_SAVE`, or at once by Ctrl-C."""
+    process = start("-p", "rate", "0.5", body=DEAF)
+    for name in how.split(", then "):
+        process.send_signal(getattr(signal, f"SIG{name}"))
+        time.sleep(0.2)
+    _, errors = process.communicate(timeout=SECONDS)
+    assert errors.startswith("interrupted: ") and errors.count("\n") == 1
+    assert process.returncode == 128 + signal.SIGTERM and not is_alive(kernel_of(project))
 
 
 @pytest.mark.slow
@@ -113,19 +152,19 @@ def test_a_killed_run_leaves_no_kernel_and_its_leftovers_are_swept(project, star
 
 
 @pytest.mark.slow
-def test_a_run_ends_with_the_suite_that_started_it(project):
-    """The suite is killed: nobody is left to ask its runs to stop."""
-    suite = subprocess.Popen([sys.executable, "-c", SUITE, LAB, str(project.root), str(project(BODY))], cwd=ROOT)
+def test_a_run_ends_with_the_command_that_started_it(project):
+    """That is killed: nobody is left to ask its runs to stop."""
+    starter = subprocess.Popen([sys.executable, "-c", STARTER, LAB, str(project.root), str(project(BODY))], cwd=ROOT)
     metrics = project.root / "runs" / "j" / "metrics.jsonl"
     wait_until(metrics.exists)
-    suite.kill()
-    suite.wait()
+    starter.kill()
+    starter.wait()
     run = RunDirectory(project.root / "runs" / "j")
     wait_until(lambda: run.status == "interrupted")
     wait_until(lambda: not is_alive(kernel_of(project)))
 
 
-SUITE = """
+STARTER = """
 import os, subprocess, sys
 program, root, job = sys.argv[1:]
 words = [sys.executable, "-c", program, root, "run", job, "-p", "rate", "0.2", "-p", "steps", "60"]

@@ -185,6 +185,20 @@ def test_a_folder_of_seeds_is_verified_seed_by_seed(run, tmp_path):
     assert "evidence.json is not the file that was preserved" in done.stdout and "1 of 2 runs" in done.stderr
 
 
+def test_weights_are_preserved_only_if_asked(run, tmp_path):
+    best = run / "checkpoints" / "best"
+    best.mkdir(parents=True, exist_ok=True)
+    for name in ("model.safetensors", "config.json", "optimizer.safetensors", "state.json"):
+        (best / name).write_text(name)
+    bare, whole = (preserve(run, "why", "what", tmp_path / str(kept), weights=kept) for kept in (False, True))
+    assert not (bare / "checkpoints").exists()
+    assert sorted(file.name for file in (whole / "checkpoints" / "best").iterdir()) == [
+        "config.json",
+        "model.safetensors",
+    ]
+    assert check_sums(whole) == [] and "model.safetensors" in (whole / "SHA256SUMS").read_text()
+
+
 def test_what_the_repository_preserves_is_sound():
     kept = sorted(path.parent for path in (ROOT / "runs" / "preserved").rglob("config.yaml"))
     assert kept and [finding for folder in kept for finding in verify_run(folder)] == []

@@ -1,4 +1,5 @@
-"""Killing a job at its k-th file event: each time Python is about to open, rename, link or delete something."""
+"""A job's k-th file event, each time Python is about to open, rename, link or delete something: it dies there, or the
+disk is full or read-only from there on."""
 
 import errno
 import os
@@ -22,12 +23,30 @@ def _hook(event: str, args: tuple) -> None:
 sys.addaudithook(_hook)
 
 
-@contextmanager
 def killed_at_event(folder: Path, which: int | None):
     """Inside, the file event number `which` (from 0; None: none) in `folder` is not done, nor any after it.
 
     Yields the list of events so far, as (event, path).
     """
+
+    def kill(event: str) -> None:
+        raise Killed
+
+    return at_event(folder, which, kill)
+
+
+def failing_from_event(folder: Path, which: int, code: int):
+    """As `killed_at_event`, but what cannot be done raises OSError with this errno: ENOSPC lets delete and rename."""
+
+    def fail(event: str) -> None:
+        if code != errno.ENOSPC or event in ("open", "os.mkdir", "os.symlink"):
+            raise OSError(code, os.strerror(code))
+
+    return at_event(folder, which, fail)
+
+
+@contextmanager
+def at_event(folder: Path, which: int | None, act):
     seen: list[tuple[str, str]] = []
 
     def watch(event: str, args: tuple) -> None:
@@ -38,7 +57,7 @@ def killed_at_event(folder: Path, which: int | None):
         if not inside_a_deletion and not any(path.startswith(str(folder)) for path in paths):
             return
         if which is not None and len(seen) >= which:
-            raise Killed
+            act(event)
         seen.append((event, paths[0].removeprefix(str(folder)).lstrip("/")))
 
     _watch.append(watch)

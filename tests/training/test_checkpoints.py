@@ -1,12 +1,15 @@
 """Laws of checkpoints: whatever kills a run, and whatever damages a file, it ends in the same bytes or says why not."""
 
+import errno
 import json
 import os
 import shutil
+import signal
+import threading
 
 import pytest
 import torch
-from file_events import Killed, killed_at_event
+from file_events import Killed, failing_from_event, full_disk, killed_at_event
 from sums_task import Sums
 from tiny_training import choosing, config, fresh, weights_of
 
@@ -15,7 +18,8 @@ import lab.training.loop as training
 from lab.errors import LabError
 from lab.runs import RunDirectory, whole_folder
 from lab.studies.experiment import open_run
-from lab.training import train
+from lab.training import saving, train
+from lab.training.saving import Saver
 from lab.translators import load_translator
 
 SETTINGS = config(steps=4, eval_every=1)
@@ -343,3 +347,148 @@ def test_metrics_are_held_to_what_was_logged(tmp_path):
     run.check_metrics(**mark)
     assert run.cut_metrics(mark["bytes"]) and not run.cut_metrics(mark["bytes"])
     assert run.metrics() == [{"step": 1}]
+
+
+def beside(monkeypatch):
+    """As on a GPU: a thread writes the checkpoints."""
+    monkeypatch.setattr(training, "Saver", lambda *given: Saver(*given, beside=True))
+
+
+def test_checkpoints_written_by_a_thread_are_the_same_bytes(run_training, whole, tmp_path, monkeypatch):
+    """Of the moment at which they were asked for, though the training has gone on since."""
+    beside(monkeypatch)
+    inner = saving.write_checkpoint
+    monkeypatch.setattr(saving, "write_checkpoint", lambda *given: (threading.Event().wait(0.05), inner(*given)))
+    ends_as(whole, run_training, tmp_path / "run")
+
+
+def test_what_a_thread_cannot_write_stops_the_training(run_training, whole, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        beside(patch)
+        inner = checkpoints.save_file
+        patch.setattr(checkpoints, "save_file", lambda state, path: (
+            full_disk() if "step_3" in str(path) else inner(state, path)))  # fmt: skip
+        with pytest.raises(LabError, match=r"step_3 cannot be saved \(No space left on device\)"):
+            run_training(tmp_path / "run")
+    ends_as(whole, run_training, tmp_path / "run")
+
+
+def test_a_failing_training_still_has_its_last_checkpoint_written(run_training, tmp_path, monkeypatch):
+    beside(monkeypatch)
+    stop_after(run_training, tmp_path / "run", 3)
+    assert (tmp_path / "run" / "checkpoints" / "step_3" / "manifest.json").exists()
+
+
+def asked_after(step, signum, monkeypatch):
+    """The signal comes while the step after `step` others is done."""
+    inner, count = training._step, iter(range(step))
+
+    def asking(*given):
+        if next(count, None) is None:
+            os.kill(os.getpid(), signum)
+        return inner(*given)
+
+    monkeypatch.setattr(training, "_step", asking)
+
+
+@pytest.mark.parametrize("name", ["SIGUSR1", "SIGTERM"])
+@pytest.mark.parametrize("step", [0, 2, 3])
+def test_a_training_that_is_asked_to_stop_saves_first(run_training, whole, tmp_path, monkeypatch, name, step):
+    before = signal.getsignal(getattr(signal, name))
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(LabError, match=f"stopped by {name} after step {step + 1}, which is"),
+    ):
+        asked_after(step, getattr(signal, name), patch)
+        run_training(tmp_path / "run")
+    assert f"Stopped by {name} after step {step + 1}" in log_of(tmp_path / "run")
+    assert signal.getsignal(getattr(signal, name)) is before
+    ends_as(whole, run_training, tmp_path / "run")
+    assert f"Resumed after step {step + 1}" in log_of(tmp_path / "run")
+
+
+def test_a_training_that_is_asked_to_stop_saves_between_two_evaluations(run_training, tmp_path, monkeypatch):
+    """A checkpoint that would not be there otherwise changes nothing of what comes after it."""
+    rare = SETTINGS.replace(eval_every=4)
+    expected = run_training(tmp_path / "whole", rare)
+    with monkeypatch.context() as patch, pytest.raises(LabError, match="stopped by SIGTERM after step 2"):
+        asked_after(1, signal.SIGTERM, patch)
+        run_training(tmp_path / "run", rare)
+    again = run_training(tmp_path / "run", rare)
+    assert weights_of(again.translator) == weights_of(expected.translator) and again.history == expected.history
+    for name in ("last/optimizer.safetensors", "last/state.json"):
+        both = [(tmp_path / run / "checkpoints" / name).read_bytes() for run in ("run", "whole")]
+        assert both[0] == both[1]
+    both = [(tmp_path / run / "metrics.jsonl").read_bytes() for run in ("run", "whole")]
+    assert both[0] == both[1]
+
+
+FAILING = {"a full disk": errno.ENOSPC, "a folder that is read-only": errno.EROFS}
+
+
+def stopped_by(what, which, run_training, folder):
+    """The training ends in one sentence; on a full disk it may end well, where all it had left to do was to delete."""
+    with failing_from_event(folder, which, FAILING[what]):
+        try:
+            run_training(folder)
+        except LabError as error:
+            assert os.strerror(FAILING[what]) in str(error) and "\n" not in str(error)
+        else:
+            assert what == "a full disk" and which > 50
+
+
+@pytest.mark.parametrize("what", FAILING)
+def test_a_disk_that_fails_at_any_moment_is_one_sentence_and_nothing_is_lost(run_training, whole, tmp_path, what):
+    """From a file event on nothing can be written any more; mended, the run ends in the same bytes."""
+    count = len(events_of(run_training, tmp_path / "count"))
+    for which in range(2, count, count // 4):
+        folder = tmp_path / f"at{which}"
+        stopped_by(what, which, run_training, folder)
+        ends_as(whole, run_training, folder)
+
+
+@pytest.mark.parametrize("what", FAILING)
+def test_a_disk_that_fails_while_a_run_is_resumed_is_one_sentence(run_training, whole, begun, tmp_path, what):
+    (begun / "checkpoints" / "step_3" / "model.safetensors").write_bytes(b"")  # so that it has something to tidy
+    again = tmp_path / "again"
+    shutil.copytree(begun, again, symlinks=True)
+    for which in range(0, len(events_of(run_training, again)) // 2, 9):
+        shutil.rmtree(again)
+        shutil.copytree(begun, again, symlinks=True)
+        stopped_by(what, which, run_training, again)
+        ends_as(whole, run_training, again)
+
+
+def test_a_loss_that_is_no_number_names_its_step_and_term_and_keeps_the_last_good_checkpoint(
+    tiny_pair, tmp_path, monkeypatch
+):
+    settings, steps = config(steps=4, eval_every=1, contrast_weight=0.1, contrast_start=0), iter(range(9))
+    inner = training.training_terms
+
+    def poisoned(*given):
+        terms = inner(*given)
+        return terms | ({"contrast": terms["contrast"] * float("nan")} if next(steps) == 2 else {})
+
+    def run_it():
+        return train(settings, tiny_pair, Sums(), fresh(tmp_path / "run", settings), choosing(accuracy))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "training_terms", poisoned)
+        with pytest.raises(
+            LabError, match="at step 3 the loss is nan: contrast is nan; the last checkpoint is from before"
+        ):
+            run_it()
+    assert os.readlink(tmp_path / "run" / "checkpoints" / "last") == "step_2"
+    good = load_translator(tmp_path / "run" / "checkpoints" / "last").state_dict()
+    assert all(torch.isfinite(tensor).all() for tensor in good.values())
+    run_it()  # what was logged of the bad step is dropped
+    assert [row["step"] for row in RunDirectory(tmp_path / "run").metrics() if row["kind"] == "step"] == [1, 2, 3, 4]
+
+
+def test_of_finite_terms_with_an_infinite_gradient_it_says_that(tiny_pair, tmp_path, monkeypatch):
+    """The square root has no slope at zero."""
+    monkeypatch.setattr(training, "weighted_sum", lambda terms, weights: (sum(terms.values()) * 0).sqrt())
+    with pytest.raises(
+        LabError, match="at step 1 the loss is 0.0: every term is finite, but the gradient of the loss is "
+    ):
+        train(SETTINGS, tiny_pair, Sums(), fresh(tmp_path / "run", SETTINGS))

@@ -1,0 +1,51 @@
+"""Batches that do not fit into the memory of a GPU are halved, and the evaluation goes on.
+
+Which batch a question was in changes no answer (in half precision: by rounding, as everything beside it does).
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import torch
+
+from lab.errors import LabError
+from lab.progress import tqdm
+
+Row, Found = TypeVar("Row"), TypeVar("Found")
+
+
+class Halving:
+    """Does `work` on batches, in parts that fit: once memory ran out, no part is larger than what fitted then."""
+
+    def __init__(self, work: Callable[[Sequence[Row]], Found], what: str) -> None:
+        self.work, self.what, self.most = work, what, 0
+
+    def __call__(self, batch: Sequence[Row]) -> Iterator[Found]:
+        """What `work` finds, part by part. Raises LabError where a single row does not fit."""
+        start = 0
+        while start < len(batch):
+            rows = batch[start : start + (self.most or len(batch))]
+            try:
+                found = self.work(rows)
+            except torch.OutOfMemoryError:
+                found = None
+            if found is None:  # here nothing of the failed attempt is held any more
+                self._halve(len(rows))
+                continue
+            yield found
+            start += len(rows)
+
+    def _halve(self, count: int) -> None:
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if count == 1:
+            raise LabError(
+                f"{self.what}: the GPU's memory holds not one question at a time; lower max_new_tokens or shots, or "
+                "choose a smaller model, target_bits or another device."
+            )
+        self.most = count // 2
+        tqdm.write(f"{self.what}: out of memory with {count} questions at a time, going on with {self.most}")
