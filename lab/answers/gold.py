@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from lab.answers.likelihood import Likelihood, log_likelihoods, token_prompts
+from lab.answers.likelihood import Likelihood, log_likelihoods
 from lab.answers.text import TextArm
 from lab.answers.together import Arm, in_batches
 from lab.clock import part
@@ -51,16 +51,24 @@ def _after(
 
 
 def check_alone(arm: Arm, question: Question, index: int, found: Mapping[int, Likelihood]) -> None:
-    """Raise LabError unless the arm's likelihood of this gold answer is what it is without a batch."""
-    ending = answer_rows(arm.model, [question.answer])
+    """Raise LabError unless the arm's likelihood of this gold answer is what it is without a batch; of an arm of text,
+    what the model's own logits over the tokens of that text say."""
+    ending, batched = answer_rows(arm.model, [question.answer]), found[index]
     if isinstance(arm, TextArm):
-        prompt = token_prompts(arm.model, arm.model.rows([arm.shown[index].text]))
+        nats = _of_tokens(arm.model, arm.model.rows([arm.shown[index].text])[0], ending[0])
     else:
-        prompt = arm.inputs([index])
-    alone = log_likelihoods(arm.model, prompt, ending)[0]
-    allowed = APART.get(arm.model.dtype, HALF) * (1 + abs(alone.nats))
-    if alone.tokens != found[index].tokens or abs(alone.nats - found[index].nats) > allowed:
+        nats = log_likelihoods(arm.model, arm.inputs([index]), ending)[0].nats
+    allowed = APART.get(arm.model.dtype, HALF) * (1 + abs(nats))
+    if batched.tokens != len(ending[0]) or abs(nats - batched.nats) > allowed:
         raise LabError(
-            f"arm {arm.name}: the gold answer to question {question.id} has a log-likelihood of "
-            f"{found[index].nats:.3f} nats in a batch, {alone.nats:.3f} alone; its likelihoods cannot be trusted."
+            f"arm {arm.name}: the gold answer to question {question.id} has a log-likelihood of {batched.nats:.3f} "
+            f"nats in a batch, {nats:.3f} alone; its likelihoods cannot be trusted."
         )
+
+
+@torch.no_grad()
+def _of_tokens(model: FrozenModel, prompt: list[int], ending: list[int]) -> float:
+    """The plain way: everything as tokens through the model alone, all its logits."""
+    ids = torch.tensor([prompt + ending], device=model.device)
+    logits = model.model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float()
+    return logits.log_softmax(dim=-1).gather(1, ids[0, len(prompt) :, None]).sum().item()

@@ -33,7 +33,16 @@ def run(*words) -> subprocess.CompletedProcess:
         ("demo", {"max_new_tokens": 24}),
         pytest.param(
             "base",
-            {"max_new_tokens": 24, "soft_tokens": 4, "width": 32, "eval_every": 0, "layout": "soft_only"},
+            {
+                "max_new_tokens": 24,
+                "soft_tokens": 4,
+                "width": 32,
+                "eval_every": 0,
+                "layout": "soft_only",
+                "text_tuned": True,
+                "control_steps": 4,
+                "choose_by": "likelihood",
+            },
             marks=pytest.mark.slow,
         ),
     ],
@@ -43,7 +52,9 @@ def test_a_job_leaves_a_complete_run(job, extra, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     folder = tmp_path / "t"
     summary = json.loads((folder / "summary.json").read_text())
-    assert set(summary["arms"]) == {"source", "target", "latent", "latent_shuffled", "latent_constant", "oracle"}
+    arms = {"source", "target", "latent", "latent_shuffled", "latent_constant", "oracle"}
+    assert set(summary["arms"]) == arms | ({"text_tuned"} if "text_tuned" in extra else set())
+    assert set(summary["likelihood"]["arms"]) == set(summary["arms"]) - {"oracle"}
     assert summary["run"] == "t" and summary["task"] == "minigsm" and summary["models"]["source"] == "mini/source"
     assert f"# hash {summary['config_hash']}\n" in (folder / "config.yaml").read_text()
     assert all(arm["n"] == 24 and len(arm["ci95"]) == 2 for arm in summary["arms"].values())
