@@ -166,7 +166,8 @@ def measure(settings: dict, most: dict) -> dict:
         bridges = {"latent": Bridge(pair.source, translator)}
         for name in ("first", "again"):
             began = time.monotonic()
-            records = evaluate(Evaluation(config, pair, experiment.task, questions, bridges), ARMS)
+            asked = Evaluation(config, pair, experiment.task, questions, bridges)
+            records = evaluate(asked, ARMS, likelihoods=False)  # as before they were measured
             synchronize()
             found[f"evaluation_{name}_s"] = time.monotonic() - began
             found[f"s_per_sample_{name}"] = found[f"evaluation_{name}_s"] / len(records)
