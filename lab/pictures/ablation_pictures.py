@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from lab.errors import LabError
 from lab.evidence import LATENT
-from lab.pictures.cost_figures import said, styled
+from lab.pictures.cost_figures import axis_title, said, styled
 from lab.pictures.figures import LATENT_COLOUR
 from lab.pictures.intervals import CLUSTERED, bars
 from lab.pictures.numbers import format_p, percent, points
@@ -75,8 +75,9 @@ def ablations_figure(
     figure.add_vline(x=0, line={"color": INK, "width": 1})
     figure.update_yaxes(tickvals=heights, ticktext=[html.escape(changed(row)) for row in shown], showgrid=True,
                         range=[-0.6, len(shown) - 0.4])  # fmt: skip
-    figure.update_xaxes(title={"text": f"{unit}; bars {CLUSTERED}, full dots p ≤ .05 after Holm"})
-    return figure.update_layout(showlegend=False, margin={"l": 330, "r": 30, "t": 70, "b": 60})
+    figure.update_xaxes(title=axis_title(unit))
+    figure.update_layout(title_text=f"<b>{title}</b><br><sub>bars {CLUSTERED}; full dots: p ≤ .05 after Holm</sub>")
+    return figure.update_layout(showlegend=False, margin={"l": 330, "r": 30, "t": 80, "b": 60})
 
 
 def curve_figure(points_of: Sequence[tuple[str, Mapping]], axis: str, title: str = "Right answers") -> go.Figure:
@@ -98,6 +99,8 @@ def curve_figure(points_of: Sequence[tuple[str, Mapping]], axis: str, title: str
                                mode="markers", marker={"size": 4, "color": QUIET_INK},
                                hovertemplate="one seed: %{y:.1f} %<extra></extra>")  # fmt: skip
     counts = sorted({row["n"] for _, row in points_of})
-    figure.update_xaxes(type="category", title={"text": f"{axis}; n = {', '.join(map(str, counts))}, bars {CLUSTERED}"})
-    figure.update_yaxes(title={"text": "right, per cent"}, rangemode="tozero")
+    figure.update_xaxes(
+        type="category", title=axis_title(f"{axis}; n = {', '.join(map(str, counts))}, bars {CLUSTERED}")
+    )
+    figure.update_yaxes(title=axis_title("right, per cent"), rangemode="tozero")
     return figure.update_layout(showlegend=False)

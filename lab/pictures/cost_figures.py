@@ -24,6 +24,11 @@ def styled(figure: go.Figure, title: str, width: int = 900, height: int = 380) -
     return figure
 
 
+def axis_title(text: str) -> dict:
+    """What an axis shows, in the size of the other text."""
+    return {"text": text, "font": {"size": 13}}
+
+
 def said(sentence: str) -> go.Figure:
     """A figure that is a sentence: why there is nothing to draw."""
     figure = styled(go.Figure(), sentence, 900, 100).update_layout(title={"font": {"size": 13}})

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from lab.evidence import LATENT
-from lab.pictures.cost_figures import said, styled
+from lab.pictures.cost_figures import axis_title, said, styled
 from lab.pictures.figures import COLOURS, LATENT_COLOUR, MUTED, OTHER_COLOURS, arm_label, is_control
 from lab.pictures.intervals import CLUSTERED, bars
 from lab.pictures.numbers import format_p, percent
@@ -66,9 +66,11 @@ def likelihood_figure(found: Mapping, title: str = "What the gold answers cost")
     figure.update_yaxes(tickvals=list(rows), ticktext=[html.escape(arm_label(arm)) for arm in order], showgrid=True,
                         range=[-0.6, len(order) - 0.2])  # fmt: skip
     told = found["recovered"].get(LATENT)
-    share = f"; latent recovers {percent(told['value'])} % of what the text tells" if told else ""
-    figure.update_xaxes(title={"text": f"nats per token, n = {found['n']:,}, bars {CLUSTERED}{share}"})
-    return figure.update_layout(margin={"l": 170, "r": 40, "t": 70, "b": 60}, showlegend=False)
+    share = f"latent recovers {percent(told['value'])} % of what the text tells; " if told else ""
+    figure.update_xaxes(title=axis_title("nats per token"))
+    about = f"<br><sub>{share}n = {found['n']:,}, bars {CLUSTERED}</sub>"
+    figure.update_layout(title_text=f"<b>{title}</b>{about}", showlegend=False)
+    return figure.update_layout(margin={"l": 170, "r": 40, "t": 80, "b": 60})
 
 
 def gains_figure(
@@ -84,8 +86,8 @@ def gains_figure(
     figure.add_vline(x=float(values.mean()), line={"color": INK, "width": 2, "dash": "dot"},
                      annotation={"text": f"mean {values.mean():.1f}", "font": {"color": INK, "size": 12}})  # fmt: skip
     worse = percent(float((values < 0).mean()))
-    figure.update_xaxes(title={"text": f"bits of the gold answer gained over a constant prompt; below 0: {worse} %"})
-    figure.update_yaxes(title={"text": f"questions (n = {len(values):,})"})
+    figure.update_xaxes(title=axis_title(f"bits of the gold answer gained over a constant prompt; below 0: {worse} %"))
+    figure.update_yaxes(title=axis_title(f"questions (n = {len(values):,})"))
     return figure.update_layout(showlegend=False, bargap=0.05, margin={"l": 70, "r": 30, "t": 70, "b": 60})
 
 
@@ -118,8 +120,10 @@ def recovered_figure(
                     hovertemplate="one seed: %{y:.1f} %<extra></extra>",
                 )  # fmt: skip
     counts = sorted({found["n"] for _, found in shown})
-    figure.update_xaxes(type="category", title={"text": f"{axis}; n = {', '.join(map(str, counts))}, bars {CLUSTERED}"})
-    figure.update_yaxes(title={"text": "of what the text tells, per cent"}, gridcolor=GRID, rangemode="tozero")
+    figure.update_xaxes(
+        type="category", title=axis_title(f"{axis}; n = {', '.join(map(str, counts))}, bars {CLUSTERED}")
+    )
+    figure.update_yaxes(title=axis_title("of what the text tells, per cent"), gridcolor=GRID, rangemode="tozero")
     legend = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "bgcolor": CLEAR}
     return figure.update_layout(legend=legend, margin={"l": 70, "r": 30, "t": 90, "b": 60})
 

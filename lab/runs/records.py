@@ -1,7 +1,8 @@
 """Records: JSON, one object per line, one question with every arm's answer in each.
 
-``{"id", "question", "gold", "cell", "word", "arms": {arm: {"text", "extracted", "correct", "saw", ...}}}``.
-They are the only bridge from the models to the analysis, so reading is strict: a broken line is never skipped.
+``{"id", "question", "gold", "cell", "word", "gold_text", "arms": {arm: {"text", "extracted", "correct", "saw",
+"gold_nats", "gold_tokens", ...}}}``: what each arm said, and what the gold solution costs it, end token included. They
+are the only bridge from the models to the analysis, so reading is strict: a broken line is never skipped.
 """
 
 import gzip

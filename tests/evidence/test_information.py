@@ -169,7 +169,7 @@ def test_pictures_show_what_was_found(tmp_path):
     found = information(records_of(runs(tmp_path)))
     shown = str(likelihood_table(found))
     assert "text_tuned" in shown and f"{100 * found['recovered']['latent']['value']:.1f}" in shown
-    assert "recovers" in likelihood_figure(found).layout.xaxis.title.text
+    assert "recovers" in likelihood_figure(found).layout.title.text
     curve = recovered_figure([("4", found), ("8", found)], "soft tokens")
     assert list(curve.data[0].y) == pytest.approx([100 * found["recovered"]["latent"]["value"]] * 2)
     assert "n = 320" in gains_figure(gains(records_of(runs(tmp_path, "one", count=1))[0])).layout.yaxis.title.text
