@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 from tqdm import std
 
+from lab import ranks
+
 
 def _cell() -> int | None:
     """The number of the cell that is running; None outside a notebook's kernel."""
@@ -50,6 +52,8 @@ class tqdm(std.tqdm):  # noqa: N801
     """`tqdm.tqdm`, but for where it shows itself."""
 
     def __init__(self, *given, **named) -> None:
+        if not ranks.is_first():
+            named["disable"] = True
         if _cell() is not None:
             # a bar that is done stays until the next one writes
             named |= {"file": _Nowhere(), "ascii": False, "leave": True}
