@@ -15,6 +15,7 @@ torch is imported inside: rooms without it know of ranks as well.
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -51,6 +52,7 @@ def join(device: str = "auto") -> None:
     import torch
 
     state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available())
+    atexit.register(_drop)
     if state.num_processes != many:
         raise LabError(f"{many} processes were started, but Accelerate found {state.num_processes}; use torchrun.")
 
@@ -61,8 +63,14 @@ def leave() -> None:
         from accelerate import PartialState
 
         wait()
-        _distributed().destroy_process_group()
+        _drop()
         PartialState._reset_state()
+
+
+def _drop() -> None:
+    """Close the group without waiting: one that is left open at the end of the interpreter may abort it."""
+    if group := _distributed():
+        group.destroy_process_group()
 
 
 def _distributed():

@@ -120,7 +120,8 @@ def resume(
 ) -> tuple[Progress, str]:
     """Load the newest usable checkpoint, and forget what came after it: (its progress, one line that says so).
 
-    All ranks read it, and there may be another number of them than those that saved it. Without any, training begins: metrics of steps before the first checkpoint are dropped, they are done again.
+    All ranks read it; there may be more or fewer than those that saved it. Without any, training begins: metrics of
+    steps before the first checkpoint are dropped, they are done again.
     """
     checkpoint, reasons = usable_checkpoint(run, config)
     if not checkpoint:

@@ -81,8 +81,10 @@ def training_terms(
     task: Task | None = None,
     decode: Decode | None = None,
 ) -> dict[str, Tensor]:
-    """Every loss term that is due, attached to the graph: of several ranks, this one's part of it. `task` and `decode` are
-    for the decode-aware term."""
+    """Every loss term that is due, attached to the graph: of several ranks, this one's part of it.
+
+    `task` and `decode` are for the decode-aware term.
+    """
     due, target = due_weights(config, step), pair.target
     bridge = Bridge(pair.source, translator)
     source = bridge.read(batch.questions) if batch.states is None else batch.states
@@ -93,9 +95,8 @@ def training_terms(
     layout = target.reads(config.layout.at(step))
 
     terms = dict(output.auxiliary)
-    counts: dict[str, int | Tensor] = dict.fromkeys(
-        due, len(batch.questions)
-    )  # term -> of how many things it is a mean
+    # Of how many things each term is a mean.
+    counts: dict[str, int | Tensor] = dict.fromkeys(due, len(batch.questions))
     if teacher is not None:
         counts |= dict.fromkeys(("flow", "token_alignment"), teacher.mask.sum())
     if due.keys() & {"answer_nll", "kl", "format"}:
@@ -190,19 +191,13 @@ def _geometry(pair: Pair, batch: Batch, output: TranslatorOutput) -> tuple[Tenso
 
 
 def _decode_term(
-    target: FrozenModel,
-    config: RunConfig,
-    batch: Batch,
-    soft: Tensor,
-    mask: Tensor | None,
-    layout,
-    task,
-    decode,
+    target: FrozenModel, config: RunConfig, batch: Batch, soft: Tensor, mask: Tensor | None, layout, task, decode,
     first: int,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """The margin term on the `first` few questions: memory is bounded by `decode_samples` and `decode_tokens`.
 
-    0, but in the graph, for a rank that has none of them."""
+    0, but in the graph, for a rank that has none of them.
+    """
     few = slice(0, first)
     if decode is not None and not first:
         return soft.sum() * 0.0

@@ -62,11 +62,13 @@ def test_the_script_asks_for_what_the_settings_say(submission):
     asked = {line.removeprefix("#SBATCH ") for line in text.splitlines() if line.startswith("#SBATCH")}
     assert asked == {
         "--partition=gpu", "--account=me", "--time=02:00:00", "--nodes=2", "--gpus-per-node=4", "--qos=low",
-        "--no-requeue", "--open-mode=append", "--signal=B:USR1@120", "--job-name=runs",
+        "--no-requeue", "--ntasks-per-node=1", "--open-mode=append", "--signal=B:USR1@120", "--job-name=runs",
         f"--output={submission.folder}/%a.log",
     }  # fmt: skip
     assert "module load cuda/12.4\nsource x\n" in text
+    assert "\nsrun " in text  # one process on each of the two nodes
     bare = script(submission, Cluster(gpus_per_node=0))
+    assert "srun" not in bare and "ntasks" not in bare
     assert "--requeue" in bare and not re.search(r"partition|account|gpus|--mem|cpus", bare)
     for whole in (text, bare):
         assert subprocess.run(["bash", "-n"], input=whole, text=True).returncode == 0

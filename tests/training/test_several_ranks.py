@@ -41,6 +41,10 @@ def steps(folder) -> list[dict]:
     return [row for row in RunDirectory(folder).metrics() if row["kind"] == "step"]
 
 
+def last(folder) -> dict:
+    return load_translator(folder / "checkpoints" / "last").state_dict()
+
+
 def accuracy(translator, step):
     return {"accuracy": step / 10, "n": 2}
 
@@ -62,9 +66,7 @@ def test_two_processes_train_what_one_does(tmp_path):
         for before, after in zip(one, two, strict=True):
             assert before["terms"] == pytest.approx(after["terms"], rel=1e-4, abs=1e-6), (name, before["step"])
             assert before["grad_norm"] == pytest.approx(after["grad_norm"], rel=1e-3)
-        weights = [
-            load_translator(tmp_path / many / name / "checkpoints" / "last").state_dict() for many in ("one", "two")
-        ]
+        weights = [last(tmp_path / many / name) for many in ("one", "two")]
         for key, value in weights[0].items():
             torch.testing.assert_close(weights[1][key], value, rtol=1e-3, atol=1e-4, msg=f"{name} {key}")
         configs = [(tmp_path / many / name / "config.yaml").read_bytes() for many in ("one", "two")]
@@ -104,9 +106,7 @@ def test_a_resumed_run_of_two_ends_in_the_same_bits(tmp_path):
     on_ranks(train_until, tmp_path / "whole", 0)
     on_ranks(train_until, tmp_path / "halves", 4)
     on_ranks(train_until, tmp_path / "halves", 0)
-    whole, halves = (
-        load_translator(tmp_path / name / "checkpoints" / "last").state_dict() for name in ("whole", "halves")
-    )
+    whole, halves = (last(tmp_path / name) for name in ("whole", "halves"))
     assert all(torch.equal(whole[name], halves[name]) for name in whole)
     assert [row["loss"] for row in steps(tmp_path / "whole")] == [row["loss"] for row in steps(tmp_path / "halves")]
 
