@@ -1,4 +1,4 @@
-"""A whole run on several processes: by torchrun in a terminal, from a notebook's kernel, and refused where it must be."""
+"""A whole run on several processes: by torchrun in a terminal, from a notebook, and refused where it must be."""
 
 import json
 import os
@@ -19,7 +19,8 @@ SMALL = dict(steps=6, warmup_steps=2, batch_size=4, eval_every=3, dev_questions=
 LAUNCH = """
 from lab.config import RunConfig
 from lab.studies import in_processes, whole_run
-print(in_processes(whole_run, RunConfig.from_parameters(name="run", **{settings}), {runs!r}, processes={count}), "processes")
+config = RunConfig.from_parameters(name="run", **{settings})
+print(in_processes(whole_run, config, {runs!r}, processes={count}), "processes")
 """
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
@@ -53,8 +54,9 @@ def test_a_notebook_starts_processes_that_make_one_run(tmp_path):
 def test_torchrun_executes_a_job_as_one_run(tmp_path):
     job, runs = tmp_path / "job.yaml", tmp_path / "runs"
     job.write_text(f"notebook: 01_train\nparameters: {json.dumps({**SMALL, 'name': 'run'})}\n")
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--rdzv_backend", "c10d",
-               "--rdzv_endpoint", f"localhost:{free_port()}", "-m", "lab", "run", str(job), "--runs", str(runs)]  # fmt: skip
+    started = ["--nproc_per_node", "2", "--rdzv_backend", "c10d", "--rdzv_endpoint", f"localhost:{free_port()}"]
+    command = ["-m", "torch.distributed.run", *started, "-m", "lab", "run", str(job), "--runs", str(runs)]
+    command = [sys.executable, *command]
     done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     check_whole(runs / "run", 2)
