@@ -8,6 +8,7 @@ import sys
 import pytest
 from two_ranks import free_port
 
+from lab.batch import execute, plan
 from lab.errors import LabError
 from lab.places import ROOT
 from lab.runs import RunDirectory, read_jsonl
@@ -62,6 +63,14 @@ def test_torchrun_executes_a_job_as_one_run(tmp_path):
     check_whole(runs / "run", 2)
     assert (runs / "run" / "notebook.ipynb").exists() and [path.name for path in runs.iterdir()] == ["run"]
     assert done.stdout.count("run: ") == 1  # the first one speaks
+
+
+def test_a_notebook_for_one_process_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "job.yaml").write_text("notebook: 00_start_here\nparameters: {}\n")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(LabError, match="00_start_here is for one process, and 2 were started"):
+        execute(plan(tmp_path / "job.yaml", runs=tmp_path / "runs"))
+    assert not (tmp_path / "runs").exists()
 
 
 def test_the_number_of_gpus_is_asked_for_or_found(monkeypatch):
