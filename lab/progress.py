@@ -7,6 +7,7 @@ would push the result off the page.
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Callable
 
@@ -15,8 +16,13 @@ from tqdm import std
 from lab import ranks
 
 
+KERNEL = os.getpid()  # a process that is forked from it cannot write into its notebook
+
+
 def _cell() -> int | None:
-    """The number of the cell that is running; None outside a notebook's kernel."""
+    """The number of the cell that is running; None outside a notebook's kernel, and in what it forked."""
+    if os.getpid() != KERNEL:
+        return None
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     return shell.execution_count if getattr(shell, "kernel", None) else None
 
