@@ -15,7 +15,6 @@ from tqdm import std
 
 from lab import ranks
 
-
 KERNEL = os.getpid()  # a process that is forked from it cannot write into its notebook
 
 
