@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from lab import ranks
 from lab.errors import LabError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
@@ -87,6 +88,8 @@ def run(
     with one_line_if_interrupted():
         end_with_parent()
         made = execute(plan(job, [split(pair) for pair in p or []], runs))
+    if ranks.started()[0]:
+        return
     summary = made / "summary.json"
     if summary.is_file():
         from lab.pictures import arms_table, likelihood_table
@@ -184,6 +187,9 @@ def task(
         run = submission.runs[index]
         if is_finished(run):
             print(f"{run} is finished")
+            return
+        if ranks.started()[0]:
+            execute(submission.job(index))
             return
         try:
             execute(submission.job(index))

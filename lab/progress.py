@@ -7,14 +7,21 @@ would push the result off the page.
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Callable
 
 from tqdm import std
 
+from lab import ranks
+
+KERNEL = os.getpid()  # a process that is forked from it cannot write into its notebook
+
 
 def _cell() -> int | None:
-    """The number of the cell that is running; None outside a notebook's kernel."""
+    """The number of the cell that is running; None outside a notebook's kernel, and in what it forked."""
+    if os.getpid() != KERNEL:
+        return None
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     return shell.execution_count if getattr(shell, "kernel", None) else None
 
@@ -50,6 +57,8 @@ class tqdm(std.tqdm):  # noqa: N801
     """`tqdm.tqdm`, but for where it shows itself."""
 
     def __init__(self, *given, **named) -> None:
+        if not ranks.is_first():
+            named["disable"] = True
         if _cell() is not None:
             # a bar that is done stays until the next one writes
             named |= {"file": _Nowhere(), "ascii": False, "leave": True}

@@ -5,6 +5,9 @@
 #SBATCH --signal=B:USR1@{{ warning_seconds }}
 #SBATCH --{{ "requeue" if requeue else "no-requeue" }}
 #SBATCH --nodes={{ nodes }}
+{% if nodes * processes_per_node > 1 %}
+#SBATCH --ntasks-per-node={{ processes_per_node }}
+{% endif %}
 #SBATCH --time={{ time }}
 {% if gpus_per_node %}
 #SBATCH --gpus-per-node={{ gpus_per_node }}
@@ -39,7 +42,16 @@ echo "task $SLURM_ARRAY_TASK_ID of array $SLURM_ARRAY_JOB_ID on $(hostname), sta
 # A warning (USR1) and an end that comes unannounced (TERM) are passed on as a warning: the run saves, then ends.
 warned=
 trap 'warned=yes; kill -USR1 "$run" 2>/dev/null' USR1 TERM
+{% if nodes * processes_per_node > 1 %}
+# Several processes share this run, and meet at a port of the first node; another array task there has another port.
+MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+export MASTER_ADDR MASTER_PORT=$((20000 + SLURM_JOB_ID % 20000))
+srun --kill-on-bad-exit=0 bash -c 'export RANK=$SLURM_PROCID LOCAL_RANK=$SLURM_LOCALID WORLD_SIZE=$SLURM_NTASKS
+  export LOCAL_WORLD_SIZE=$SLURM_NTASKS_PER_NODE; exec "$@"' rank \
+  {{ python | quoted }} -m lab task {{ folder | quoted }} "$SLURM_ARRAY_TASK_ID" &
+{% else %}
 {{ python | quoted }} -m lab task {{ folder | quoted }} "$SLURM_ARRAY_TASK_ID" &
+{% endif %}
 run=$!
 [ -n "$warned" ] && kill -USR1 "$run"  # it came before there was anybody to tell
 while kill -0 "$run" 2>/dev/null; do wait "$run"; done  # a warning ends a wait, too

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from lab import ranks
 from lab.answers.decoding import PURE, AnswerEnd, AnswersDone, Decoder, Hygiene, read_back
 from lab.clock import part
 from lab.errors import LabError
@@ -185,7 +186,7 @@ class AnswerCache:
             for asked, answer in answers.items() if asked.key not in self.rows
         }  # fmt: skip
         self.rows.update(rows)
-        if self.path and rows:
+        if self.path and rows and ranks.is_first():
             text = "".join(json.dumps({"key": key, **row}, ensure_ascii=False) + "\n" for key, row in rows.items())
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -58,6 +58,7 @@ class TextArm:
             shown = [Shown(TEXT, evaluation.context(question)) for question in evaluation.questions]
         self.name, self.model, self.evaluation, self.cache = name, model, evaluation, cache
         self.shown = [replace(item, layout=model.reads(item.layout)) for item in shown]
+        self.given: dict[int, object] = {}  # the text says it all
         weights = fingerprint(model)
         self.asked = [Asked(model.name, weights, item.text, evaluation.decoding) for item in self.shown]
         # A chosen answer takes a pass or two: it is not kept, and a key would have to hold its options.

@@ -2,7 +2,8 @@
 108.
 
 An arm says what it has not answered yet, how its prompts are built, and takes the answers; which batch a row was in
-changes no answer (in half precision: by rounding, as everything beside it does).
+changes no answer (in half precision: by rounding, as everything beside it does). Several ranks are dealt these batches
+in turn, and then tell one another what they found: a batch is the same on any number of them, and so is every answer.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from lab import ranks
 from lab.answers.choosing import respond
 from lab.answers.common import Answer
 from lab.answers.memory import Halving
+from lab.errors import LabError
 from lab.models import joined
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ class Arm(Protocol):
 
     name: str
     model: FrozenModel
+    given: dict[int, object]  # what has to be remembered of a prompt that was built, by question
 
     def missing(self) -> Sequence[int]:
         """The questions that have to be asked."""
@@ -71,6 +75,32 @@ def in_batches(
             return [(arm, {index: next(found) for index in indices}) for arm, indices in parts.items()]
 
         fitting = Halving(asked, label)
-        for batch in evaluation.batches(rows, label, lambda row: (row[0].length(row[1]), row[1])):
-            for found in fitting(batch):
-                yield from found
+        batches = evaluation.batches(rows, label, lambda row: (row[0].length(row[1]), row[1]))
+        if ranks.count() == 1:
+            for batch in batches:
+                for found in fitting(batch):
+                    yield from found
+        else:
+            yield from _dealt(own, batches, fitting)
+
+
+def _dealt(
+    arms: Sequence[Arm], batches: Iterator[list[tuple[Arm, int]]],
+    ask: Callable[[list], Iterator[list[tuple[Arm, dict[int, Found]]]]],
+) -> Iterator[tuple[Arm, dict[int, Found]]]:  # fmt: skip
+    """What all ranks found, each in its own `batches`, in the order of these. A LabError of one is raised on all."""
+    told, error = [], ""
+    try:
+        for number, batch in enumerate(batches):
+            if number % ranks.count() == ranks.rank():
+                for arm, said in (pair for found in ask(batch) for pair in found):
+                    given = {index: arm.given[index] for index in said if index in arm.given}
+                    told.append((number, arms.index(arm), said, given))
+    except LabError as met:
+        error = str(met)
+    everyone = ranks.gathered((told, error))
+    if errors := [error for _, error in everyone if error]:
+        raise LabError(errors[0])
+    for _, place, said, given in sorted((one for told, _ in everyone for one in told), key=lambda one: one[:2]):
+        arms[place].given |= given
+        yield arms[place], said

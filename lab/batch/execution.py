@@ -2,6 +2,10 @@
 
 An execution that changed nothing in an existing run (a refused value, another config) leaves it as it was, byte by
 byte. One that got going keeps what it made, says so in the manifest, and can be resumed.
+
+Started several times at once, by torchrun or SLURM, each process executes the notebook in a kernel of its own, whose
+rank is its process's; the first one's output and notebook are kept. The processes themselves stay strangers: only their
+kernels join (see `lab.ranks`).
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from lab import ranks
 from lab.batch.jobs import Job, notebook_parameters
 from lab.batch.signals import Interrupted, killed_by, stoppable
 from lab.errors import LabError
@@ -27,6 +32,7 @@ from lab.runs import Lock, RunDirectory, Taken, is_held, is_written
 RESULTS = ("metrics.jsonl", "eval_samples_step_*.jsonl", "summary.json", "checkpoints/*/*.safetensors")
 EXECUTING = ".{}.executing.ipynb"  # beside the run, as the notebook itself makes the run directory
 SOCKETS = "lab-kernel-"
+TOGETHER = ("01_train",)  # notebooks that several processes can execute as one run
 IN_THE_MAKING = 60  # seconds in which a new folder may not be locked yet
 
 
@@ -39,7 +45,12 @@ def execute(job: Job, root: Path = ROOT) -> Path:
     what is safe, and when the kernel is gone.
     Papermill changes the whole process's folder meanwhile: one job at a time in a process, several in several.
     """
-    with _working_notebook(job) as working, _sockets() as sockets:
+    first, many = ranks.started()[0] == 0, ranks.started()[1]
+    if many > 1 and job.notebook.stem not in TOGETHER:
+        raise LabError(
+            f"{job.notebook.stem} is for one process, and {many} were started; several can run {TOGETHER[0]}"
+        )
+    with _working_notebook(job) if first else _notebook_aside() as working, _sockets() as sockets:
         kernel, before = _kernel_manager(sockets), _state(job.run)
         with stoppable(kernel.kill, kernel.ask_to_stop) as stop:
             try:
@@ -50,6 +61,8 @@ def execute(job: Job, root: Path = ROOT) -> Path:
                 code = kernel.process.poll() if kernel.process else None
                 kernel.kill()
                 raise _ended(job, working, before, Interrupted(stop.signum) if stop.signum else error, code) from None
+            if not first:
+                return job.run
             job.run.mkdir(exist_ok=True)
             os.replace(working, job.run / "notebook.ipynb")
     return job.run
@@ -61,17 +74,19 @@ def _run_papermill(job: Job, working: Path, root: Path, kernel: type) -> None:
     # It warns of every name whose annotation it cannot read, though `plan` has read the parameters cell, and tells in
     # its own words of a kernel that died.
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
-    papermill.execute_notebook(
-        str(job.notebook),
-        str(working).replace("{", "{{").replace("}", "}}"),  # papermill fills parameters into paths
-        parameters=job.parameters,
-        cwd=str(root),
-        kernel_name="python3",
-        kernel_manager_class=kernel,
-        progress_bar=sys.stderr.isatty(),
-        stdout_file=sys.stdout,
-        stderr_file=sys.stderr,
-    )
+    with open(os.devnull, "w") as nowhere:
+        out, err = (sys.stdout, sys.stderr) if ranks.started()[0] == 0 else (nowhere, nowhere)
+        papermill.execute_notebook(
+            str(job.notebook),
+            str(working).replace("{", "{{").replace("}", "}}"),  # papermill fills parameters into paths
+            parameters=job.parameters,
+            cwd=str(root),
+            kernel_name="python3",
+            kernel_manager_class=kernel,
+            progress_bar=err.isatty(),
+            stdout_file=out,
+            stderr_file=err,
+        )
 
 
 @contextmanager
@@ -95,6 +110,14 @@ def _working_notebook(job: Job) -> Iterator[Path]:
         yield working
     finally:
         lock.release(delete=True)
+
+
+@contextmanager
+def _notebook_aside() -> Iterator[Path]:
+    """Where the notebook of a rank goes that is not the first: nowhere."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        (working := Path(folder) / "notebook.ipynb").touch()
+        yield working
 
 
 @contextmanager
@@ -184,6 +207,8 @@ def _ended(job: Job, working: Path, before: dict | None, error: BaseException, c
 
 def _keep(job: Job, working: Path, before: dict | None, status: str, crashed: bool = False) -> tuple[Path | None, bool]:
     """Tidy after a failure: (where the executed notebook is kept, if it is; whether the run got going)."""
+    if ranks.started()[0]:  # the first one's to tidy
+        return None, job.run.is_dir()
     if is_written(job.run):  # the kernel is gone: another process has the run, and refused this one
         return None, False
     if before is None:

@@ -43,6 +43,7 @@ class Cluster:
     account: str = ""
     time: str = "24:00:00"
     nodes: int = 1
+    processes_per_node: int = 1
     gpus_per_node: int = 1
     cpus_per_task: int = 0
     memory: str = ""
@@ -67,6 +68,8 @@ class Cluster:
             words = value if item.name in ("modules", "options") else (value,) if kind is str else ()
             if bad := next((word for word in words if not WORD.fullmatch(word)), None):
                 raise LabError(f"{item.name} has {bad!r}, which is no single word that sbatch could read")
+        if not self.nodes or not self.processes_per_node:
+            raise LabError("nodes and processes_per_node are at least 1")
         if self.warning_seconds < SECONDS_TO_SAVE + SPARE:
             raise LabError(
                 f"warning_seconds is {self.warning_seconds}; a run may take {SECONDS_TO_SAVE} s to save, so give at "

@@ -41,7 +41,7 @@ __all__ = [
 # They change where and how fast, not what.
 NOT_SCIENTIFIC = (
     "name", "device", "eval_batch_size", "cuda_graphs", "fused_kernels", "source_leaves", "state_cache",
-    "state_cache_gb",
+    "state_cache_gb", "tracker",
 )  # fmt: skip
 # They came when runs had been made: at their default they are not in the hash, so that those runs keep theirs.
 CAME_LATER = {

@@ -302,7 +302,8 @@ class LossConfig(Section):
 class TrainConfig(Section):
     """The training loop. `eval_every`=0: evaluate at start and end only. `patience` counts evaluations, 0: off.
 
-    `start_from`: the folder of a trained translator to begin with instead of random weights.
+    `batch_size`: the questions of a step, on however many processes. `start_from`: the folder of a trained translator
+    to begin with instead of random weights. `tracker`: what shows the metrics while they are made, auto: TensorBoard.
     """
 
     steps: int = 1000
@@ -316,8 +317,10 @@ class TrainConfig(Section):
     eval_every: int = 0
     patience: int = 0
     start_from: str = ""
+    tracker: str = "none"
 
     def check(self) -> None:
+        _one_of(self, "tracker", ("none", "auto", "tensorboard", "wandb", "trackio"))
         _at_least(self, 1, "steps", "batch_size")
         _at_least(self, 0, "warmup_steps", "weight_decay", "seed", "eval_every", "patience")
         _above_zero(self, "learning_rate", "gate_learning_rate_scale", "gradient_clip")

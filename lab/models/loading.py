@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
+from lab import ranks
 from lab.config import RANDOM, PairConfig
 from lab.errors import LabError
 from lab.models.architecture import attention_of, check_causal, text_model
@@ -105,6 +106,8 @@ def device_of(name: str) -> torch.device:
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise LabError(f"device={name!r}: PyTorch sees {torch.cuda.device_count()} GPUs; choose auto or cpu.")
+    if device.type == "cuda" and device.index is None and ranks.count() > 1:
+        device = torch.device("cuda", torch.cuda.current_device())  # that of this rank
     return device
 
 

@@ -8,6 +8,7 @@ from lab.runs.foreign import FORMATS
 from lab.runs.locks import Lock, Taken, is_held, is_written, patient_lock
 from lab.runs.logs import FINAL, log_text
 from lab.runs.naming import new_folder
+from lab.runs.onlooker import Onlooker
 from lab.runs.reading import read_step
 from lab.runs.preserved import check_sums, preserve
 from lab.runs.directory import TIME_AND_MEMORY, RunDirectory

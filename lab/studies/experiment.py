@@ -1,4 +1,7 @@
-"""One experiment from its config: train the translator and its control at equal budget, choose on dev, test once."""
+"""One experiment from its config: train the translator and its control at equal budget, choose on dev, test once.
+
+Several ranks (see `lab.ranks`) go through it together, from `start` on; the first one writes the run.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from lab import ranks
 from lab.answers import (
     TEXT_TUNED,
     Evaluation,
@@ -26,7 +30,7 @@ from lab.config import RunConfig
 from lab.errors import LabError
 from lab.evidence import information, summarise
 from lab.models import FrozenModel, Pair, check_prompt, check_source_text, device_of, load_pair
-from lab.runs import TIME_AND_MEMORY, RunDirectory, write_sealed
+from lab.runs import TIME_AND_MEMORY, Onlooker, RunDirectory, write_sealed
 from lab.studies.budget import check_equal_budget, check_same_rates, constant_config, text_tuned_config
 from lab.studies.looks import looks, note_look
 from lab.tasks import Dev, Task, Test, load_task, source_text, surroundings
@@ -62,21 +66,35 @@ class Experiment:
 
 
 def start(config: RunConfig, runs: str | Path = "runs", resume: bool = False) -> Experiment:
-    """Load models and task, then make the run's directory: what cannot be loaded leaves nothing behind."""
+    """Load models and task, then make the run's directory: what cannot be loaded leaves nothing behind.
+
+    Of several ranks, all take the first one's `config`: each may have found another free name for the run.
+    """
+    ranks.join(config.pair.device)
+    config = ranks.from_first(lambda: config)
     clock = Clock(device_of(config.pair.device))
     with clock.running(), part("load"):
         task, pair = load_task(config.task), load_pair(config.pair)
         task.exemplars(config.task.shots)
     run = open_run(Path(runs) / config.name, config, resume)
-    run.note(device=str(pair.target.device), gpus=int(pair.target.device.type == "cuda"))
+    run.note(device=str(pair.target.device), gpus=ranks.count() * int(pair.target.device.type == "cuda"))
+    if ranks.count() > 1:
+        run.note(processes=ranks.count())
     if config.losses.duplicate_question:
         run.note(duplicates_question="the soft tokens are taught to say the question that the prompt says already")
     return Experiment(config, run, pair, task, clock)
 
 
 def open_run(folder: Path, config: RunConfig, resume: bool) -> RunDirectory:
-    """The run's directory, made or gone on with; one whose checkpoints are all damaged is left as it is."""
-    return RunDirectory.create(folder, config, resume, check=lambda run: usable_checkpoint(run, config))
+    """The run's directory, made or gone on with; one whose checkpoints are all damaged is left as it is. The first rank
+    holds it, others look on."""
+    held: list[RunDirectory] = []
+
+    def hold() -> None:
+        held.append(RunDirectory.create(folder, config, resume, check=lambda run: usable_checkpoint(run, config)))
+
+    ranks.from_first(hold)
+    return held[0] if held else Onlooker(folder)
 
 
 @part("checks")
@@ -242,15 +260,17 @@ def test_once(
     trained = {"latent": translator, "latent_constant": constant, TEXT_TUNED: tuned}
     bridges = {arm: Bridge(source, module) for arm, module in trained.items() if module is not None}
     evaluation = Evaluation(config, experiment.pair, experiment.task, Test.of(experiment.task), bridges)
-    note_look(run, "test", weights_of(translator))
+    ranks.from_first(lambda: note_look(run, "test", weights_of(translator)))
     with experiment.clock.running():
         with part("evaluation"):
             records = evaluate(evaluation, run=run)
-        write_sealed(run, "final", records, evaluation.seal())  # first: a summary can be made again
+        if ranks.is_first():
+            write_sealed(run, "final", records, evaluation.seal())  # first: a summary can be made again
     summary = summarise(records) | config.about(run.path.name) | {"split": "test", "test_looks": len(looks(run))}
     summary |= {"likelihood": information([records]), TIME_AND_MEMORY: time_and_memory(experiment)}
     run.write_summary(summary)
     run.finish()
+    ranks.wait()
     return records, summary
 
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lab import ranks
+
 WINDOW = 8  # batches that are sorted by length together
 
 
@@ -26,6 +28,10 @@ class Batches:
             start, stop = max(first - epoch * count, 0), min(first + self.batch_size - epoch * count, count)
             found += self._order_of(epoch)[start:stop].tolist()
         return found
+
+    def own(self, step: int) -> list[int]:
+        """Of these the ones that this rank trains on: dealt out in turn, as the longest stand beside one another."""
+        return ranks.mine(self.indices(step))
 
     def _order_of(self, epoch: int) -> np.ndarray:
         if epoch != self._epoch:

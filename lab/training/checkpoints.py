@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from lab import ranks
 from lab.clock import running_clock
 from lab.config import RunConfig
 from lab.errors import LabError
@@ -119,20 +120,24 @@ def resume(
 ) -> tuple[Progress, str]:
     """Load the newest usable checkpoint, and forget what came after it: (its progress, one line that says so).
 
-    Without any, training begins: metrics of steps before the first checkpoint are dropped, they are done again.
+    All ranks read it; there may be more or fewer than those that saved it. Without any, training begins: metrics of
+    steps before the first checkpoint are dropped, they are done again.
     """
     checkpoint, reasons = usable_checkpoint(run, config)
     if not checkpoint:
+        ranks.wait()
         return Progress(), "Started over: there was no checkpoint yet" if run.cut_metrics(0) else ""
     progress = _load(step_folder(run, checkpoint["step"]), translator, optimizer)
+    ranks.wait()  # all have read, now the first one may write
     if clock := running_clock():
         clock.go_on(checkpoint.get("clock", {}))
     try:
         run.cut_metrics(checkpoint["metrics"]["bytes"])
-        for step in _saved_steps(run):
-            if step > progress.step:
-                remove_folder(step_folder(run, step))
-        _tidy(run, progress)
+        if ranks.is_first():
+            for step in _saved_steps(run):
+                if step > progress.step:
+                    remove_folder(step_folder(run, step))
+            _tidy(run, progress)
     except OSError as error:
         raise LabError(
             f"{run.path} cannot be gone on with ({error.strerror}); mend that, then resume the run."

@@ -3,6 +3,9 @@
 The batch of a step is a function of seed and step alone, and a checkpoint holds everything else that a step depends on
 (weights, optimiser, dropout's random state), so that a run resumed halfway ends in the same bits. Evaluation comes in
 as a callback and sees the dev split; the best checkpoint is a copy on disk, never a reference to moving weights.
+
+Several ranks run this same loop (see `lab.ranks`): `batch_size` is what all of them read in a step, each its own
+questions of it, and what they compute is what one process would with the whole batch. The first one writes the run.
 """
 
 import math
@@ -15,6 +18,7 @@ from functools import partial
 import torch
 from torch import nn
 
+from lab import ranks
 from lab.clock import part
 from lab.config import RunConfig
 from lab.errors import LabError
@@ -31,6 +35,7 @@ from lab.training.reading import ReadAhead
 from lab.training.saving import Saver
 from lab.training.selection import Selection, in_words, score
 from lab.training.stopping import asked_to_stop
+from lab.training.tracking import tracking
 from lab.translators import Bridge, build_translator
 
 LOG_EVERY = 20
@@ -53,6 +58,8 @@ def _evaluate(
 ) -> None:
     """One look at dev: log it, and count it towards patience if it is not the best. The caller saves a checkpoint."""
     translator.eval()  # no dropout, whatever the callback does; a training step switches it on again
+    sums = (value.double().sum().item() for value in translator.state_dict().values())
+    ranks.check_alike("the translators", sums)
     result = {"step": progress.step, **select(translator, progress.step)}
     progress.history.append(result)
     run.metric(result | {"kind": "evaluation"})
@@ -76,11 +83,15 @@ def train(
     """Train the translator of `config` and return the best one; resume from `run`'s last checkpoint if it has one.
 
     Raises LabError if the loss or its gradient is no longer a finite number, and names the terms; the checkpoints are
-    from before that. SIGUSR1 and SIGTERM save after the step that is being done, and then raise LabError.
+    from before that. SIGUSR1 and SIGTERM, on any rank, save after the step that is being done, and then raise LabError.
     """
     settings, began = config.training, time.monotonic()
     if not (select is None or isinstance(select, Selection)):
         raise LabError("selection on test: train() chooses by a Selection alone, which takes dev questions.")
+    if settings.batch_size % ranks.count():
+        raise LabError(
+            f"batch_size={settings.batch_size} cannot be dealt out to {ranks.count()} processes; make it a multiple."
+        )
     torch.manual_seed(settings.seed)
     translator = build_translator(config.translator, pair, config.pair.source_layers)
     optimizer = build_optimizer(translator, settings)
@@ -98,16 +109,22 @@ def train(
     reader = ReadAhead(Bridge(pair.source, translator), batches, questions, settings.steps)
     shared = surroundings(task, config.task.shots)
 
-    with asked_to_stop() as asked, Saver(run, config, translator, optimizer) as saver:
+    with (
+        asked_to_stop() as asked,
+        Saver(run, config, translator, optimizer) as saver,
+        tracking(run, config, label) as track,
+    ):
         # --- evaluation before the first step
         if select and not progress.begun:
             _evaluate(select, translator, progress, run, config)
+            track(progress.history[-1], progress.step)
             saver.save(progress)
         saved, stop = time.monotonic(), False
         bar = tqdm(initial=progress.step, total=settings.steps, desc=label, unit="step", mininterval=1)
         while progress.step < settings.steps and not (progress.stopped_early or stop):
             # --- one training step
-            chosen = [questions[i] for i in batches.indices(progress.step)]
+            chosen = [questions[i] for i in batches.own(progress.step)]
+            ranks.draw_apart(settings.seed, progress.step)
             batch = Batch(chosen, shared, reader.at(progress.step))
             terms_at = partial(training_terms, translator, pair, config, batch, progress.step + 1, task, decode)
             row = _step(translator, optimizer, config, progress.step, terms_at)
@@ -115,6 +132,7 @@ def train(
             bar.update()
             # --- log
             run.metric({"kind": "step", "step": progress.step, **row})
+            track(row, progress.step)
             if not (math.isfinite(row["loss"]) and math.isfinite(row["grad_norm"])):
                 raise LabError(_diverged(label, progress.step, row, settings.learning_rate))
             if progress.step % LOG_EVERY == 0 or progress.step == settings.steps:
@@ -125,16 +143,19 @@ def train(
             if periodic or progress.step == settings.steps:
                 if select:
                     _evaluate(select, translator, progress, run, config)
+                    track(progress.history[-1], progress.step)
                 out_of_patience = 0 < settings.patience <= progress.evaluations_without_gain
                 progress.stopped_early = out_of_patience and progress.step < settings.steps
-            due, stop = time.monotonic() - saved > CHECKPOINT_SECONDS, bool(asked)
+            due, stop = ranks.any_rank(time.monotonic() - saved > CHECKPOINT_SECONDS, bool(asked))
             if periodic or progress.step == settings.steps or due or stop:
                 saved = time.monotonic()
                 saver.save(progress)
         bar.close()
-    if asked:
-        run.log(f"Stopped by {asked} after step {progress.step}")
-        raise LabError(f"{label}: stopped by {asked} after step {progress.step}, which is saved; resume the run.")
+    (stop,) = ranks.any_rank(stop or bool(asked))  # which also waits for the first one's files
+    if stop:
+        by = str(asked) if asked else "another process"
+        run.log(f"Stopped by {by} after step {progress.step}")
+        raise LabError(f"{label}: stopped by {by} after step {progress.step}, which is saved; resume the run.")
     if progress.stopped_early:
         run.log(f"Stopped early at step {progress.step}: {settings.patience} evaluations without gain")
     if select:
@@ -169,7 +190,8 @@ def _step(
 ) -> dict:
     """One optimiser step, the one after `step` others; returns its row of `metrics.jsonl`.
 
-    The row holds the loss that is optimised, its terms and their weights, learning rate, gradient norm and seconds.
+    The row holds the loss that is optimised, its terms and their weights, learning rate, gradient norm and seconds: of
+    all ranks.
     """
     began, factor = time.monotonic(), schedule(step, config.training)
     translator.train()
@@ -181,15 +203,17 @@ def _step(
         with part("backward"):
             loss.backward()
         with part("optimiser"):
+            ranks.sum_gradients(translator)
             norm = torch.nn.utils.clip_grad_norm_(translator.parameters(), config.training.gradient_clip)
             optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    numbers = torch.stack([loss, norm, *terms.values()]).detach().tolist()  # one wait for the device, not one for each
+    parts = ranks.summed(torch.stack([loss, *terms.values()]).detach())
+    numbers = torch.cat([norm[None], parts]).tolist()  # one wait for the device, not one for each
     return {
-        "loss": numbers[0],
+        "loss": numbers[1],
         "terms": dict(zip(terms, numbers[2:], strict=True)),
         "weights": weights,
         "lr": config.training.learning_rate * factor,
-        "grad_norm": numbers[1],
+        "grad_norm": numbers[0],
         "seconds": time.monotonic() - began,
     }

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lab import ranks
 from lab.errors import LabError
 from lab.models import IGNORED, TargetInputs
 
@@ -23,8 +24,13 @@ def answer_nll(logits: Tensor, labels: Tensor) -> Tensor:
 
 def format_nll(logits: Tensor, labels: Tensor, marker: set[int]) -> Tensor:
     """The same over the tokens of the answer's ``####`` marker alone: likelihood has a gradient, an argmax has none."""
-    chosen = torch.isin(labels, torch.tensor(sorted(marker), device=labels.device))
+    chosen = in_marker(labels, marker)
     return F.cross_entropy(logits[chosen].float(), labels[chosen], reduction="sum") / chosen.sum().clamp_min(1)
+
+
+def in_marker(labels: Tensor, marker: set[int]) -> Tensor:
+    """[N] bool: which labels are tokens of the marker."""
+    return torch.isin(labels, torch.tensor(sorted(marker), device=labels.device))
 
 
 def text_kl(logits: Tensor, text_logits: Tensor, inputs: TargetInputs, first: int = 0) -> Tensor:
@@ -41,23 +47,13 @@ def text_kl(logits: Tensor, text_logits: Tensor, inputs: TargetInputs, first: in
     return F.kl_div(log_q, log_p, reduction="batchmean", log_target=True)
 
 
-def every_rank(x: Tensor) -> Tensor:
-    """`x` [B, d] of all processes, [ranks * B, d], with gradients to each; `x` itself in a single process."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return x
-    from torch.distributed.nn.functional import all_gather
-
-    return torch.cat(all_gather(x))
-
-
 def contrast(anchors: Tensor, positives: Tensor) -> Tensor:
     """InfoNCE (van den Oord et al. 2018, equation 4) in float32: row i of [B, d] belongs to row i and to no
     other. Negatives come from all ranks. A batch of one on one rank has no negative, and the term is 0.
     """
     anchors, positives = F.normalize(anchors.float(), dim=-1), F.normalize(positives.float(), dim=-1)
-    everyone = every_rank(positives)
-    offset = torch.distributed.get_rank() * len(anchors) if everyone is not positives else 0
-    labels = torch.arange(len(anchors), device=anchors.device) + offset
+    everyone = ranks.every_row(positives)
+    labels = torch.arange(len(anchors), device=anchors.device) + ranks.rank() * len(anchors)
     return F.cross_entropy(anchors @ everyone.T / TEMPERATURE, labels)
 
 

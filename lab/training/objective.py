@@ -1,4 +1,8 @@
-"""The objective: the loss terms that a config asks for at a step, computed on one batch. No weight, no cost."""
+"""The objective: the loss terms that a config asks for at a step, computed on one batch. No weight, no cost.
+
+Every term is a mean over something: answer tokens, places, questions. Where several ranks share a batch, each gives its
+part of that mean, so that a term says and does the same on any number of them.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lab import ranks
 from lab.clock import part
 from lab.config import TEXT, Layout, RunConfig
 from lab.errors import LabError
 from lab.models import (
+    IGNORED,
     FrozenModel,
     Pair,
     SourceStates,
@@ -75,7 +81,10 @@ def training_terms(
     task: Task | None = None,
     decode: Decode | None = None,
 ) -> dict[str, Tensor]:
-    """Every loss term that is due, attached to the graph. `task` and `decode` are for the decode-aware term."""
+    """Every loss term that is due, attached to the graph: of several ranks, this one's part of it.
+
+    `task` and `decode` are for the decode-aware term.
+    """
     due, target = due_weights(config, step), pair.target
     bridge = Bridge(pair.source, translator)
     source = bridge.read(batch.questions) if batch.states is None else batch.states
@@ -86,20 +95,31 @@ def training_terms(
     layout = target.reads(config.layout.at(step))
 
     terms = dict(output.auxiliary)
-    if "answer_nll" in due and not due.keys() & {"kl", "format"}:
-        terms["answer_nll"] = answer_nll(target, training_inputs(target, layout, output, batch))
-    elif due.keys() & {"answer_nll", "kl", "format"}:  # these read the distributions themselves
+    # Of how many things each term is a mean.
+    counts: dict[str, int | Tensor] = dict.fromkeys(due, len(batch.questions))
+    if teacher is not None:
+        counts |= dict.fromkeys(("flow", "token_alignment"), teacher.mask.sum())
+    if due.keys() & {"answer_nll", "kl", "format"}:
         inputs = training_inputs(target, layout, output, batch)
+        scored = inputs.labels[:, 1:] != IGNORED
+        counts["answer_nll"] = scored.sum()
+    if "answer_nll" in due and not due.keys() & {"kl", "format"}:
+        terms["answer_nll"] = answer_nll(target, inputs)
+    elif due.keys() & {"answer_nll", "kl", "format"}:  # these read the distributions themselves
         logits, labels = answer_logits(target, inputs)
         if "answer_nll" in due:
             terms["answer_nll"] = losses.answer_nll(logits, labels)
         if "format" in due:
-            terms["format"] = losses.format_nll(logits, labels, marker_tokens(target))
+            marker = marker_tokens(target)
+            terms["format"] = losses.format_nll(logits, labels, marker)
+            counts["format"] = losses.in_marker(labels, marker).sum()
         if "kl" in due:
             with torch.no_grad():
                 as_text = build_inputs(target, target.reads(TEXT), None, batch.contexts, batch.answers)
                 text_logits, _ = answer_logits(target, as_text)
-            terms["kl"] = losses.text_kl(logits, text_logits, inputs, config.losses.kl_tokens)
+            first = config.losses.kl_tokens
+            terms["kl"] = losses.text_kl(logits, text_logits, inputs, first)
+            counts["kl"] = scored.sum(dim=1).clamp_max(first or scored.shape[1]).sum()
     if "token_alignment" in due:
         terms["token_alignment"] = losses.token_distance(soft, teacher.embeds, teacher.mask, rms)
     if due.keys() & {"prompt_alignment", "contrast"}:
@@ -110,14 +130,16 @@ def training_terms(
         if "contrast" in due:
             terms["contrast"] = losses.contrast(losses.mean_token(soft, mask), prompt)
     if "geometry" in due:
-        terms["geometry"] = losses.token_distance(soft, *_geometry(pair, batch, output), rms)
+        wanted, known = _geometry(pair, batch, output)
+        terms["geometry"], counts["geometry"] = losses.token_distance(soft, wanted, known, rms), known.sum()
     if "probe" in due:
         table = target.model.get_input_embeddings().weight
         words = [ids.tolist() for ids in _question_ids(target, batch)]
         terms["probe"] = losses.word_probe(soft, mask, table, words)
     if "decode" in due:
-        terms["decode"] = _decode_term(target, config, batch, soft, mask, layout, task, decode)
-    return {name: terms[name] for name in due}
+        counts["decode"] = min(len(ranks.mine(range(config.losses.decode_samples))), len(batch.questions))
+        terms["decode"] = _decode_term(target, config, batch, soft, mask, layout, task, decode, counts["decode"])
+    return ranks.parts_of_means({name: terms[name] for name in due}, counts)
 
 
 def training_inputs(target: FrozenModel, layout: Layout, output: TranslatorOutput, batch: Batch) -> TargetInputs:
@@ -169,10 +191,16 @@ def _geometry(pair: Pair, batch: Batch, output: TranslatorOutput) -> tuple[Tenso
 
 
 def _decode_term(
-    target: FrozenModel, config: RunConfig, batch: Batch, soft: Tensor, mask: Tensor | None, layout, task, decode
-) -> Tensor:
-    """The margin term on the first few questions: memory is bounded by `decode_samples` and `decode_tokens`."""
-    few = slice(0, config.losses.decode_samples)
+    target: FrozenModel, config: RunConfig, batch: Batch, soft: Tensor, mask: Tensor | None, layout, task, decode,
+    first: int,
+) -> Tensor:  # fmt: skip
+    """The margin term on the `first` few questions: memory is bounded by `decode_samples` and `decode_tokens`.
+
+    0, but in the graph, for a rank that has none of them.
+    """
+    few = slice(0, first)
+    if decode is not None and not first:
+        return soft.sum() * 0.0
     contexts, answers, gold = batch.contexts[few], batch.answers[few], [q.gold for q in batch.questions[few]]
     if decode is None:
         raise LabError("decode_weight needs a decoder: give train() one, as lab.studies.experiment does.")

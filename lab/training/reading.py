@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lab import ranks
 from lab.models import SourceStates, layer_indices
 from lab.tasks import Question, source_text
 from lab.training.batches import Batches
@@ -43,8 +44,8 @@ class ReadAhead:
         self.window, self._first, self._kept = self._steps_of_a_window(), -1, None
 
     def at(self, step: int) -> SourceStates:
-        """The states of the questions of `step` (from 0), in their order."""
-        indices = self.batches.indices(step)
+        """The states of this rank's questions of `step` (from 0), in their order."""
+        indices = self.batches.own(step)
         if self.window == 1:
             return self.bridge.read([self.questions[index] for index in indices])
         first = step - step % self.window
@@ -60,7 +61,7 @@ class ReadAhead:
         stays, size = source.residence is None, self._bytes(self._layers())
         # One full pass is all that a window can save, unless every pass has to bring the source's weights along.
         questions = min(ON_DEVICE // size, MOST_ROWS) if stays else ON_HOST // size
-        return max(1, questions // self.batches.batch_size)
+        return max(1, questions * ranks.count() // self.batches.batch_size)
 
     def _layers(self) -> int:
         return len(layer_indices(self.bridge.source_layers, self.bridge.source.num_layers))
@@ -75,7 +76,7 @@ class ReadAhead:
     def _read(self, first: int) -> _Window:
         """All questions of a window, each once."""
         steps = range(first, min(first + self.window, self.steps))
-        indices = sorted({index for step in steps for index in self.batches.indices(step)})
+        indices = sorted({index for step in steps for index in self.batches.own(step)})
         states, ids, spans, count = [], [], {}, 0
         for chosen in self._passes(indices):
             found = self.bridge.read([self.questions[index] for index in chosen])

@@ -15,6 +15,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from lab import ranks
 from lab.clock import part
 from lab.config import RunConfig
 from lab.runs import RunDirectory
@@ -47,8 +48,10 @@ class Saver:
     @part("checkpoint")
     def save(self, progress: Progress) -> None:
         """Save the state after `progress.step`. Raises LabError if this one, or in a thread the one before it, cannot
-        be written; those before stay as they are."""
+        be written; those before stay as they are. Of several ranks the first one saves."""
         self.wait()
+        if not ranks.is_first():  # all have the same
+            return
         facts = checkpoint_facts(self.run, self.config, progress)
         state = training_state(self.translator, self.optimizer)
         if not self._pool:

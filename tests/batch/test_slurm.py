@@ -62,11 +62,13 @@ def test_the_script_asks_for_what_the_settings_say(submission):
     asked = {line.removeprefix("#SBATCH ") for line in text.splitlines() if line.startswith("#SBATCH")}
     assert asked == {
         "--partition=gpu", "--account=me", "--time=02:00:00", "--nodes=2", "--gpus-per-node=4", "--qos=low",
-        "--no-requeue", "--open-mode=append", "--signal=B:USR1@120", "--job-name=runs",
+        "--no-requeue", "--ntasks-per-node=1", "--open-mode=append", "--signal=B:USR1@120", "--job-name=runs",
         f"--output={submission.folder}/%a.log",
     }  # fmt: skip
     assert "module load cuda/12.4\nsource x\n" in text
+    assert "\nsrun " in text  # one process on each of the two nodes
     bare = script(submission, Cluster(gpus_per_node=0))
+    assert "srun" not in bare and "ntasks" not in bare
     assert "--requeue" in bare and not re.search(r"partition|account|gpus|--mem|cpus", bare)
     for whole in (text, bare):
         assert subprocess.run(["bash", "-n"], input=whole, text=True).returncode == 0
@@ -112,8 +114,8 @@ def rows(run: Path) -> list[dict]:
         return []
 
 
-def submit(environment, tmp_path, *words) -> str:
-    (tmp_path / "cluster.yaml").write_text(HERE)
+def submit(environment, tmp_path, *words, settings=HERE) -> str:
+    (tmp_path / "cluster.yaml").write_text(settings)
     command = [sys.executable, "-m", "lab", "submit", *words, "--runs", str(tmp_path / "runs"), "--slurm",
                "--cluster", str(tmp_path / "cluster.yaml")]  # fmt: skip
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
@@ -151,6 +153,24 @@ def test_a_warned_run_is_queued_again_and_ends_in_the_same_bytes(cluster, tmp_pa
     assert re.search(r"^warned +finished +60/60", summary, re.M) and re.search(r"^whole +finished", summary, re.M)
     (output,) = (tmp_path / "runs" / ".submissions").glob("*/0.log")
     assert f"interrupted: {warned} is safe up to step {stopped}" in output.read_text()
+
+
+@pytest.mark.slow
+@needs_slurm
+def test_several_processes_of_a_task_share_its_run_and_a_warning(cluster, tmp_path):
+    """Two processes on the one node; the warning reaches both, they stop after the same step, and go on together."""
+    (tmp_path / "job.yaml").write_text(
+        f"notebook: 01_train\nparameters: {json.dumps({**SMALL, 'name': 'shared', 'control': False})}\n"
+    )
+    array = submit(cluster, tmp_path, str(tmp_path / "job.yaml"), settings=HERE + "processes_per_node: 2\n")
+    run = tmp_path / "runs" / "shared"
+    wait_until(lambda: len(rows(run)) > 10, "the training", 120)
+    subprocess.run(["scancel", "--signal=USR1", "--batch", f"{array}_0"], env=cluster, check=True)
+    wait_until(lambda: job(cluster, array, 0).get("Restarts") == "1", "queueing it again", 90)
+    wait_until(lambda: job(cluster, array, 0)["JobState"] == "COMPLETED", "the task", 150)
+    manifest = RunDirectory(run).manifest()
+    assert (manifest["status"], manifest["processes"]) == ("finished", 2)
+    assert [row["step"] for row in rows(run) if row["kind"] == "step"] == list(range(1, SMALL["steps"] + 1))
 
 
 RUN = """#!/bin/bash

@@ -2,9 +2,9 @@
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast
 
-from lab.models import FrozenModel
+from lab.models import FrozenModel, Pair
 
 SENTENCES = [
     "Q: Tom has 3 apples and buys 12 more. How many apples does Tom have now?\nA: 3 + 12 = 15.\n#### 15\n\n",
@@ -41,3 +41,19 @@ def tiny_model(kind: type, settings: type, tokenizer: PreTrainedTokenizerFast, *
     )  # fmt: skip
     name = f"tiny-{config.model_type}"
     return FrozenModel(kind(config), tokenizer, name, torch.device("cpu"), torch.float32)
+
+
+def make_tiny_pair() -> Pair:
+    """Source: Mistral, 32 wide, 3 layers, single digits. Target: Llama, 48 wide, 2 layers, grouped digits."""
+    torch.set_num_threads(1)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        source = tiny_model(
+            MistralForCausalLM, MistralConfig, tiny_tokenizer(r"\p{N}"), hidden_size=32, intermediate_size=64,
+            num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, sliding_window=None,
+        )  # fmt: skip
+        target = tiny_model(
+            LlamaForCausalLM, LlamaConfig, tiny_tokenizer(r"\p{N}{1,3}"), hidden_size=48, intermediate_size=96,
+            num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=2,
+        )  # fmt: skip
+    return Pair(source, target)

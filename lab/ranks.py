@@ -1,0 +1,194 @@
+"""Ranks: the processes that compute one run together, each with a device of its own, and what they tell one another.
+
+A process is alone until `join`, which does something only where torchrun, or Accelerate's `notebook_launcher`, started
+several: then Accelerate brings them together (NCCL between GPUs, gloo between CPUs). Alone, every function here gives
+back what it was given, so that training and evaluation are written once.
+
+What several ranks compute is what one would: a step's batch is dealt out to them, every loss term is a rank's part of
+the mean over all (`parts_of_means`), and gradients are summed (`sum_gradients`). That is data parallelism without
+`DistributedDataParallel`: the translator is small beside the frozen models, so that overlapping its reduction with the
+backward pass gains nothing; it is called by several names, saved and hashed, which a wrapper would get in the way of;
+and a wrapper averages over ranks, where a mean over tokens needs each rank's share of them.
+
+torch is imported inside: rooms without it know of ranks as well.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from lab.errors import LabError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+T = TypeVar("T")
+
+
+def started() -> tuple[int, int]:
+    """(rank, how many) as whoever started this process says, joined or not; (0, 1) for a process that was started
+    alone."""
+    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
+
+def join(device: str = "auto") -> None:
+    """Find the other ranks, if this process was started as one of several. Waits until all are there.
+
+    `device`: that of the config; on GPUs each rank gets the one of its local rank. Raises LabError.
+    """
+    _, many = started()
+    if many == 1 or count() > 1:
+        return
+    if device not in ("auto", "cuda", "cpu"):
+        raise LabError(f"device={device!r} would be the device of all {many} processes; choose auto, cuda or cpu.")
+    try:
+        from accelerate import PartialState
+    except ImportError:
+        raise LabError("several processes need accelerate, which is not installed: `pip install accelerate`.") from None
+    import torch
+
+    state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available())
+    atexit.register(_drop)
+    if state.num_processes != many:
+        raise LabError(f"{many} processes were started, but Accelerate found {state.num_processes}; use torchrun.")
+
+
+def leave() -> None:
+    """The end of what ranks do together: waits for all of them, and lets them go. A process may join again."""
+    if count() > 1:
+        from accelerate import PartialState
+
+        wait()
+        _drop()
+        PartialState._reset_state()
+
+
+def _drop() -> None:
+    """Close the group without waiting: one that is left open at the end of the interpreter may abort it."""
+    if group := _distributed():
+        group.destroy_process_group()
+
+
+def _distributed():
+    """`torch.distributed` where a group of processes is open, else None."""
+    torch = sys.modules.get("torch")
+    there = torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed if there else None
+
+
+def count() -> int:
+    """How many ranks there are: 1 for a process that is alone."""
+    group = _distributed()
+    return group.get_world_size() if group else 1
+
+
+def rank() -> int:
+    """Which of them this is, from 0."""
+    group = _distributed()
+    return group.get_rank() if group else 0
+
+
+def is_first() -> bool:
+    """Whether this is the rank that writes, and speaks."""
+    return rank() == 0
+
+
+def wait() -> None:
+    """Until all ranks are here."""
+    if count() > 1:
+        gathered(None)  # not a barrier: on GPUs that one has to be told its device
+
+
+def mine(dealt: Sequence[T]) -> Sequence[T]:
+    """Of what is dealt out to the ranks, one by one in turn, what this one gets."""
+    return dealt[rank() :: count()] if count() > 1 else dealt
+
+
+def gathered(value: T) -> list[T]:
+    """The `value` of every rank, in their order. It goes through pickle."""
+    if count() == 1:
+        return [value]
+    found: list[Any] = [None] * count()
+    _distributed().all_gather_object(found, value)
+    return found
+
+
+def from_first(work: Callable[[], T]) -> T:
+    """What `work` gives on the first rank, which alone does it. Its LabError is raised on all of them."""
+    if count() == 1:
+        return work()
+    told: list[Any] = [None, None]
+    if is_first():
+        try:
+            told[0] = work()
+        except LabError as error:
+            told[1] = str(error)
+    _distributed().broadcast_object_list(told, src=0)
+    if told[1] is not None:
+        raise LabError(told[1])
+    return told[0]
+
+
+def any_rank(*said: bool) -> list[bool]:
+    """Of each thing, whether any rank says so: what all have to do in the same step."""
+    return list(said) if count() == 1 else [any(each) for each in zip(*gathered(said), strict=True)]
+
+
+def summed(x: Tensor) -> Tensor:
+    """The sum of `x` over all ranks, outside the graph."""
+    if count() == 1:
+        return x
+    total = x.detach().clone()
+    _distributed().all_reduce(total)
+    return total
+
+
+def parts_of_means(means: Mapping[str, Tensor], counts: Mapping[str, int | Tensor]) -> dict[str, Tensor]:
+    """This rank's part of each mean over what all ranks have, from its own mean of `counts` things: parts add up."""
+    if count() == 1:
+        return dict(means)
+    import torch
+
+    device = next(iter(means.values())).device
+    own = torch.stack([torch.as_tensor(counts[name], device=device).float() for name in means])
+    shares = own / summed(own).clamp_min(1)
+    return {name: mean * share for (name, mean), share in zip(means.items(), shares, strict=True)}
+
+
+def sum_gradients(module: nn.Module) -> None:
+    """Every gradient becomes its sum over all ranks, on each of them in the same bits. All have the same graph, so a
+    parameter that has none has none anywhere."""
+    if count() == 1:
+        return
+    gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
+    for work in [_distributed().all_reduce(gradient, async_op=True) for gradient in gradients]:
+        work.wait()
+
+
+def every_row(x: Tensor) -> Tensor:
+    """The rows [B, d] of all ranks one after the other, [ranks * B, d], with gradients to each; `x` itself alone."""
+    if count() == 1:
+        return x
+    import torch
+    from torch.distributed.nn.functional import all_gather
+
+    return torch.cat(all_gather(x))
+
+
+def draw_apart(seed: int, step: int) -> None:
+    """Ranks after the first draw the random numbers of a step (dropout, noise) from seed, step and rank: others than
+    the first, whose state a checkpoint keeps, and again the same ones after a resume, with nothing kept."""
+    if rank():
+        import torch
+
+        torch.manual_seed((seed * 1_000_003 + step) * 1_009 + rank())
+
+
+def check_alike(what: str, numbers: Iterable[float]) -> None:
+    """Raise LabError unless all ranks have the same `numbers`, bit by bit."""
+    if count() > 1 and any(other != found[0] for found in [gathered(list(numbers))] for other in found):
+        raise LabError(f"{what} differ between the {count()} processes; they no longer compute the same run.")
