@@ -46,7 +46,7 @@ def measured(pair: Pair, texts: list[str], layers: str, folder: Path) -> dict[st
     source.known_states = StateCache(folder, 10**12)
     found["computed and kept"] = seconds(read)
     found["found"] = min(seconds(read) for _ in range(AGAIN))
-    rows, picked = source._rows(texts), layer_indices(layers, source.num_layers)
+    rows, picked = source.rows(texts), layer_indices(layers, source.num_layers)
     per_batch = range(0, len(texts), BATCH)
     keys = [state_keys(source, texts[i : i + BATCH], rows[i : i + BATCH], picked) for i in per_batch]
     found["  of it keys"] = seconds(

@@ -154,7 +154,7 @@ CHANGES = [
 
 def key_now(source, text=TEXTS[0], layers=(1, 3)):
     whole = source.frame[0] + text + source.frame[1]
-    return state_keys(source, [whole], source._rows([whole]), layers)[0]
+    return state_keys(source, [whole], source.rows([whole]), layers)[0]
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
