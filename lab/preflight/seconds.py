@@ -1,8 +1,7 @@
 """How long a job takes: arithmetic at the rate of a plain product, bytes at the rate of a plain copy, and launches.
 
-Five constants say how far a run is from those rates. They were fitted to some of the rows of
-`benchmarks/speed_h100.json` and tried on the others: `FITTED_ON` in `tests/preflight/test_measured.py` says which, and the
-table that it prints is in `benchmarks/preflight.md`.
+The constants below say how far a run is from those rates. They were fitted to some of the rows of
+`benchmarks/speed_h100.json` and tried on the others: `benchmarks/preflight.py` says which, and what came out.
 """
 
 from __future__ import annotations
@@ -15,16 +14,16 @@ from lab.preflight.memory import STRIDE, Arms, Sizes
 from lab.preflight.shapes import Group, Window
 from lab.preflight.translator import WEIGHT
 
-NARROW = 640.0  # width of the states at which a product reaches half of the rate of a wide one
-ATTENTION = 0.15  # of a plain product's rate, by attention with a mask, forward and back
-MOVED = 4.0  # times that what a pass keeps is moved, forward and back: written, read, and the gradients of it
-HOST, HOST_ROW = 0.012, 5e-4  # seconds of a step, and of each of its rows: tokens, masks, the translator's launches
-LAUNCHED = 1.1e-3  # seconds of the host for one layer, forward and back, where no graph is replayed
-DECODED = 0.7  # of a plain copy's rate, where a token is made and all weights and the taken slots are read
-REPLAYED = 1.5e-4  # seconds of a layer and token beside that, replayed
-SAID = 7.5e-4  # the same of the host where no graph is replayed
+NARROW = 820.0  # width of the states at which a product reaches half of the rate of a wide one
+ATTENTION = 0.103  # of a plain product's rate, by attention with a mask, forward and back
+MOVED = 5.3  # times that what a pass keeps is moved, forward and back: written, read, and the gradients of it
+HOST, HOST_ROW = 0.011, 8.4e-4  # seconds of a step, and of each of its rows: tokens, masks, the translator's launches
+LAUNCHED = 1.87e-3  # seconds of the host for one layer, forward and back, where no graph is replayed
+DECODED = 0.9  # of a plain copy's rate, where a token is made and all weights and the taken slots are read
+REPLAYED = 1.14e-4  # seconds of a layer and token beside that, replayed
+SAID = 8e-4  # the same of the host where no graph is replayed
 COPIED = 6.0  # times that keys and values are moved for a token then: joined anew and repeated for each query head
-ASKED = 0.02  # seconds of the host for a question and an arm: prompts, checks, answers cut
+ASKED = 0.0114  # seconds of the host for a question and an arm: prompts, checks, answers cut
 CAPTURED = 0.2  # seconds until a shape is captured: it is run, recorded, and compared
 LOADED = 1.5e9  # bytes/s at which weights come from a disk (assumed; files that were read before come faster)
 

@@ -6,9 +6,9 @@ The same rules as the run's own (`lab.models.nll.passes`, `lab.training.reading.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from lab.config import PairConfig
+from lab.config import RunConfig
 from lab.preflight.decoder import Decoder
 from lab.preflight.workload import Row
 from lab.training import Batches
@@ -35,8 +35,12 @@ class Ways:
     chunk: int = 2**28
 
     @classmethod
-    def of(cls, pair: PairConfig) -> Ways:
-        return cls(pair.cuda_graphs, pair.fused_kernels, pair.source_leaves)
+    def of(cls, config: RunConfig) -> Ways:
+        """Losses that read the distributions themselves take a batch at once, with all its logits."""
+        pair, losses = config.pair, config.losses
+        own = cls(pair.cuda_graphs, pair.fused_kernels, pair.source_leaves)
+        whole = losses.kl_weight or losses.format_weight
+        return replace(own, graphs=False, at_once=NEVER, chunk=NEVER, shared=False) if whole else own
 
     @classmethod
     def straightforward(cls) -> Ways:
