@@ -23,8 +23,8 @@ def preflight_text(found: Mapping) -> str:
           _minutes(row["evaluations_s"]), f"{row['hours']:.2f}"] for row in found["gpus"]],
     )  # fmt: skip
     notes = [
-        "peak: of all tensors; needed: with what graphs of training keep beside an evaluation. * scaled by its data sheet, "
-        "not measured."
+        "peak: of all tensors; needed: with what graphs of training keep beside an evaluation.",
+        "* scaled by its data sheet, not measured.",
     ]
     if not found["exact"]:
         notes.append("Tokens were counted without the models' tokenizers.")

@@ -25,6 +25,8 @@ def changes(parameters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         wanted.append({"eval_batch_size": size})
     if not pair.source_leaves:
         wanted.append({"source_leaves": True})
+    if not pair.fused_kernels:
+        wanted.append({"fused_kernels": True})
     if pair.dtype == "float32":
         wanted.append({"dtype": "bfloat16"})
     size = training.batch_size

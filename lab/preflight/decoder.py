@@ -100,10 +100,16 @@ class Decoder:
         attention = 4 * self.attention * element + 4 * self.heads
         return self.layers * (norms + attention + (2 if fused else 3) * self.mlp * element)
 
-    def prefix_bytes(self, element: int) -> int:
-        """Bytes that one row keeps of a token that was read before the pass: keys and values, repeated for each query
-        head, and once more in the cache that the pass is given."""
-        return self.layers * 2 * self.attention * element + self.kv_bytes(element)
+    def pass_bytes(self, rows: int, width: int, shared: int, element: int, fused: bool) -> int:
+        """Bytes that a pass of `rows` keeps, each `width` tokens behind `shared` that were read before it.
+
+        Of a token read before: keys and values, repeated for each query head, and once more in the cache that the pass
+        is given. Attention makes its mask anew in each layer; a last norm stands behind them.
+        """
+        tokens = rows * width * self.kept_bytes(element, fused)
+        before = rows * shared * (self.layers * 2 * self.attention * element + self.kv_bytes(element))
+        masks = self.layers * rows * width * (width + shared) * element
+        return tokens + before + masks + rows * width * self.hidden * (element if fused else 4)
 
     def layer_bytes(self, element: int) -> float:
         """Bytes of a token's own intermediate results within one layer, where nothing is kept: the gated

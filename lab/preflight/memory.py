@@ -84,16 +84,20 @@ def stepping(sizes: Sizes, steps: Sequence[tuple[tuple[int, int], list[Group]]],
         states = kept + chosen.kept_bytes(rows, width, training=True)
         embeds = EMBEDS * sum(one.tokens for one in passes) * size.target.hidden * size.element
         for one in passes:
-            prefix = one.rows * one.shared * size.target.prefix_bytes(size.element)
             found.append(held | {
                 "states": states,
-                "activations": one.tokens * size.target.kept_bytes(size.element, size.ways.fused) + prefix + embeds,
+                "activations": activations(size, one) + embeds,
                 "logits": logits(size, one.scored),
             })  # fmt: skip
         back = rows * width * chosen.read * 4 if chosen.needs_source else 0
         found.append(held | {"states": states + back, "activations": 0, "logits": 0,
                              "gradients": chosen.parameters * GRADIENT})  # fmt: skip
     return max(found, key=lambda terms: sum(terms.values()))
+
+
+def activations(sizes: Sizes, one: Group) -> float:
+    """Bytes that the target's pass keeps."""
+    return sizes.target.pass_bytes(one.rows, one.width, one.shared, sizes.element, sizes.ways.fused)
 
 
 def logits(sizes: Sizes, scored: int) -> float:
@@ -113,13 +117,7 @@ def activation_peak(sizes: Sizes, steps: Sequence[tuple[tuple[int, int], list[Gr
     """Bytes that the graphs of training keep for themselves, while they are not replayed, too."""
     if not sizes.ways.graphs:
         return 0.0
-    return max(
-        one.tokens * sizes.target.kept_bytes(sizes.element, sizes.ways.fused)
-        + one.rows * one.shared * sizes.target.prefix_bytes(sizes.element)
-        + logits(sizes, one.scored)
-        for _, passes in steps
-        for one in passes
-    )  # fmt: skip
+    return max(activations(sizes, one) + logits(sizes, one.scored) for _, passes in steps for one in passes)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from lab.preflight.decoder import Decoder
 from lab.preflight.gpus import GPU
-from lab.preflight.memory import STRIDE, Arms, Sizes
+from lab.preflight.memory import STRIDE, Arms, Sizes, activations
 from lab.preflight.shapes import Group, Window
 from lab.preflight.translator import WEIGHT
 
@@ -40,8 +40,7 @@ def target_pass(sizes: Sizes, gpu: GPU, one: Group) -> float:
     pairs = one.rows * one.width * (one.width + one.shared)
     attention = 14 * pairs * target.attention * target.layers / (ATTENTION * gpu.products)
     flops = 4 * (target.matrices * one.tokens + target.table * one.scored)
-    kept = one.tokens * target.kept_bytes(sizes.element, sizes.ways.fused)
-    kept += one.rows * one.shared * target.prefix_bytes(sizes.element)
+    kept = activations(sizes, one)
     computed = max(flops / products(sizes, gpu, True, target), 2 * sizes.target_bytes / gpu.copy)
     device = computed + attention + MOVED * kept / gpu.copy
     return device if sizes.ways.graphs else max(device, LAUNCHED * target.layers)
