@@ -19,7 +19,7 @@ from lab.preflight import memory, seconds
 from lab.preflight.decoder import KNOWN, Decoder
 from lab.preflight.gpus import GPU
 from lab.preflight.memory import GIB, Arms, Sizes
-from lab.preflight.shapes import Group, Ways, captured, groups, steps_of, window_of
+from lab.preflight.shapes import Group, Ways, Window, captured, groups, steps_of, window_of
 from lab.preflight.translator import TranslatorSize
 from lab.preflight.workload import Workload, about
 from lab.training import Batches
@@ -125,8 +125,10 @@ class Training:
         return found
 
     @cached_property
-    def window(self):
+    def window(self) -> Window:
         size, steps = self.sizes, self.config.training.steps
+        if not size.translator.needs_source:
+            return Window(1, [], 0)
         return window_of(self.workload.training, self.batches, steps, size.source, size.translator.picked, size.element,
                          size.ways)  # fmt: skip
 

@@ -81,7 +81,7 @@ def stepping(sizes: Sizes, steps: Sequence[tuple[tuple[int, int], list[Group]]],
     }
     found = []
     for (rows, width), passes in steps:
-        states = kept + chosen.kept_bytes(rows, width, training=True)
+        states = kept + chosen.kept_bytes(rows, width, size.element, training=True)
         embeds = EMBEDS * sum(one.tokens for one in passes) * size.target.hidden * size.element
         for one in passes:
             found.append(held | {
@@ -164,6 +164,6 @@ def evaluating(sizes: Sizes, arms: Arms, captured: Iterable[Group] = ()) -> dict
     if arms.latents and chosen.needs_source and arms.questions:
         rows = min(len(arms.questions), arms.batch)
         width = size.ways.padded(max(q.read for q in arms.questions), rows)
-        translating = max(size.read_bytes(rows, width), chosen.kept_bytes(rows, width, training=False))
+        translating = max(size.read_bytes(rows, width), chosen.kept_bytes(rows, width, size.element, training=False))
         found.append(held | {"states": translating})
     return max(found, key=lambda terms: sum(terms.values()), default=held)

@@ -8,7 +8,6 @@ from lab.config import TranslatorConfig
 from lab.preflight.decoder import Decoder
 
 WEIGHT, MOMENTS, GRADIENT = 4, 8, 4  # bytes a parameter: float32, AdamW's two moments, and while it is due the gradient
-READ = 2  # bytes of a source state in bfloat16; in float32 it is not copied
 LATENTS = 40  # elements of `width` that a block keeps of each soft token, about: attention twice, SwiGLU or MLP, norms
 
 
@@ -65,15 +64,16 @@ class TranslatorSize:
         """Times that the network runs in a training step with its gradient."""
         return max(1, self.config.flow_backprop_steps) if self.config.translator == "dit" else 1
 
-    def kept_bytes(self, rows: int, width: int, training: bool) -> float:
-        """Bytes of `rows` questions of `width` source tokens, the states themselves (bf16) among them.
+    def kept_bytes(self, rows: int, width: int, element: int, training: bool) -> float:
+        """Bytes of `rows` questions of `width` source tokens, the states themselves of `element` bytes among them.
 
         Kept for the way back: states in float32, and all layers side by side; on the way also each layer's norm.
         """
         if not self.needs_source:
             return 0.0
         tokens = rows * width
-        states = tokens * self.read * (READ + (8 if training else 12))
+        wide = 0 if element == 4 else 4  # in float32 already: not copied
+        states = tokens * self.read * (element + wide + (4 if training else 8))
         latents = self.passes * self.config.depth * LATENTS * rows * self.soft * self.config.width * 4
         context = 4 * tokens * self.config.width * 4 * self.config.depth
         return states + (latents + context if training else 0)

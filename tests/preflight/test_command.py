@@ -22,10 +22,6 @@ def work(parameters: dict, answer: int = 120, prompt: int = 20, asked: int = 200
     return Work.of("01_train", parameters, Workload(rows, questions, questions))
 
 
-def needed(parameters: dict) -> float:
-    return work(parameters).on(GPUS[0]).needed_gib
-
-
 def test_a_job_is_a_table():
     done = CliRunner().invoke(app, ["preflight", str(ROOT / "papermill_jobs/demo.yaml"), "-p", "steps=20"])
     assert done.exit_code == 0, done.output
@@ -56,7 +52,7 @@ def test_a_notebook_that_is_not_counted_is_refused():
     ("changed", "gpu", "said"),
     [
         ({"eval_batch_size": 512, "max_new_tokens": 900}, "H100", "eval_batch_size=128"),
-        ({"width": 2048, "translator": "linear", "soft_tokens": 0}, "H100", "set"),
+        ({"translator": "constant", "eval_batch_size": 16}, "A100 40", "batch_size="),
         ({"dtype": "float32"}, "A100 80", "dtype=bfloat16"),
         ({}, "L40S", "set"),
     ],
