@@ -54,12 +54,16 @@ SMALL = FULL | dict(soft_tokens=32, width=512, depth=3, heads=8, batch_size=64, 
 CASES = {
     "mini": {"demo": dict(layout="soft_plus_text", width=128, depth=1, steps=12, batch_size=32, warmup_steps=5,
                           learning_rate=2e-3, dev_questions=60, test_questions=60, max_new_tokens=120)},
-    "small": {"batch 64": SMALL | {"steps": 300}},
+    "small": {
+        "batch 64": SMALL | {"steps": 300},
+        "batch 16, all layers": SMALL | {"batch_size": 16, "source_layers": "all", "steps": 300},
+    },
     "full": {
         "batch 2": FULL | dict(batch_size=2, steps=200),
         "batch 10": FULL | dict(batch_size=10, steps=100),
         "batch 10, 8 worked examples": FULL | dict(batch_size=10, steps=60, shots=8, layout="soft_in_context"),
         "batch 32": FULL | dict(batch_size=32, steps=60),
+        "batch 4, 192 soft tokens": FULL | dict(batch_size=4, soft_tokens=192, width=512, depth=4, heads=8, steps=200),
     },
 }  # fmt: skip
 

@@ -117,6 +117,30 @@ def doctor(
     check_sound(found)
 
 
+@app.command()
+def preflight(
+    job: Annotated[Path, typer.Argument(help="A job file, such as papermill_jobs/real/gsm8k.yaml.")],
+    p: Annotated[list[str] | None, typer.Option("-p", metavar="NAME VALUE", help="A parameter; repeatable.")] = None,
+    gpu: Annotated[str, typer.Option(help="Of this kind alone, such as H100 or A100-40.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Every number, as JSON.")] = False,
+) -> None:
+    """Say whether a job will fit and how long it will take, on each kind of GPU, from its configs: no weights, no GPU.
+
+    Fails, and says what to change, if it fits on none of them.
+    """
+    from lab.batch import all_parameters
+    from lab.pictures import preflight_text
+    from lab.preflight import Work, check_fits, gpus_named, rows
+
+    notebook, parameters = all_parameters(job, [split(pair) for pair in p or []])
+    kinds = gpus_named(gpu)
+    with one_line_if_interrupted():
+        work = Work.of(notebook, parameters)
+        found = rows(work, kinds)
+    print(json.dumps(found, indent=2) if as_json else preflight_text(found))
+    check_fits(notebook, parameters, work, kinds)
+
+
 def _value(text: str) -> object:
     """What a parameter's text says in YAML, as a job has it; a text that is none stays one."""
     import yaml

@@ -28,6 +28,7 @@ ROOMS = {
     "minipair": {"config", "tasks", "models", "answers", "runs"},
     "realworld": {"config", "tasks", "models", "minipair", "runs"},
     "costs": {"config", "tasks", "models", "answers", "runs", "evidence"},
+    "preflight": {"config", "tasks", "models", "training"},
     "studies": {
         "config",
         "tasks",

@@ -4,7 +4,7 @@ Imports config and runs, never torch: the notebook does, in a process of its own
 """
 
 from lab.batch.execution import execute
-from lab.batch.jobs import plan
+from lab.batch.jobs import all_parameters, plan
 from lab.batch.local import run_here
 from lab.batch.members import is_finished, plan_all
 from lab.batch.signals import Interrupted, end_with_parent

@@ -155,12 +155,10 @@ def _check_encodable(name: str, value: Any) -> None:
         raise LabError(f"{name} is {value!r}, which is not UTF-8: choose another text or path") from None
 
 
-def plan(
-    path: Path, overrides: list[tuple[str, str]] | None = None, runs: Path | None = None, root: Path = ROOT
-) -> Job:
-    """Check a job completely, touching nothing: notebook, parameter names and types, run name, run not there yet.
+def checked(path: Path, overrides: list[tuple[str, str]] | None = None, root: Path = ROOT) -> tuple[Path, dict, dict]:
+    """(notebook, the parameters that the job sets, those of the notebook) once names and types are right.
 
-    `overrides` are (name, YAML text) pairs; `runs` is relative to the caller, a `runs` parameter to the repository.
+    `overrides` are (name, YAML text) pairs.
     """
     job = read_job(path)
     notebook = _notebook(path, job, root)
@@ -184,6 +182,23 @@ def plan(
         except (yaml.YAMLError, ValueError):  # ValueError: a date that does not exist
             value = text
         parameters[name] = fit(look_up(name), value, raw=text)
+    return notebook, parameters, known
+
+
+def all_parameters(path: Path, overrides: list[tuple[str, str]] | None = None) -> tuple[str, dict[str, Any]]:
+    """(the notebook's name, every parameter as the job would have it, defaults among them), for who only looks."""
+    notebook, parameters, known = checked(path, overrides)
+    return notebook.stem, {name: one.default for name, one in known.items()} | parameters
+
+
+def plan(
+    path: Path, overrides: list[tuple[str, str]] | None = None, runs: Path | None = None, root: Path = ROOT
+) -> Job:
+    """Check a job completely, touching nothing: notebook, parameter names and types, run name, run not there yet.
+
+    `overrides` are (name, YAML text) pairs; `runs` is relative to the caller, a `runs` parameter to the repository.
+    """
+    notebook, parameters, known = checked(path, overrides, root)
     if runs is not None:
         parameters["runs"] = str(Path(runs).resolve())
     folder = root / parameters.setdefault("runs", known["runs"].default)

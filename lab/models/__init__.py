@@ -9,7 +9,7 @@ from lab.models.fingerprints import fingerprint, weights_of
 from lab.models.frozen import FrozenModel, SourceStates, layer_indices, pad_batch, positions
 from lab.models.inputs import IGNORED, TargetInputs, answer_logits, answer_rows, build_inputs, joined
 from lab.models.laws import LAWS, Finding, tried
-from lab.models.loading import Pair, device_of, load_pair, load_tokenizers
+from lab.models.loading import Pair, config_of, device_of, load_pair, load_tokenizers, tokenizer_of
 from lab.models.nll import answer_nll, token_nats
 from lab.models.quantised import packed_layers
 from lab.models.room import check_prompt, check_source_text, count_tokens

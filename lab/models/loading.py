@@ -12,7 +12,14 @@ from pathlib import Path
 import torch
 from huggingface_hub.utils import logging as hub_logging
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging as transformers_logging
 
 from lab import ranks
@@ -27,7 +34,7 @@ from lab.models.residence import Residence
 from lab.models.state_cache import StateCache
 from lab.places import ROOT
 
-__all__ = ["Pair", "device_of", "load_pair", "load_tokenizers"]
+__all__ = ["Pair", "config_of", "device_of", "load_pair", "load_tokenizers", "tokenizer_of"]
 
 HEADROOM = 1.1  # activations and loading buffers, beyond the weights
 
@@ -85,10 +92,7 @@ def load_tokenizers(config: PairConfig) -> Callable[[str, Sequence[int]], str | 
     """
     found: dict[str, PreTrainedTokenizerBase | None] = {}
     for side, name in zip(("source", "target"), config.models, strict=True):
-        try:
-            found[side] = _find(AutoTokenizer, name)
-        except LabError:
-            found[side] = None
+        found[side] = tokenizer_of(name)
 
     def decode(side: str, ids: Sequence[int]) -> str | None:
         tokenizer = found[side]
@@ -97,6 +101,19 @@ def load_tokenizers(config: PairConfig) -> Callable[[str, Sequence[int]], str | 
         return tokenizer.batch_decode([list(ids)], skip_special_tokens=True, clean_up_tokenization_spaces=False)[0]
 
     return decode
+
+
+def config_of(name: str) -> PretrainedConfig:
+    """What a model's config.json says. Raises LabError if it is not found."""
+    return _find(AutoConfig, name)
+
+
+def tokenizer_of(name: str) -> PreTrainedTokenizerBase | None:
+    """A model's tokenizer, None where it is not found."""
+    try:
+        return _find(AutoTokenizer, name)
+    except LabError:
+        return None
 
 
 def device_of(name: str) -> torch.device:

@@ -41,6 +41,7 @@ from lab.pictures.intervals import CLUSTERED, INTERVALS, PAIRED, WILSON, bars
 from lab.pictures.likelihoods import gains_figure, likelihood_figure, likelihood_table, recovered_figure
 from lab.pictures.numbers import format_p
 from lab.pictures.people_curve import people_figure, people_rows, people_table
+from lab.pictures.preflight_tables import preflight_text
 from lab.pictures.showing import show
 from lab.pictures.summaries import COLUMNS, summaries_text, summarize
 from lab.pictures.tables import Table, frame_table, table
