@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from lab.config import short_name
-from lab.evidence.comparisons import NotRun, of_values
+from lab.evidence.comparisons import Comparison, NotRun, of_values
 from lab.evidence.crossed import proportion
 from lab.evidence.hypotheses import likelier_in, matched
 from lab.evidence.likelihood import has_likelihoods, information
@@ -18,10 +18,11 @@ def recipe_rows(evidence: Evidence) -> list[dict]:
     """One row per recipe, the main one first, of the latent arm on the test split.
 
     Each {"runs", "seeds", "n", "settings", "differs" {setting: [main, this]}, "accuracy" (see `proportion`),
-    "information" (see `lab.evidence.information`), "effect" and "told": {"effect", "low", "high", "p", "p_holm"} of
-    this recipe minus the main one, in accuracy and in nats per token that the gold answers cost less; None where the
-    two were asked other questions, share no seed or have another target, and for the main recipe itself}. Seed against
-    seed; a lone seed is compared too, and "seeds" says so. Holm over all comparisons of the table.
+    "information" (see `lab.evidence.information`), "effect" and "told": {"effect", "low", "high", "p", "p_holm",
+    "seeds" (those that both have)} of this recipe minus the main one, in accuracy and in nats per token that the gold
+    answers cost less; None where the two were asked other questions, share no seed, have another target or do not
+    differ in a single answer, and for the main recipe itself}. Seed against seed; a lone seed is compared too, and
+    "seeds" says so. Holm over all comparisons of the table.
     """
     main, rows = evidence.main, []
     for runs in evidence.recipes():
@@ -60,20 +61,24 @@ def against(main: Sequence[Run], runs: Sequence[Run]) -> dict:
     asked = [{row["id"] for row in run.records} for run in (*theirs, *ours)]
     if any(ids != asked[0] for ids in asked):
         return {"effect": None, "told": None}
-    rows = rows_of([*ours, *theirs])
-    found = of_values("", *(rows.values(side, LATENT) for side in (theirs, ours)), rows.clusters)
-    told = None
+    rows, told = rows_of([*ours, *theirs]), None
+    values = [rows.values(side, LATENT) for side in (theirs, ours)]
     if _target(main[0]) == _target(runs[0]) and all(has_likelihoods(run.records) for run in (*ours, *theirs)):
-        told = _ends(likelier_in("", theirs, ours))
-    return {"effect": _ends(found), "told": told}
+        told = _ends(lambda: likelier_in("", theirs, ours))
+    return {"effect": _ends(lambda: of_values("", *values, rows.clusters)), "told": told}
 
 
 def _target(run: Run) -> str:
     return short_name(run.about()["models"]["target"])
 
 
-def _ends(found) -> dict:
-    return {"effect": found.effect, "low": found.low, "high": found.high, "p": found.p}
+def _ends(compare: Callable[[], Comparison]) -> dict | None:
+    """None where two recipes do not differ in a single answer: nothing is known of the spread."""
+    try:
+        found = compare()
+    except NotRun:
+        return None
+    return {name: getattr(found, name) for name in ("effect", "low", "high", "p", "seeds")}
 
 
 def curve(rows: Sequence[dict], field: str) -> list[tuple[str, dict]]:

@@ -19,7 +19,7 @@ from lab.evidence.summary import LATENT, ordered_arms
 
 NATS = "nats per token"
 NATS_WORTH = 0.005  # less is not worth a sentence: half a per cent of what an answer costs
-KNOWS_NOTHING, KNOWS_THE_TEXT = "latent_constant", "text_tuned"
+KNOWS_NOTHING, KNOWS_THE_TEXT, PLAIN_TEXT = "latent_constant", "text_tuned", "target"
 TOLD = (LATENT, "latent_shuffled")  # what is put between the two ends
 
 Records = Sequence[Mapping]
@@ -96,10 +96,13 @@ def recovered(nats: Mapping[str, np.ndarray], arm: str, clusters: Sequence) -> d
     """(constant - arm) / (constant - text with its trained prompt), a ratio of sums over paired questions.
 
     `nats`: [seeds, n] by arm. {"value", "low", "high", "per_seed", "bootstrap" (ends of the interval over questions
-    alone, drawn instead of linearised)}; None where an end is missing, or where the text does not credibly tell more
-    than the constant prompt: a share of nothing is no number.
+    alone, drawn instead of linearised)}; None where an end is missing, where the text does not credibly tell more than
+    the constant prompt (a share of nothing is no number), and where its trained prompt is worse than none: one that was
+    trained too little would flatter.
     """
     if not {KNOWS_NOTHING, KNOWS_THE_TEXT} <= nats.keys():
+        return None
+    if PLAIN_TEXT in nats and nats[PLAIN_TEXT].sum() < nats[KNOWS_THE_TEXT].sum():
         return None
     top, whole = nats[KNOWS_NOTHING] - nats[arm], nats[KNOWS_NOTHING] - nats[KNOWS_THE_TEXT]
     if not 0 < mean_interval(whole, clusters)["low"] < np.inf:

@@ -48,7 +48,8 @@ def ablations_table(rows: Sequence[Mapping]) -> Table:
 def _effect(found: Mapping | None, shown, end) -> list[str]:
     if not found:
         return ["", "", ""]
-    return [shown(found["effect"]), f"{end(found['low'])} - {end(found['high'])}", format_p(found["p_holm"])]
+    p = format_p(found["p_holm"]) if found["seeds"] > 1 else "one seed"  # two seeds of one recipe differ as well
+    return [shown(found["effect"]), f"{end(found['low'])} - {end(found['high'])}", p]
 
 
 def ablations_figure(
@@ -67,7 +68,7 @@ def ablations_figure(
     figure.add_scatter(
         x=[factor * one["effect"] for one in found], y=heights, mode="markers",
         marker={"size": 9, "color": LATENT_COLOUR,
-                "symbol": ["circle" if one["p_holm"] <= 0.05 else "circle-open" for one in found]},
+                "symbol": ["circle" if one["p_holm"] <= 0.05 and one["seeds"] > 1 else "circle-open" for one in found]},
         error_x=bars(*([one[name] for one in found] for name in ("effect", "low", "high")), unit=factor,
                      color=QUIET_INK, thickness=2, width=5),
         hovertemplate="%{x:.3g}<extra></extra>",
@@ -76,7 +77,9 @@ def ablations_figure(
     figure.update_yaxes(tickvals=heights, ticktext=[html.escape(changed(row)) for row in shown], showgrid=True,
                         range=[-0.6, len(shown) - 0.4])  # fmt: skip
     figure.update_xaxes(title=axis_title(unit))
-    figure.update_layout(title_text=f"<b>{title}</b><br><sub>bars {CLUSTERED}; full dots: p ≤ .05 after Holm</sub>")
+    figure.update_layout(
+        title_text=f"<b>{title}</b><br><sub>bars {CLUSTERED}; full dots: p ≤ .05 (Holm), two seeds at least</sub>"
+    )
     return figure.update_layout(showlegend=False, margin={"l": 330, "r": 30, "t": 80, "b": 60})
 
 

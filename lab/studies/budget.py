@@ -80,14 +80,14 @@ def check_equal_budget(config: RunConfig, control: RunConfig, arm: str) -> None:
             )
 
 
-def check_same_rates(ours: Sequence[Mapping], theirs: Sequence[Mapping], arm: str) -> None:
+def check_same_rates(ours: Sequence[Mapping], theirs: Sequence[Mapping], arm: str, longer: bool = False) -> None:
     """Raise LabError unless the control's steps were taken at the translator's learning rates: two `metrics.jsonl`.
 
-    A config says what was asked for, the metrics what was done. Of runs that logged no steps nothing is said. Where the
-    control has more steps its rate falls later: then the highest ones have to agree.
+    A config says what was asked for, the metrics what was done. Of runs that logged no steps nothing is said. `longer`:
+    the control was to have more steps, so that its rate falls later: then the highest ones have to agree.
     """
     rates, others = ({row["step"]: row["lr"] for row in rows if row.get("kind") == "step"} for rows in (ours, theirs))
-    if arm in PROMPTS and rates and max(others, default=0) > max(rates):
+    if longer and rates and others:
         rates, others = ({0: max(found.values())} for found in (rates, others))
     for step, rate in others.items():
         if rate != rates.get(step, rate):

@@ -112,6 +112,7 @@ def load_controls(
         control = trained_config(folder)
         check_equal_budget(config, control, arm)
         check_source(config, control, arm)
-        check_same_rates(metrics, RunDirectory(folder).metrics(), arm)
+        longer = control.training.steps > config.training.steps
+        check_same_rates(metrics, RunDirectory(folder).metrics(), arm, longer)
         bridges[arm] = load_bridge(folder, pair, control)
     return bridges

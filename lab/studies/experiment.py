@@ -243,7 +243,8 @@ def _train_prompt(experiment: Experiment, config: RunConfig, arm: str, label: st
         select = selection(experiment, config)
         result = train(config, experiment.pair, experiment.task, run, select, label, greedy)
     run.note(**{TIME_AND_MEMORY: clock.record()})
-    check_same_rates(experiment.run.metrics(), run.metrics(), arm)
+    longer = config.training.steps > experiment.config.training.steps
+    check_same_rates(experiment.run.metrics(), run.metrics(), arm, longer)
     run.finish()
     return result
 

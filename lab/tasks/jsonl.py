@@ -61,7 +61,7 @@ class Jsonl(PooledTask):
 
     @cached_property
     def parts(self) -> dict[str, list[Question]]:
-        rows = self.rows()
+        rows = self._rows()
         parts: dict[str, list[Question]] = {split: [] for split in SPLITS}
         named = {split for _, _, split in rows}
         for question, share, split in rows:

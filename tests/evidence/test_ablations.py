@@ -45,7 +45,7 @@ def test_what_is_better_comes_out_better(tmp_path):
     assert more["information"]["recovered"]["latent"]["value"] == pytest.approx(0.8, abs=0.04)
     for row in (more, wider, both):
         for kind in ("effect", "told"):
-            assert row[kind]["p_holm"] >= row[kind]["p"]
+            assert row[kind]["p_holm"] >= row[kind]["p"] and row[kind]["seeds"] == 3
 
 
 def test_a_curve_is_over_one_setting_alone(tmp_path):
@@ -81,6 +81,28 @@ def test_table_and_pictures_show_it(tmp_path):
     assert list(curve_figure(points, "soft_tokens").data[0].x) == ["4", "16"]
     assert recovered_figure([(label, row["information"]) for label, row in points], "soft_tokens").data
     assert "No other recipe can be compared" in ablations_figure(rows[:1]).layout.title.text
+
+
+def test_one_seed_in_common_decides_nothing(tmp_path):
+    """Whatever its p: two seeds of one recipe differ as well."""
+    evidence = suite(tmp_path, 1)
+    rows = recipe_rows(evidence)
+    more = next(row for row in rows if row["runs"] == ["more1"])
+    assert more["told"]["p_holm"] < 0.05 and more["told"]["seeds"] == 1
+    assert "one seed" in ablations_table(rows).column("p (Holm)")
+    assert set(ablations_figure(rows, "told").data[0].marker.symbol) == {"circle-open"}
+
+
+def test_recipes_that_answer_alike_are_no_crash(tmp_path):
+    """They differ in how they decode, and the likelihood of a gold answer does not."""
+    (one,) = (make_run(tmp_path, "one", 1, TUNED, nats=NATS),)
+    other = make_run(tmp_path, "other", 1, TUNED | {"latent": 0.3}, nats=NATS, no_repeat_ngram=3)
+    costs = {row["id"]: row["arms"]["latent"]["gold_nats"] for row in read_evidence([one]).runs[0].records}
+    edit_records(
+        other, lambda rows: [row["arms"]["latent"].update(gold_nats=costs[row["id"]]) for row in rows] and rows
+    )
+    rows = recipe_rows(read_evidence([one, other]))
+    assert rows[1]["told"] is None and rows[1]["effect"]
 
 
 @pytest.mark.slow

@@ -88,6 +88,14 @@ def test_a_share_of_nothing_is_no_number(tmp_path):
     assert found["recovered"]["latent"] is None and found["arms"]["latent_constant"]["versus"]["difference"] > 0.2
 
 
+def test_a_prompt_that_makes_the_text_worse_is_no_end_of_the_scale(tmp_path):
+    """Trained too little, it would make what latent recovers look like more."""
+    found = information(records_of(runs(tmp_path, nats=NATS | {"target": 0.8, "source": 1.0})))
+    assert found["recovered"]["latent"] is None
+    found = information(records_of(runs(tmp_path, "well", nats=NATS | {"target": 1.7, "source": 1.0})))
+    assert found["recovered"]["latent"]["value"] == pytest.approx(0.6, abs=0.03)
+
+
 def test_records_without_likelihoods_say_nothing(tmp_path):
     (path,) = runs(tmp_path, count=1, nats=None)
     (records,) = records_of([path])

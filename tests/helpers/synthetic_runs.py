@@ -56,7 +56,7 @@ def make_run(runs: Path, name: str, seed: int = 1, accuracies=None, looks=(), na
     rows = []
     for row in questions():
         chosen = ACCURACY if accuracies is None else accuracies
-        models = record(row, {arm: chosen[arm] for arm in ("source", "target") if arm in chosen}, fixed)
+        models = record(row, {arm: chosen[arm] for arm in ("source", "target") if arm in chosen}, fixed, nats=nats)
         others = {arm: value for arm, value in chosen.items() if arm not in ("source", "target")}
         aware = config.layout.layout == "soft_plus_text"
         latent = record(row, others, rng, aware, config.translator.soft_tokens, nats)

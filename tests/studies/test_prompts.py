@@ -101,10 +101,11 @@ def test_a_prompt_may_be_trained_longer_and_never_less(arm):
 def test_the_rates_of_a_longer_prompt_have_the_same_peak():
     ours = [{"kind": "step", "step": step, "lr": 1e-3 * (5 - step) / 4} for step in range(1, 5)]
     longer = [{"kind": "step", "step": step, "lr": 1e-3 * (9 - step) / 8} for step in range(1, 9)]
-    check_same_rates(ours, longer, TEXT_TUNED)
+    check_same_rates(ours, longer, TEXT_TUNED, longer=True)
+    check_same_rates(ours, longer[:3], TEXT_TUNED, longer=True)  # it stopped early
     slower = [row | {"lr": row["lr"] / 10} for row in longer]
     with pytest.raises(LabError, match="took its fastest step at learning rate 0.0001"):
-        check_same_rates(ours, slower, TEXT_TUNED)
+        check_same_rates(ours, slower, TEXT_TUNED, longer=True)
 
 
 def test_beside_the_text_the_constant_prompt_is_the_tuned_one():
