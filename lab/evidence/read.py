@@ -22,6 +22,7 @@ from lab.evidence.refusals import (
     check_frozen,
     check_prompts,
     check_questions,
+    check_same_bounds,
     check_scorer,
     check_split,
     check_words,
@@ -101,6 +102,12 @@ class Run:
     def losses(self) -> list[tuple]:
         """(step, loss) of every step that training logged."""
         return [(row.get("step"), row.get("loss")) for row in self.log if row.get("kind") == "step"]
+
+    @cached_property
+    def prompt_steps(self) -> dict[str, int]:
+        """For how many steps the trained prompts of this run's own sub-runs were to be trained, by sub-run."""
+        return {path.parent.name: read_settings(path.parent)["steps"]
+                for path in sorted(self.path.glob("control_*/config.yaml"))}  # fmt: skip
 
     @cached_property
     def weights(self) -> frozenset[str]:
@@ -237,6 +244,7 @@ def read_evidence(paths: Sequence[str | Path]) -> Evidence:
         for other in runs[:number]:
             check_different(other, run)
     check_frozen(runs)
+    check_same_bounds(runs)
     return Evidence(runs, tuple(unfinished), tuple(map(str, paths)))
 
 

@@ -134,6 +134,18 @@ def _tokens(run: Run, arm: str) -> dict[str, str]:
     return {row["id"]: row["arms"][arm].get("tokens", "") for row in run.records}
 
 
+def check_same_bounds(runs: Sequence[Run]) -> None:
+    """The seeds of one recipe have trained prompts that were trained equally long: they are the ends of one scale."""
+    first: dict[tuple, Run] = {}
+    for run in runs:
+        other = first.setdefault(run.recipe(), run)
+        if run.prompt_steps and other.prompt_steps and run.prompt_steps != other.prompt_steps:
+            raise LabError(
+                f"runs {other.name} and {run.name} are seeds of one recipe, but their trained prompts had other steps "
+                f"({other.prompt_steps} and {run.prompt_steps}); give seeds with the same control_steps."
+            )
+
+
 def check_different(one: Run, other: Run) -> None:
     """Two runs are two translators, evaluated each for itself: the same weights, losses or answers are one, twice."""
     if reason := _same_translator(one, other) or _same_answers(one, other):

@@ -14,13 +14,15 @@ from lab.pictures.intervals import CLUSTERED, bars
 from lab.pictures.numbers import interval, percent
 from lab.pictures.tables import Table
 from lab.tasks import groups_of
-from lab.tasks.people import PEOPLE
+from lab.tasks.people import PEOPLE, world
+from lab.tasks.twohop import asked_about
 
 CHANCE = 0.05
+NEW_FACT = "lore/long/held_out/new_fact"
 LINES = {  # arm, group -> what the line is called, its colour, its dash
     (LATENT, "lore/long/seen"): ("people it was trained on, another attribute", "#E69F00", "solid"),
     (LATENT, "lore/long/held_out"): ("held-out people", COLOURS[LATENT], "solid"),
-    (LATENT, "lore/long/held_out/new_fact"): ("held-out people, a fact kept from training", "#CC79A7", "solid"),
+    (LATENT, NEW_FACT): ("held-out people, a fact kept from training", "#CC79A7", "solid"),
     (LATENT, "lore/long/held_out/new_way"): ("held-out people, asked in a new way", COLOURS[LATENT], "dot"),
     ("latent_shuffled", "lore/long/held_out"): ("held-out people, another question's soft tokens", MUTED, "dash"),
     ("target", "lore/long/held_out"): ("held-out people, the target alone", COLOURS["target"], "dash"),
@@ -29,7 +31,8 @@ LINES = {  # arm, group -> what the line is called, its colour, its dash
 
 def people_rows(evidence: Evidence) -> list[dict]:
     """A row per number of people, arm and group of `LINES`, from the fewest people on: {"people", "arm", "group",
-    "runs", "accuracy", "low", "high", "n", "clusters", "seeds", "per_seed"}, over all seeds, clustered by person.
+    "runs", "accuracy", "low", "high", "n", "clusters", "seeds", "per_seed"}, over all seeds, clustered by person; where
+    the target's knowledge of a few facts has to answer, by fact, each of which several people are asked about.
 
     Raises LabError for runs of another task, or that differ in more than the people and the seed.
     """
@@ -49,9 +52,18 @@ def people_rows(evidence: Evidence) -> list[dict]:
                 continue
             right = [run.right(arm) for run in runs]
             values = [[float(one[row["id"]]) for row in asked] for one in right]
-            found = proportion(values, [row["word"] for row in asked])
+            found = proportion(values, list(map(fact_of if group == NEW_FACT else person_of, asked)))
             rows.append({"people": people, "arm": arm, "group": group, "runs": [run.name for run in runs], **found})
     return sorted(rows, key=lambda row: (row["people"], list(LINES).index((row["arm"], row["group"]))))
+
+
+def person_of(row: Mapping) -> str:
+    return row["word"]
+
+
+def fact_of(row: Mapping) -> str:
+    """Which fact about a country a two-hop question rests on: its country and what is asked for."""
+    return f"{world().by_name[row['word']].home.name} {asked_about(row['question'])[1]}"
 
 
 def people_table(rows: Sequence[Mapping]) -> Table:

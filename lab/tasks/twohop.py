@@ -127,8 +127,8 @@ def _parts(number: int, sizes: Sequence[int]) -> list[int]:
 
 
 def _training_questions(people: int, seed: int) -> Iterator[Question]:
-    """All different training questions about the first `people`, in the mixture of `TRAINING_CELLS` while all kinds
-    last."""
+    """All different two-hop questions about the first `people`, and among them the other kinds in the mixture of
+    `TRAINING_CELLS`: a kind that is used up begins again, so that more people change the people and nothing else."""
     rng, trained, facts = random.Random(f"two-hop train {seed}"), world().of("train", people), _facts()["train"]
     elsewhere = {person.name for person in _asked_home()}
     at_home = [person for person in trained if person.name not in elsewhere]
@@ -138,11 +138,17 @@ def _training_questions(people: int, seed: int) -> Iterator[Question]:
         "lore/short/seen": (len(at_home), len(HOME)),
         "lore/long/seen": (len(asked), len(TWO_HOP), 2),
     }
-    left = {cell: list(range(prod(sides))) for cell, sides in sizes.items()}
-    for numbers in left.values():
-        rng.shuffle(numbers)
-    while left:
+    left: dict[str, list[int]] = {cell: [] for cell in sizes}
+
+    def begin(cell: str) -> None:
+        left[cell] = list(range(prod(sizes[cell])))
+        rng.shuffle(left[cell])
+
+    begin("lore/long/seen")
+    while left["lore/long/seen"]:
         cell = rng.choices(list(left), [TRAINING_CELLS[cell] for cell in left])[0]
+        if not left[cell]:
+            begin(cell)
         place = _parts(left[cell].pop(), sizes[cell])
         if cell == "plain/short":
             yield of_country(*facts[place[0]], COUNTRY[place[1]], place[2])
@@ -150,8 +156,6 @@ def _training_questions(people: int, seed: int) -> Iterator[Question]:
             yield one_hop(at_home[place[0]], HOME[place[1]], cell)
         else:
             yield two_hop(*asked[place[0]], TWO_HOP[place[1]], place[2], cell)
-        if not left[cell]:  # a kind that is used up leaves its share to the others
-            del left[cell]
 
 
 class _Drawn:

@@ -162,6 +162,17 @@ def test_soft_tokens_that_tell_nothing_are_refuted(tmp_path):
     assert verdicts(worse)["told_beyond_a_prompt"] == verdicts(worse)["told_of_this_question"] == "refuted"
 
 
+def test_seeds_whose_prompts_were_trained_otherwise_are_no_replicates(tmp_path):
+    """They are the ends of one scale, and no setting of the config says how long they were trained."""
+    paths = runs(tmp_path, count=2)
+    for path, steps in zip(paths, (1000, 2000), strict=True):
+        make_run(path, "control_constant", 1, nats=None, steps=steps, translator="constant")
+    with pytest.raises(LabError, match="their trained prompts had other steps"):
+        read_evidence(paths)
+    assert read_run(paths[1]).prompt_steps == {"control_constant": 2000}
+    assert read_evidence(paths[:1]).main
+
+
 def test_a_family_is_judged_whole(tmp_path):
     paths = runs(tmp_path, count=1)
     with pytest.raises(LabError, match="2 of the family of 4 were given"):

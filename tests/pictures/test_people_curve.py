@@ -5,7 +5,8 @@ from synthetic_runs import make_run
 
 from lab.errors import LabError
 from lab.evidence import read_evidence
-from lab.pictures.people_curve import LINES, people_figure, people_rows, people_table
+from lab.pictures.people_curve import LINES, NEW_FACT, fact_of, people_figure, people_rows, people_table
+from lab.tasks.twohop import TwoHop
 
 
 def curve(tmp_path, sizes=(3000, 300, 0)):
@@ -29,6 +30,12 @@ def test_a_point_is_all_seeds_of_a_number_of_people(tmp_path):
     assert found[300, "latent", "lore/long/seen"]["accuracy"] > 0.8
     assert latent[300]["runs"] == ["people300-seed1", "people300-seed2"]
     assert people_table(rows).column("people")[0] == "300" and len(people_figure(rows).data) == len(LINES) - 2
+
+
+def test_where_a_few_facts_have_to_answer_they_are_the_clusters():
+    """Three people are asked about each, so 270 answers are no 270 independent ones."""
+    asked = [{"word": one.word, "question": one.question} for one in TwoHop().test() if one.cell == NEW_FACT]
+    assert len(asked) == 270 and len({row["word"] for row in asked}) == 270 and len(set(map(fact_of, asked))) == 90
 
 
 def test_a_curve_changes_one_thing(tmp_path):

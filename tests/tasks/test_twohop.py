@@ -15,7 +15,7 @@ from lab.errors import LabError
 from lab.tasks import INVALID, load_task, normalised_text
 from lab.tasks.people import BLOCK, COUNTRIES, PEOPLE, VALUES, name_parts, stranger, world
 from lab.tasks.sayings import ATTRIBUTE_NAMES, COUNTRY, HAS, HOME, LIVES, NEW_WAYS, TWO_HOP
-from lab.tasks.twohop import SEEN, TwoHop, asked_about, constant_guesses, one_hop, two_hop
+from lab.tasks.twohop import SEEN, TRAINING_CELLS, TwoHop, asked_about, constant_guesses, one_hop, two_hop
 
 TASK, WORLD = TwoHop(), world()
 BY_CELL = {
@@ -155,7 +155,13 @@ def test_training_questions_are_a_function_of_count_and_seed():
     shares = Counter(question.cell for question in many)
     assert abs(shares["lore/long/seen"] / 5000 - 0.75) < 0.03 and abs(shares["lore/short/seen"] / 5000 - 0.2) < 0.03
     everything = TwoHop(300).train(0, 1)
-    assert len(everything) == len({question.id for question in everything}) == len(TwoHop(300).train(10**6, 1))
+    two_hops = [question.id for question in everything if question.cell == "lore/long/seen"]
+    assert len(two_hops) == len(set(two_hops)) and len(everything) == len(TwoHop(300).train(10**6, 1))
+    for people in (300, 1000):  # what is used up begins again: more people change the people and nothing else
+        everything = TwoHop(people).train(0, 1)
+        shares = Counter(question.cell for question in everything)
+        for cell, share in TRAINING_CELLS.items():
+            assert abs(shares[cell] / len(everything) - share) < 0.01
     said = {value for values in VALUES.values() for value in values} & {question.gold for question in many}
     assert len(said) > 95  # of a few values all three facts are kept from training
     everybody = people_of(TwoHop(300).train(0, 1))
