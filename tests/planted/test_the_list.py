@@ -2,6 +2,7 @@
 
 import ast
 from collections import Counter
+from functools import cache
 
 import pytest
 from defects import DEFECTS, FOLDER, RUN_TIME, TABLE, TEST, table
@@ -33,6 +34,44 @@ def test_the_code_still_holds_what_a_defect_changes(defect):
     planting = Planting()
     try:
         planting.edit(named(defect.function), defect.old, defect.new)
+    finally:
+        planting.undo()
+
+
+def written_out() -> list[tuple[str, str, str, str]]:
+    """File, test, what is edited as an expression, and the text in it, of every edit whose text stands in a test."""
+    found = []
+    for path in sorted(FOLDER.glob("test_*.py")):
+        for test in ast.parse(path.read_text()).body:
+            for call in ast.walk(test):
+                edits = isinstance(call, ast.Call) and ast.unparse(call.func) == "plant.edit"
+                if (
+                    edits
+                    and isinstance(call.args[0], ast.Name | ast.Attribute)
+                    and isinstance(call.args[1], ast.Constant)
+                ):
+                    found.append((path.name, test.name, ast.unparse(call.args[0]), call.args[1].value))
+    return found
+
+
+@cache
+def imported(file: str) -> dict:
+    """What a file of tests imports, by the names that it has there."""
+    lines = ast.parse((FOLDER / file).read_text()).body
+    names: dict = {}
+    imports = [line for line in lines if isinstance(line, ast.Import | ast.ImportFrom)]
+    exec(compile(ast.Module(imports, []), file, "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize("file, test, function, old", written_out())
+def test_the_code_still_holds_what_a_test_edits(file, test, function, old):
+    """The same of the defects of run time."""
+    planting, names = Planting(), imported(file)
+    if function.partition(".")[0] not in names:  # a name of the test's own
+        return
+    try:
+        planting.edit(eval(function, names), old, old)
     finally:
         planting.undo()
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 def test_loss_detached(world, plant):
     world.train()
-    plant.edit(training_terms, "return {name: terms[name] for", "return {name: terms[name].detach() for")
+    plant.edit(training_terms, "({name: terms[name] for", "({name: terms[name].detach() for")
     with pytest.raises(LabError, match="loss term 'answer_nll' is detached"):
         world.train()
 
