@@ -20,7 +20,7 @@ from torch import nn
 
 from lab import ranks
 from lab.clock import part
-from lab.config import RunConfig
+from lab.config import RunConfig, TrainConfig
 from lab.errors import LabError
 from lab.models import Pair
 from lab.progress import tqdm
@@ -86,12 +86,7 @@ def train(
     from before that. SIGUSR1 and SIGTERM, on any rank, save after the step that is being done, and then raise LabError.
     """
     settings, began = config.training, time.monotonic()
-    if not (select is None or isinstance(select, Selection)):
-        raise LabError("selection on test: train() chooses by a Selection alone, which takes dev questions.")
-    if settings.batch_size % ranks.count():
-        raise LabError(
-            f"batch_size={settings.batch_size} cannot be dealt out to {ranks.count()} processes; make it a multiple."
-        )
+    _check(settings, select)
     torch.manual_seed(settings.seed)
     translator = build_translator(config.translator, pair, config.pair.source_layers)
     optimizer = build_optimizer(translator, settings)
@@ -101,13 +96,7 @@ def train(
         tqdm.write(f"{label}: {said}")
     if settings.start_from and translator.needs_source and not progress.begun:  # a constant prompt begins with nothing
         start_from(translator, settings.start_from)
-    questions = task.train(settings.steps * settings.batch_size, settings.seed)
-    if not questions:
-        raise LabError(f"{label}: task {task.name!r} has no training questions; check data and train_questions.")
-    lengths = [len(question.question) + len(question.answer) for question in questions]
-    batches = Batches(lengths, settings.batch_size, settings.seed)
-    reader = ReadAhead(Bridge(pair.source, translator), batches, questions, settings.steps)
-    shared = surroundings(task, config.task.shots)
+    batch_of = _batches(config, pair, task, translator, label)
 
     with (
         asked_to_stop() as asked,
@@ -123,9 +112,8 @@ def train(
         bar = tqdm(initial=progress.step, total=settings.steps, desc=label, unit="step", mininterval=1)
         while progress.step < settings.steps and not (progress.stopped_early or stop):
             # --- one training step
-            chosen = [questions[i] for i in batches.own(progress.step)]
+            batch = batch_of(progress.step)
             ranks.draw_apart(settings.seed, progress.step)
-            batch = Batch(chosen, shared, reader.at(progress.step))
             terms_at = partial(training_terms, translator, pair, config, batch, progress.step + 1, task, decode)
             row = _step(translator, optimizer, config, progress.step, terms_at)
             progress.step += 1
@@ -162,6 +150,29 @@ def train(
         load_best(run, progress, translator)
     best_step = progress.best_step if select else progress.step
     return TrainResult(translator.eval(), best_step, progress.history, time.monotonic() - began)
+
+
+def _check(settings: TrainConfig, select: Selection | None) -> None:
+    """Raise LabError for a way to choose that is none, and for a batch that the ranks cannot share."""
+    if not (select is None or isinstance(select, Selection)):
+        raise LabError("selection on test: train() chooses by a Selection alone, which takes dev questions.")
+    if settings.batch_size % ranks.count():
+        raise LabError(
+            f"batch_size={settings.batch_size} cannot be dealt out to {ranks.count()} processes; make it a multiple."
+        )
+
+
+def _batches(config: RunConfig, pair: Pair, task: Task, translator: nn.Module, label: str) -> Callable[[int], Batch]:
+    """step (from 0) -> this rank's part of its batch, with the source's states, which are read ahead."""
+    settings = config.training
+    questions = task.train(settings.steps * settings.batch_size, settings.seed)
+    if not questions:
+        raise LabError(f"{label}: task {task.name!r} has no training questions; check data and train_questions.")
+    lengths = [len(question.question) + len(question.answer) for question in questions]
+    batches = Batches(lengths, settings.batch_size, settings.seed)
+    reader = ReadAhead(Bridge(pair.source, translator), batches, questions, settings.steps)
+    shared = surroundings(task, config.task.shots)
+    return lambda step: Batch([questions[i] for i in batches.own(step)], shared, reader.at(step))
 
 
 def _diverged(label: str, step: int, row: dict, rate: float) -> str:
