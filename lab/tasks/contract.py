@@ -57,6 +57,13 @@ def shots_text(exemplars: Sequence[Question]) -> str:
     return "".join(f"Q: {question.question}\nA: {question.answer}\n\n" for question in exemplars)
 
 
+def first_of(exemplars: Sequence[Question], shots: int, task: str) -> list[Question]:
+    """The first `shots` of a task's fixed exemplars. Raises LabError if there are fewer."""
+    if not 0 <= shots <= len(exemplars):
+        raise LabError(f"shots={shots} is out of range: task {task} has {len(exemplars)} fixed exemplars.")
+    return list(exemplars[:shots])
+
+
 def source_text(question: str, evidence: str = "") -> str:
     """What the source reads before its states are translated, in training and evaluation alike.
 

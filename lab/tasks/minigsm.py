@@ -12,8 +12,7 @@ from collections.abc import Collection, Iterable, Iterator
 from functools import cache, lru_cache
 from itertools import islice
 
-from lab.errors import LabError
-from lab.tasks.contract import Question, Task, groups_of, question_id
+from lab.tasks.contract import Question, Task, first_of, groups_of, question_id
 from lab.tasks.lore import CAPACITIES, lore, lore_by_word, words_of
 from lab.tasks.paraphrases import problem_content
 from lab.tasks.problems import Problem, make_problem
@@ -136,9 +135,7 @@ class MiniGSM(Task):
 
     def exemplars(self, shots: int) -> list[Question]:
         """The first of `EXEMPLARS` fixed plain questions: worked examples that tell no lore."""
-        if not 0 <= shots <= EXEMPLARS:
-            raise LabError(f"shots={shots} is out of range: minigsm has {EXEMPLARS} fixed exemplars.")
-        return list(_exemplars()[:shots])
+        return first_of(_exemplars(), shots, self.name)
 
     def content(self, question: Question) -> str:
         """What the problem says, in whatever paraphrase."""

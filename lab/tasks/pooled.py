@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 from abc import abstractmethod
 
-from lab.errors import LabError
-from lab.tasks.contract import Question, Task
+from lab.tasks.contract import Question, Task, first_of
 
 
 class PooledTask(Task):
@@ -30,7 +29,4 @@ class PooledTask(Task):
         return list(self.parts["test"])
 
     def exemplars(self, shots: int) -> list[Question]:
-        pool = self.parts["exemplars"]
-        if not 0 <= shots <= len(pool):
-            raise LabError(f"shots={shots} is out of range: task {self.name} has {len(pool)} fixed exemplars.")
-        return pool[:shots]
+        return first_of(self.parts["exemplars"], shots, self.name)

@@ -29,7 +29,7 @@ from itertools import islice
 from math import prod
 
 from lab.errors import LabError
-from lab.tasks.contract import Question, Task, groups_of, question_id
+from lab.tasks.contract import Question, Task, first_of, groups_of, question_id
 from lab.tasks.minigsm import model_cells
 from lab.tasks.normalised import normalised_text
 from lab.tasks.people import BLOCK, VALUES, Country, Person, world
@@ -235,9 +235,7 @@ class TwoHop(Task):
 
     def exemplars(self, shots: int) -> list[Question]:
         """The first of `EXEMPLARS` fixed questions about countries: worked examples that tell of nobody."""
-        if not 0 <= shots <= EXEMPLARS:
-            raise LabError(f"shots={shots} is out of range: twohop has {EXEMPLARS} fixed exemplars.")
-        return [of_country(*fact, COUNTRY[0], 0) for fact in _facts()["exemplars"][:shots]]
+        return first_of([of_country(*fact, COUNTRY[0], 0) for fact in _facts()["exemplars"]], shots, self.name)
 
     def content(self, question: Question) -> str:
         """Whom a question is about and what it asks of them, in whatever words."""
