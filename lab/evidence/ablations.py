@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from lab.config import short_name
 from lab.evidence.comparisons import Comparison, NotRun, of_values
 from lab.evidence.crossed import proportion
-from lab.evidence.hypotheses import likelier_in, matched
+from lab.evidence.hypotheses import matched
+from lab.evidence.likelier import likelier_in
 from lab.evidence.likelihood import has_likelihoods, information
 from lab.evidence.read import Evidence, Run, rows_of
 from lab.evidence.stats import holm

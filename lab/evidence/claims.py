@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lab.evidence.hypotheses import Arms, CacheSaved, Collapse, Degradation, Direction, Likelier, Setting
+from lab.evidence.hypotheses import Arms, CacheSaved, Collapse, Degradation, Direction, Setting
+from lab.evidence.likelier import Likelier
 from lab.evidence.summary import BOTH_SKILLS, ORACLE
 
 HELD_OUT_LORE = ("lore/short/held_out", "lore/long/held_out")

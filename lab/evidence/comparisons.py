@@ -91,6 +91,13 @@ def _need_words(clusters: int) -> None:
         raise NotRun("all questions share one word: they say nothing about others")
 
 
+def need_arms(runs: Sequence[Run], arms: Sequence[str]) -> None:
+    """Raise NotRun unless every run has every arm."""
+    missing = [arm for arm in arms if any(arm not in run.arms for run in runs)]
+    if missing:
+        raise NotRun(f"the records lack the arm{'s' * (len(missing) > 1)} {', '.join(missing)}")
+
+
 def compare_arms(runs: Sequence[Run], better: str, worse: str, groups: Sequence[str] = (ALL,)) -> Comparison:
     """`better` - `worse` within `runs` (replicates), on the questions of `groups`, clustered by word."""
     rows = rows_of(runs, groups)

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from lab.errors import LabError
 from lab.evidence.claims import BOTH_HELD_OUT, CLAIMS, FAMILIES, Claim
-from lab.evidence.comparisons import DIGITS, Comparison, NotRun, compare_arms
+from lab.evidence.comparisons import DIGITS, Comparison, NotRun, compare_arms, need_arms
 from lab.evidence.crossed import proportion
-from lab.evidence.hypotheses import Collapse, Direction, Setting, need_arms
+from lab.evidence.hypotheses import Collapse, Direction, Setting
 from lab.evidence.read import ALL, Evidence, read_evidence, rows_of
 from lab.evidence.stats import ALPHA, holm
 from lab.evidence.summary import LATENT, ORACLE, ordered_arms
