@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -14,61 +11,9 @@ import typer
 
 from lab import ranks
 from lab.errors import LabError
+from lab.terminal import Outliving, join, one_line_if_interrupted, printable, split
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
-
-
-def join(arguments: list[str]) -> list[str]:
-    """`-p name value`, as papermill has it, to `-p name=value`: Typer has no repeatable option with two values."""
-    joined, rest = [], list(arguments)
-    while rest:
-        word = rest.pop(0)
-        joined.append(word)
-        if word == "-p" and len(rest) > 1 and "=" not in rest[0]:
-            joined.append(f"{rest.pop(0)}={rest.pop(0)}")
-    return joined
-
-
-def split(pair: str) -> tuple[str, str]:
-    """`name=value` to its two parts."""
-    name, found, value = pair.partition("=")
-    if not found:
-        raise LabError(f"-p {pair} has no value: write `-p {pair} VALUE`")
-    return name, value
-
-
-@contextmanager
-def one_line_if_interrupted() -> Iterator[None]:
-    """What an interruption says goes to stderr; the exit code is the shell's for the signal."""
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        print(str(stop) or "interrupted", file=sys.stderr)
-        raise typer.Exit(getattr(stop, "exit_code", 130)) from None
-
-
-class Outliving:
-    """A terminal or pipe whose reader may leave (`| head -1`): what is written after that goes nowhere."""
-
-    def __init__(self, stream):
-        self._stream = stream
-
-    def __getattr__(self, name: str):
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
-        return self._survive(self._stream.write, text) or len(text)
-
-    def flush(self) -> None:
-        self._survive(self._stream.flush)
-
-    def _survive(self, act, *given):
-        try:
-            return act(*given)
-        except BrokenPipeError:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self._stream.fileno())
-            os.close(nowhere)
 
 
 @app.callback()
@@ -117,6 +62,18 @@ def doctor(
     check_sound(found)
 
 
+def _value(text: str) -> object:
+    """What a parameter's text says in YAML, as a job has it; a text that is none stays one."""
+    import yaml
+
+    from lab.config import load_yaml
+
+    try:
+        return load_yaml(text)
+    except (yaml.YAMLError, ValueError):  # ValueError: a date that does not exist
+        return text
+
+
 @app.command()
 def preflight(
     job: Annotated[Path, typer.Argument(help="A job file, such as papermill_jobs/real/gsm8k.yaml.")],
@@ -139,18 +96,6 @@ def preflight(
         found = rows(work, kinds)
     print(json.dumps(found, indent=2) if as_json else preflight_text(found))
     check_fits(notebook, parameters, work, kinds)
-
-
-def _value(text: str) -> object:
-    """What a parameter's text says in YAML, as a job has it; a text that is none stays one."""
-    import yaml
-
-    from lab.config import load_yaml
-
-    try:
-        return load_yaml(text)
-    except (yaml.YAMLError, ValueError):  # ValueError: a date that does not exist
-        return text
 
 
 @app.command()
@@ -279,7 +224,7 @@ def verify(
         if place not in folders:  # checksums may lie in the folder of all seeds
             found[folders[0]] += check_sums(place)
     for run, findings in found.items():
-        print("\n".join(f"{run}: {_printable(finding)}" for finding in findings) or f"{run}: sound")
+        print("\n".join(f"{run}: {printable(finding)}" for finding in findings) or f"{run}: sound")
     if broken := sum(map(bool, found.values())):
         raise LabError(f"{broken} of {len(found)} runs are not as they were written")
 
@@ -317,10 +262,6 @@ def _tokenizers(run: Path):
     from lab.models import load_tokenizers
 
     return load_tokenizers(RunConfig.from_yaml(run / "config.yaml").pair)
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 @app.command()
@@ -362,7 +303,7 @@ def summarize(
     objects = summarize(paths[0] if len(paths) == 1 else paths, reports)
     print(json.dumps(objects, indent=2) if as_json else summaries_text(objects))
     for report in reports:
-        print("".join(letter if letter.isprintable() else "?" for letter in report), file=sys.stderr)
+        print(printable(report), file=sys.stderr)
     if failed := [file for entry in objects for file in entry["failed"]]:
         count = "1 file" if len(failed) == 1 else f"{len(failed)} files, the first of them"
         raise LabError(f"could not read {count}: {failed[0].rstrip('.')}. What can be read: {FORMATS}.")

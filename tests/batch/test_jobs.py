@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.__main__ import join, split
 from lab.batch import jobs
 from lab.errors import LabError
+from lab.terminal import join, split
 
 
 def test_overrides_are_typed_and_layered(project):
