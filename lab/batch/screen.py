@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lab.batch.status import CONTROL, WAITING, RunStatus, status_of
+from lab.batch.status import CONTROLS, WAITING, RunStatus, status_of
 from lab.batch.submission import Submission
 from lab.batch.tables import HEAD, row
 
@@ -30,8 +30,9 @@ def last_line(output: Path) -> str:
 
 
 def says(run: Path, output: Path) -> str:
-    """The last line of whatever was written last: a run's log, its control's, its output."""
-    files = [file for file in (run / "train.log", run / CONTROL / "train.log", output) if file.is_file()]
+    """The last line of whatever was written last: a run's log, its controls', its output."""
+    logs = (run / name / "train.log" for name in ("", *CONTROLS))
+    files = [file for file in (*logs, output) if file.is_file()]
     return last_line(max(files, key=lambda file: file.stat().st_mtime)) if files else ""
 
 

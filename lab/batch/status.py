@@ -17,7 +17,7 @@ from lab.errors import LabError
 from lab.runs import RunDirectory
 
 WAITING = "waiting"  # submitted, and nothing of it is there yet
-CONTROL = "control_constant"  # the sub-run in which a run trains its constant prompt, after its translator
+CONTROLS = ("control_constant", "control_text_tuned")  # sub-runs in which a run trains its prompts, in their order
 ARM = "latent"
 RECENT = 50  # steps whose median says how long one takes
 STEP, LOOK = b'"kind": "step"', b'"kind": "evaluation"'
@@ -32,9 +32,9 @@ class RunStatus:
     steps: int | None = None
     step: int = 0
     seconds_a_step: float | None = None
-    looks: Sequence[Mapping] = ()  # at dev: {"step", "accuracy", "n", "source", "target"}
+    looks: Sequence[Mapping] = ()  # at dev: {"step", "n"} and "accuracy", "source", "target", or "nats"
     test: Mapping | None = None  # its summary's arms
-    control: RunStatus | None = None
+    control: RunStatus | None = None  # the one that was begun last
 
     @property
     def name(self) -> str:
@@ -49,10 +49,11 @@ class RunStatus:
 
     @property
     def last(self) -> float | None:
-        """The latest accuracy of the translator: on test once there is one, else on dev."""
+        """The latest accuracy of the translator: on test once there is one, else on dev; None where dev looks were at
+        likelihoods."""
         if self.test:
             return self.test.get(ARM, {}).get("accuracy")
-        return self.looks[-1]["accuracy"] if self.looks else None
+        return self.looks[-1].get("accuracy") if self.looks else None
 
     @property
     def seconds_left(self) -> float | None:
@@ -65,7 +66,7 @@ class RunStatus:
     @cached_property
     def peak(self) -> Mapping | None:
         """The best look at dev, the first of equals."""
-        return max(self.looks, key=lambda look: look["accuracy"], default=None)
+        return max(self.looks, key=lambda look: look.get("accuracy", -look.get("nats", 0.0)), default=None)
 
 
 def status_of(run: Path) -> RunStatus:
@@ -87,7 +88,9 @@ def status_of(run: Path) -> RunStatus:
         seconds_a_step=median(seconds) if seconds else None,
         looks=tuple(row for row in rows if row.get("kind") == "evaluation"),
         test=summary.get("arms"),
-        control=status_of(run / CONTROL) if (run / CONTROL / "manifest.json").is_file() else None,
+        control=next(
+            (status_of(run / name) for name in reversed(CONTROLS) if (run / name / "manifest.json").is_file()), None
+        ),
     )
 
 
@@ -121,7 +124,7 @@ def _rows(path: Path) -> list[dict]:
             continue
         if not isinstance(row, dict) or not isinstance(row.get("step"), int):
             continue
-        if row.get("kind") == "step" or isinstance(row.get("accuracy"), float):
+        if row.get("kind") == "step" or any(isinstance(row.get(name), float) for name in ("accuracy", "nats")):
             found.append(row)
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lab.batch.status import ARM, RunStatus, status_of
@@ -12,14 +12,16 @@ from lab.runs import patient_lock, write_text
 HEAD = ("run", "state", "step", "accuracy", "left")
 SUMMARY, SUMMARY_HEAD = "summary.log", ("run", "state", "step", "peak", "final", "source", "target", "gap", "on")
 ABOUT = """# Every run that was submitted here, written anew as each ends. Accuracies in %.
-# peak: of the translator on dev, the best look, and its step. final: on test once, else the last look at dev.
+# peak: of the translator on dev, the best look (nats per token where likelihoods chose), and its step.
+# final: on test once, else the last look at dev.
 # gap: final minus the better of source and target on the same questions, in points.
 """
 
 
 def row(run: RunStatus) -> tuple[str, ...]:
     """The cells of `HEAD` for one run."""
-    return run.name, run.state, run.at, percent(run.last), duration(run.seconds_left)
+    looked = percent(run.last) or (look_text(run.looks[-1]) if run.looks else "")
+    return run.name, run.state, run.at, looked, duration(run.seconds_left)
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
@@ -29,6 +31,11 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip() + "\n"
         for cells in rows
     )
+
+
+def look_text(look: Mapping) -> str:
+    """What a look at dev found: right answers in %, or what a token of the gold answers costs."""
+    return percent(look["accuracy"]) if "accuracy" in look else f"{look['nats']:.3f} nats"
 
 
 def percent(fraction: float | None) -> str:
@@ -55,12 +62,12 @@ def write_summary_log(submission: Submission) -> Path:
 
 def summary_row(run: RunStatus) -> tuple[str, ...]:
     """The cells of `SUMMARY_HEAD` for one run."""
-    peak = f"{percent(run.peak['accuracy'])} ({run.peak['step']})" if run.peak else ""
+    peak = f"{look_text(run.peak)} ({run.peak['step']})" if run.peak else ""
     final, on = {}, ""
     if run.test and ARM in run.test:
         final = {arm: run.test[arm]["accuracy"] for arm in ("source", "target", ARM) if arm in run.test}
         on = f"test, n = {run.test[ARM]['n']}"
-    elif run.looks:
+    elif run.looks and "accuracy" in run.looks[-1]:
         last = run.looks[-1]
         final = {arm: last[arm] for arm in ("source", "target") if arm in last} | {ARM: last["accuracy"]}
         on = f"dev, n = {last['n']}" if "n" in last else "dev"

@@ -43,6 +43,18 @@ def test_a_run_in_its_training(tmp_path):
     held.release()
 
 
+def test_where_likelihoods_choose_their_nats_are_shown(tmp_path):
+    looks = [
+        {"step": step, "nats": nats, "n": 10, "kind": "evaluation"} for step, nats in ((0, 2.5), (4, 1.25), (8, 1.5))
+    ]
+    run = make(tmp_path / "one", looks=looks)
+    assert row(status_of(run)) == ("one", "dead", "8/20", "1.500 nats", "")
+    assert summary_row(status_of(run))[3] == "1.250 nats (4)"
+    make(run / "control_constant", done=20)
+    make(run / "control_text_tuned", done=5)
+    assert row(status_of(run))[2] == "control 5/20"  # the one that was begun last
+
+
 def test_a_finished_run_and_one_that_is_not_there(tmp_path):
     run = make(tmp_path / "one", "finished", done=20, summary=SUMMARY)
     assert row(status_of(run)) == ("one", "finished", "20/20", "75.0", "")
