@@ -8,7 +8,7 @@ prompt that knows nothing of the question (`latent_constant`), and as long a one
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import log
+from math import isfinite, log
 
 import numpy as np
 
@@ -61,7 +61,8 @@ def information(by_seed: Sequence[Records]) -> dict:
     Returns {"n", "seeds", "soft_tokens", "arms": {arm: {"nats" (per token of its own model), "low", "high",
     "bits_per_character", "per_seed", "versus": {"difference" (arm - latent, nats per token), "low", "high", "p"}}},
     "recovered": {arm of `TOLD`: see `recovered`, or None}, "bits_per_soft_token": {"value", "low", "high"} or None};
-    95 % intervals over questions (those of one word together) and seeds. {} where the records hold no likelihoods.
+    95 % intervals over questions (those of one word together) and seeds; an end is None where nothing is known of the
+    spread. {} where the records hold no likelihoods.
     """
     records = by_seed[0]
     arms = [arm for arm in ordered_arms(records[0]["arms"]) if all(has_likelihoods(rows, arm) for rows in by_seed)]
@@ -72,12 +73,15 @@ def information(by_seed: Sequence[Records]) -> dict:
     nats, tokens = ({arm: gold(by_seed, arm, field) for arm in arms} for field in ("gold_nats", "gold_tokens"))
     found = {}
     for arm in arms:
-        cost, length = ratio_interval(nats[arm], tokens[arm], clusters), nats[arm].sum() / log(2) / characters.sum()
+        cost, length = (
+            ratio_interval(nats[arm], tokens[arm], clusters),
+            float(nats[arm].sum() / log(2) / characters.sum()),
+        )
         versus = mean_interval((nats[arm] - nats[LATENT]) / tokens[LATENT].mean(), clusters)
         found[arm] = {
-            "nats": cost["value"], "low": cost["low"], "high": cost["high"], "per_seed": cost["per_seed"],
+            "nats": cost["value"], **_ends(cost), "per_seed": cost["per_seed"],
             "bits_per_character": length,
-            **({"versus": {"difference": versus["mean"], **{name: versus[name] for name in ("low", "high", "p")}}}
+            **({"versus": {"difference": versus["mean"], **_ends(versus), "p": versus["p"]}}
                if arm not in (LATENT, "source") else {}),
         }  # fmt: skip
     told = {arm: recovered(nats, arm, clusters) for arm in TOLD if arm in arms}
@@ -85,11 +89,16 @@ def information(by_seed: Sequence[Records]) -> dict:
     bits = None
     if KNOWS_NOTHING in arms and soft.any():
         gained = ratio_interval((nats[KNOWS_NOTHING] - nats[LATENT]) / log(2), soft, clusters)
-        bits = {name: gained[name] for name in ("value", "low", "high")}
+        bits = {"value": gained["value"], **_ends(gained)}
     return {
         "n": len(records), "seeds": len(by_seed), "soft_tokens": float(soft.mean()), "arms": found,
         "recovered": told, "bits_per_soft_token": bits,
     }  # fmt: skip
+
+
+def _ends(found: Mapping) -> dict[str, float | None]:
+    """The ends of an interval; None where they are infinite, as they are without spread: JSON knows no infinity."""
+    return {end: found[end] if isfinite(found[end]) else None for end in ("low", "high")}
 
 
 def recovered(nats: Mapping[str, np.ndarray], arm: str, clusters: Sequence) -> dict | None:

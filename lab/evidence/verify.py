@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from math import isclose
 from pathlib import Path
 
 from lab.config import RunConfig
 from lab.errors import LabError
+from lab.evidence.likelihood import information
 from lab.evidence.summary import summarise
 from lab.runs import RunDirectory, broken_seal, check_sums, read_jsonl, read_seal, unpack_tokens
 from lab.tasks import Task, judged, load_task
@@ -81,20 +83,36 @@ def _derived(rows: Sequence[Mapping], task: Task, decode: Decode | None) -> list
 
 
 def _summary_findings(folder: Path, rows: Sequence[Mapping]) -> list[str]:
-    """Accuracies of summary.json that the records do not give."""
-    said = _json(folder / "summary.json").get("arms", {})
+    """Accuracies and likelihoods of summary.json that the records do not give."""
+    summary = _json(folder / "summary.json")
+    said = summary.get("arms", {})
     if not said:
         return []
     try:
         given = summarise(rows)["arms"]
+        told = "likelihood" not in summary or _equal(summary["likelihood"], information([rows]))
     except LabError as error:
         return [str(error)]
-    return [
+    untold = [] if told else ["summary.json says of the gold answers' likelihood what the records do not give"]
+    return untold + [
         f"summary.json says {entry.get('accuracy')} of {entry.get('n')} for arm {arm}, the records give "
         + (f"{given[arm]['accuracy']} of {given[arm]['n']}" if arm in given else "no such arm")
         for arm, entry in said.items()
         if arm not in given or (entry.get("accuracy"), entry.get("n")) != (given[arm]["accuracy"], given[arm]["n"])
     ]
+
+
+def _equal(said: object, given: object) -> bool:
+    """Whether a file says what was computed anew, but for the last digits of numbers."""
+    if isinstance(given, Mapping):
+        return (
+            isinstance(said, Mapping) and said.keys() == given.keys() and all(_equal(said[k], given[k]) for k in given)
+        )
+    if isinstance(given, Sequence) and not isinstance(given, str):
+        return isinstance(said, Sequence) and len(said) == len(given) and all(map(_equal, said, given))
+    if isinstance(given, float):
+        return isinstance(said, int | float) and isclose(said, given, rel_tol=1e-6, abs_tol=1e-9)
+    return said == given
 
 
 def _few(sentences: list[str]) -> list[str]:

@@ -39,13 +39,17 @@ def likelihood_table(found: Mapping) -> Table:
     for arm, entry in found.get("arms", {}).items():
         versus, told = entry.get("versus"), found["recovered"].get(arm)
         rows.append(
-            [arm, f"{entry['nats']:.3f}", f"{entry['low']:.3f} - {entry['high']:.3f}",
-             f"{entry['bits_per_character']:.3f}",
-             *([f"{versus['difference']:+.3f}", f"{versus['low']:.3f} - {versus['high']:.3f}", format_p(versus["p"])]
+            [arm, f"{entry['nats']:.3f}", _ends(entry), f"{entry['bits_per_character']:.3f}",
+             *([f"{versus['difference']:+.3f}", _ends(versus), format_p(versus["p"])]
                if versus else ["", "", ""]),
              *([percent(told["value"]), f"{percent(told['low'])} - {percent(told['high'])}"] if told else ["", ""])]
         )  # fmt: skip
     return Table(columns, rows, empty=NOT_TOLD)
+
+
+def _ends(found: Mapping) -> str:
+    """The ends of an interval; empty where nothing is known of them."""
+    return "" if found["low"] is None else f"{found['low']:.3f} - {found['high']:.3f}"
 
 
 def likelihood_figure(found: Mapping, title: str = "What the gold answers cost") -> go.Figure:
@@ -60,7 +64,7 @@ def likelihood_figure(found: Mapping, title: str = "What the gold answers cost")
         figure.add_scatter(
             x=[entry["nats"]], y=[row], mode="markers+text", text=[f"{entry['nats']:.3f}"], textposition="top center",
             marker={"size": 9, "color": colour}, cliponaxis=False, textfont={"size": 12},
-            error_x=bars([entry["nats"]], [entry["low"]], [entry["high"]], unit=1, color=colour, thickness=2, width=5),
+            error_x=_bar(entry, colour),
             hovertemplate=f"{html.escape(arm_label(arm))}: %{{x:.4f}} nats per token<extra></extra>",
         )  # fmt: skip
     figure.update_yaxes(tickvals=list(rows), ticktext=[html.escape(arm_label(arm)) for arm in order], showgrid=True,
@@ -71,6 +75,12 @@ def likelihood_figure(found: Mapping, title: str = "What the gold answers cost")
     about = f"<br><sub>{share}n = {found['n']:,}, bars {CLUSTERED}</sub>"
     figure.update_layout(title_text=f"<b>{title}</b>{about}", showlegend=False)
     return figure.update_layout(margin={"l": 170, "r": 40, "t": 80, "b": 60})
+
+
+def _bar(entry: Mapping, colour: str) -> dict | None:
+    if entry["low"] is None:
+        return None
+    return bars([entry["nats"]], [entry["low"]], [entry["high"]], unit=1, color=colour, thickness=2, width=5)
 
 
 def gains_figure(

@@ -162,6 +162,19 @@ def test_soft_tokens_that_tell_nothing_are_refuted(tmp_path):
     assert verdicts(worse)["told_beyond_a_prompt"] == verdicts(worse)["told_of_this_question"] == "refuted"
 
 
+def test_without_spread_there_are_no_ends_and_what_is_written_is_json(tmp_path):
+    """Of a constant prompt, another question's soft tokens are its own: every difference is 0."""
+    (path,) = runs(tmp_path, count=1)
+    rows = json.loads(json.dumps(list(records_of([path])[0])))
+    for row in rows:
+        row["arms"]["latent_shuffled"]["gold_nats"] = row["arms"]["latent"]["gold_nats"]
+    found = information([rows])
+    assert found["arms"]["latent_shuffled"]["versus"] == {"difference": 0.0, "low": None, "high": None, "p": 1.0}
+    for some in (found, information([rows[:1]])):
+        assert json.loads(json.dumps(some, allow_nan=False)) == some
+        assert "inf" not in str(likelihood_table(some)).replace("information", "") and likelihood_figure(some).data
+
+
 def test_seeds_whose_prompts_were_trained_otherwise_are_no_replicates(tmp_path):
     """They are the ends of one scale, and no setting of the config says how long they were trained."""
     paths = runs(tmp_path, count=2)

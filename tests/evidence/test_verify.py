@@ -13,6 +13,7 @@ from lab.answers import evaluate
 from lab.answers.generation import AnswerCache
 from lab.config import RunConfig
 from lab.errors import LabError
+from lab.evidence.likelihood import information
 from lab.evidence.read import read_evidence
 from lab.evidence.summary import summarise
 from lab.evidence.verify import verify_run
@@ -39,7 +40,7 @@ def written(tiny_pair, tmp_path_factory):
         records = evaluate(evaluation)
     run = RunDirectory.create(tmp_path_factory.mktemp("runs") / "run", CONFIG)
     write_sealed(run, "final", records, evaluation.seal())
-    run.write_summary(summarise(records) | {"config_hash": CONFIG.hash()})
+    run.write_summary(summarise(records) | {"config_hash": CONFIG.hash(), "likelihood": information([records])})
     run.finish()
     return run.path
 
@@ -132,6 +133,10 @@ def test_a_seal_taken_away_and_an_edited_summary_are_named(run):
     summary["arms"]["latent"]["accuracy"] = 0.9
     (run / "summary.json").write_text(json.dumps(summary | {"config_hash": "0" * 12}))
     findings = verify_run(run)
+    assert not any("likelihood" in finding for finding in findings)
+    summary["likelihood"]["arms"]["latent"]["nats"] *= 0.999
+    (run / "summary.json").write_text(json.dumps(summary | {"config_hash": "0" * 12}))
+    assert any("says of the gold answers' likelihood" in finding for finding in verify_run(run))
     assert any("summary.json says 0.9 of 6 for arm latent" in finding for finding in findings)
     assert any("summary.json is of config 000000000000" in finding for finding in findings)
     (run / "eval_samples_step_final.seal.json").unlink()
