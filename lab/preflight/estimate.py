@@ -141,10 +141,11 @@ class Training:
         size, chosen = self.sizes, self.config.evaluation
         questions = self.workload.test if test else self.workload.dev
         latents = 2 + controls if test else 1
-        tokens = 0 if not test and chosen.choose_by == "likelihood" else chosen.max_new_tokens
-        texts = 0 if not test and chosen.choose_by == "likelihood" else 1
+        scores_alone = not test and chosen.choose_by == "likelihood"
+        tokens, texts = (0, 0) if scores_alone else (chosen.max_new_tokens, 1)
         prompts = controls * size.translator.soft * size.target.hidden
-        return Arms(questions, texts, latents, bool(texts), chosen.eval_batch_size, tokens, prompts)
+        scored = test or scores_alone
+        return Arms(questions, texts, latents, bool(texts), chosen.eval_batch_size, tokens, prompts, scored)
 
     def training_bytes(self) -> dict[str, float]:
         size = self.sizes

@@ -16,7 +16,8 @@ from lab.preflight.workload import Asked
 
 GIB = 2**30
 STRIDE = 64  # slots of keys and values come in multiples of so many; see `lab.models.slots`
-WHOLE = 2**24  # logits that are computed in one piece; see `lab.models.cross_entropy`
+CHUNK = 2**28  # logits of a piece, and
+WHOLE = 2**24  # those that are computed in one piece; see `lab.models.cross_entropy`
 # Bytes a logit at the loss. Whole: log-softmax and two gradients in float32. In pieces: what `_loss_and_error` makes on
 # its way, in bfloat16 and float32; compiled, what goes in and comes out.
 LOGITS_WHOLE, LOGITS_PIECES, LOGITS_FUSED = 12, 18, 4
@@ -123,7 +124,7 @@ def activation_peak(sizes: Sizes, steps: Sequence[tuple[tuple[int, int], list[Gr
 @dataclass(frozen=True)
 class Arms:
     """An evaluation: its questions, arms of text and of soft tokens that the target answers, whether the source answers
-    as well, and trained translators that lie in memory."""
+    as well, trained translators that lie in memory, and whether the gold answers are scored in every arm."""
 
     questions: list[Asked]
     texts: int
@@ -132,6 +133,16 @@ class Arms:
     batch: int
     new_tokens: int
     prompts: int = 0  # parameters of trained constant prompts beside the translator
+    scored: bool = False
+
+
+def _scoring(sizes: Sizes, model: Decoder, rows: int, prompt: int, answer: int) -> dict[str, float]:
+    """Bytes while a batch of gold answers is scored: a layer over prompts and answers, and a piece of the logits, as
+    they are, in float32, and once more under the logarithm."""
+    tokens = rows * (sizes.ways.padded(prompt, rows) + answer)
+    count = min(rows * answer * model.vocabulary, CHUNK)
+    inside = tokens * (model.layer_bytes(sizes.element) + model.hidden * sizes.element)
+    return {"activations": inside, "logits": count * (sizes.element + 8)}
 
 
 def evaluating(sizes: Sizes, arms: Arms, captured: Iterable[Group] = ()) -> dict[str, float]:
@@ -152,6 +163,8 @@ def evaluating(sizes: Sizes, arms: Arms, captured: Iterable[Group] = ()) -> dict
         if not (lengths and wanted):
             continue
         rows, width = min(len(lengths), arms.batch), size.ways.padded(max(lengths))
+        if arms.scored:
+            found.append(held | _scoring(size, model, rows, max(lengths), max(q.answer for q in arms.questions)))
         token, tokens = model.kv_bytes(size.element), rows * width
         embeds = tokens * model.hidden * size.element
         inside = tokens * model.layer_bytes(size.element) + rows * model.vocabulary * size.element

@@ -94,6 +94,21 @@ def said(sizes: Sizes, gpu: GPU, side: str, lengths: Sequence[int], batch: int, 
     return found
 
 
+def scored(sizes: Sizes, gpu: GPU, side: str, rows: Sequence[tuple[int, int]], batch: int) -> float:
+    """Seconds in which one model scores gold answers, of (prompt, answer) tokens each."""
+    model, found, order = sizes.source if side == "source" else sizes.target, 0.0, sorted(rows, reverse=True)
+    for start in range(0, len(order), batch):
+        some = order[start : start + batch]
+        width = sizes.ways.padded(some[0][0], len(some)) + max(answer for _, answer in some)
+        tokens, answers = len(some) * width, sum(answer for _, answer in some)
+        flops = 2 * (model.matrices * tokens + model.table * answers)
+        flops += 2 * tokens * width * model.attention * model.layers
+        moved = (tokens * model.layers * model.layer_bytes(sizes.element) * 2
+                 + answers * model.vocabulary * (sizes.element + 8)) / gpu.copy  # fmt: skip
+        found += max(flops / products(sizes, gpu, False, model) + moved, LAUNCHED / 3 * model.layers)
+    return found
+
+
 def evaluation(sizes: Sizes, gpu: GPU, arms: Arms, first: bool) -> float:
     """Seconds of an evaluation; `first`: what the models answer to text is not known yet."""
     questions, soft = arms.questions, sizes.translator.soft
@@ -103,13 +118,20 @@ def evaluation(sizes: Sizes, gpu: GPU, arms: Arms, first: bool) -> float:
         asked += [q.target for q in questions] * arms.texts
         if arms.source:
             found += said(sizes, gpu, "source", [q.source for q in questions], arms.batch, arms.new_tokens)
-    if asked:
+    if asked and arms.new_tokens:
         found += said(sizes, gpu, "target", asked, arms.batch, arms.new_tokens)
+    if arms.scored:
+        rows = [(q.latent + soft, q.answer) for q in questions] * arms.latents
+        rows += [(q.target, q.answer) for q in questions] * arms.texts
+        found += scored(sizes, gpu, "target", rows, arms.batch)
+        if arms.source:
+            found += scored(sizes, gpu, "source", [(q.source, q.answer) for q in questions], arms.batch)
     if sizes.ways.leaves:
         found += sizes.source_bytes / gpu.link
     if arms.latents and sizes.translator.needs_source and questions:
         width = sizes.ways.padded(max(q.read for q in questions))
-        found += arms.latents * source_pass(sizes, gpu, len(questions), width)
+        passes = arms.latents * (2 if arms.scored and arms.new_tokens else 1)  # once to score, once to answer
+        found += passes * source_pass(sizes, gpu, len(questions), width)
     return found
 
 

@@ -32,12 +32,13 @@ class Row:
 @dataclass(frozen=True)
 class Asked:
     """A question of an evaluation: tokens of the prompt of the source and of the target alone, of the target's text
-    beside soft tokens, and of what the source reads for the translator."""
+    beside soft tokens, of what the source reads for the translator, and of the gold answer with its end."""
 
     source: int
     target: int
     latent: int
     read: int
+    answer: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,14 +65,15 @@ class Workload:
         def read(question: Question) -> int:
             return BEGINS + count("source", source_text(question.question, question.evidence))
 
+        def gold(question: Question) -> int:
+            return count("target", f" {question.answer}") + 1
+
         def asked(questions: list[Question]) -> list[Asked]:
-            return [Asked(text("source", TEXT, q), text("target", TEXT, q), text("target", layout, q), read(q))
+            return [Asked(text("source", TEXT, q), text("target", TEXT, q), text("target", layout, q), read(q), gold(q))
                     for q in questions]  # fmt: skip
 
         rows = [
-            Row(
-                len(q.question) + len(q.answer), read(q), text("target", layout, q), count("target", f" {q.answer}") + 1
-            )
+            Row(len(q.question) + len(q.answer), read(q), text("target", layout, q), gold(q))
             for q in task.train(used, config.training.seed)[:used]
         ]
         first = layout.segments(**shared, question="")[0]

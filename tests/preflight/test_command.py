@@ -7,8 +7,9 @@ from typer.testing import CliRunner
 
 from lab.__main__ import app
 from lab.errors import LabError
+from lab.models import cross_entropy
 from lab.places import ROOT
-from lab.preflight import Work, check_fits, gpus_named
+from lab.preflight import Work, check_fits, gpus_named, memory
 from lab.preflight.gpus import GPUS
 from lab.preflight.workload import Asked, Row, Workload, about
 
@@ -16,9 +17,9 @@ FULL = dict(pair="mistral-llama", dtype="bfloat16", task="gsm8k", soft_tokens=64
             control=False, max_new_tokens=256, eval_batch_size=64)  # fmt: skip
 
 
-def work(parameters: dict, answer: int = 120, prompt: int = 20, asked: int = 200) -> Work:
+def work(parameters: dict, answer: int = 120, prompt: int = 20, asked: int = 200, gold: int = 120) -> Work:
     rows = [Row(200 + index % 90, 60 + index % 50, prompt, answer + index % 70) for index in range(500)]
-    questions = [Asked(asked, asked, 84, 80)] * 200
+    questions = [Asked(asked, asked, 84, 80, gold)] * 200
     return Work.of("01_train", parameters, Workload(rows, questions, questions))
 
 
@@ -90,6 +91,17 @@ def test_longer_answers_more_steps_and_slower_cards_take_longer():
     assert work(FULL | {"steps": 2000}).on(h100).training_s > 1.9 * base.training_s
     assert work(FULL | {"max_new_tokens": 512}).on(h100).evaluations_s > 1.5 * base.evaluations_s
     assert work(FULL).on(l40s).hours > base.hours
+
+
+def test_scoring_the_gold_answers_takes_time_and_memory():
+    """On test in every run; at looks at dev, where likelihoods choose, instead of generating."""
+    h100 = gpus_named("H100")[0]
+    short, long = (work(FULL | {"eval_batch_size": 16}, gold=gold).on(h100) for gold in (1, 2000))
+    assert long.evaluations_s > short.evaluations_s and long.evaluation_gib > short.evaluation_gib
+    chosen = FULL | {"choose_by": "likelihood", "steps": 2000, "eval_every": 100}
+    assert work(chosen).on(h100).evaluations_s < work(chosen | {"choose_by": "accuracy"}).on(h100).evaluations_s
+    assert work(chosen, gold=900).on(h100).evaluations_s > work(chosen, gold=90).on(h100).evaluations_s
+    assert memory.CHUNK == cross_entropy.CHUNK and memory.WHOLE == cross_entropy.WHOLE
 
 
 def test_tokens_without_a_tokenizer():
