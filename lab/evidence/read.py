@@ -104,10 +104,10 @@ class Run:
         return [(row.get("step"), row.get("loss")) for row in self.log if row.get("kind") == "step"]
 
     @cached_property
-    def prompt_steps(self) -> dict[str, int]:
-        """For how many steps the trained prompts of this run's own sub-runs were to be trained, by sub-run."""
-        return {path.parent.name: read_settings(path.parent)["steps"]
-                for path in sorted(self.path.glob("control_*/config.yaml"))}  # fmt: skip
+    def prompt_budgets(self) -> dict[str, str]:
+        """How long and how fast the trained prompts of this run's own sub-runs were to be trained, by sub-run."""
+        found = {path.parent.name: read_settings(path.parent) for path in self.path.glob("control_*/config.yaml")}
+        return {name: f"{one['steps']} steps at {one['learning_rate']:g}" for name, one in sorted(found.items())}
 
     @cached_property
     def weights(self) -> frozenset[str]:

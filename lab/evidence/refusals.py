@@ -135,14 +135,15 @@ def _tokens(run: Run, arm: str) -> dict[str, str]:
 
 
 def check_same_bounds(runs: Sequence[Run]) -> None:
-    """The seeds of one recipe have trained prompts that were trained equally long: they are the ends of one scale."""
+    """The seeds of one recipe have trained prompts of one budget: they are the ends of one scale."""
     first: dict[tuple, Run] = {}
     for run in runs:
         other = first.setdefault(run.recipe(), run)
-        if run.prompt_steps and other.prompt_steps and run.prompt_steps != other.prompt_steps:
+        if run.prompt_budgets and other.prompt_budgets and run.prompt_budgets != other.prompt_budgets:
             raise LabError(
-                f"runs {other.name} and {run.name} are seeds of one recipe, but their trained prompts had other steps "
-                f"({other.prompt_steps} and {run.prompt_steps}); give seeds with the same control_steps."
+                f"runs {other.name} and {run.name} are seeds of one recipe, but their trained prompts had another "
+                f"budget ({other.prompt_budgets} and {run.prompt_budgets}); give seeds with the same control_steps and "
+                "control_learning_rate."
             )
 
 

@@ -17,7 +17,7 @@ from lab.errors import LabError
 from lab.models import Pair, load_pair
 from lab.places import MINI
 from lab.runs import RunDirectory
-from lab.studies.budget import PROMPTS, check_equal_budget, check_same_rates, constant_config, text_tuned_config
+from lab.studies.budget import PROMPTS, beyond, check_equal_budget, check_same_rates, constant_config, text_tuned_config
 from lab.studies.measured import trained_config
 from lab.training import check_translator
 from lab.translators import Bridge, load_translator
@@ -112,7 +112,6 @@ def load_controls(
         control = trained_config(folder)
         check_equal_budget(config, control, arm)
         check_source(config, control, arm)
-        longer = control.training.steps > config.training.steps
-        check_same_rates(metrics, RunDirectory(folder).metrics(), arm, longer)
+        check_same_rates(metrics, RunDirectory(folder).metrics(), arm, **beyond(config, control))
         bridges[arm] = load_bridge(folder, pair, control)
     return bridges

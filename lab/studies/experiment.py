@@ -31,7 +31,7 @@ from lab.errors import LabError
 from lab.evidence import information, summarise
 from lab.models import FrozenModel, Pair, check_prompt, check_source_text, device_of, load_pair
 from lab.runs import TIME_AND_MEMORY, Onlooker, RunDirectory, write_sealed
-from lab.studies.budget import check_equal_budget, check_same_rates, constant_config, text_tuned_config
+from lab.studies.budget import beyond, check_equal_budget, check_same_rates, constant_config, text_tuned_config
 from lab.studies.looks import looks, note_look
 from lab.tasks import Dev, Task, Test, load_task, source_text, surroundings
 from lab.training import (
@@ -221,16 +221,16 @@ def train_translator(experiment: Experiment) -> TrainResult:
     return result
 
 
-def train_constant(experiment: Experiment, steps: int = 0) -> TrainResult:
-    """Train a constant prompt at equal budget, in a sub-run with a clock of its own. `steps`: more than the translator
-    has, 0: as many."""
-    config = constant_config(experiment.config, steps)
+def train_constant(experiment: Experiment, steps: int = 0, learning_rate: float = 0.0) -> TrainResult:
+    """Train a constant prompt at equal budget, in a sub-run with a clock of its own. `steps`, `learning_rate`: more
+    than the translator has, 0: the same."""
+    config = constant_config(experiment.config, steps, learning_rate)
     return _train_prompt(experiment, config, "latent_constant", "constant prompt")
 
 
-def train_text_tuned(experiment: Experiment, steps: int = 0) -> TrainResult:
+def train_text_tuned(experiment: Experiment, steps: int = 0, learning_rate: float = 0.0) -> TrainResult:
     """The same with the prompt beside the question's text: what tuning alone makes of all that text tells."""
-    config = text_tuned_config(experiment.config, steps)
+    config = text_tuned_config(experiment.config, steps, learning_rate)
     return _train_prompt(experiment, config, TEXT_TUNED, "prompt beside the text")
 
 
@@ -243,8 +243,7 @@ def _train_prompt(experiment: Experiment, config: RunConfig, arm: str, label: st
         select = selection(experiment, config)
         result = train(config, experiment.pair, experiment.task, run, select, label, greedy)
     run.note(**{TIME_AND_MEMORY: clock.record()})
-    longer = config.training.steps > experiment.config.training.steps
-    check_same_rates(experiment.run.metrics(), run.metrics(), arm, longer)
+    check_same_rates(experiment.run.metrics(), run.metrics(), arm, **beyond(experiment.config, config))
     run.finish()
     return result
 

@@ -180,9 +180,9 @@ def test_seeds_whose_prompts_were_trained_otherwise_are_no_replicates(tmp_path):
     paths = runs(tmp_path, count=2)
     for path, steps in zip(paths, (1000, 2000), strict=True):
         make_run(path, "control_constant", 1, nats=None, steps=steps, translator="constant")
-    with pytest.raises(LabError, match="their trained prompts had other steps"):
+    with pytest.raises(LabError, match="their trained prompts had another budget"):
         read_evidence(paths)
-    assert read_run(paths[1]).prompt_steps == {"control_constant": 2000}
+    assert read_run(paths[1]).prompt_budgets == {"control_constant": "2000 steps at 0.001"}
     assert read_evidence(paths[:1]).main
 
 

@@ -12,7 +12,7 @@ from lab.errors import LabError
 from lab.evidence import verify_run
 from lab.runs import RunDirectory, read_jsonl
 from lab.studies import constant_config, start, test_once, text_tuned_config, train_constant, train_text_tuned
-from lab.studies.budget import check_equal_budget, check_same_rates
+from lab.studies.budget import beyond, check_equal_budget, check_same_rates
 from lab.studies.controls import check_source, control_config
 from lab.studies.experiment import CONTROLS, train_translator
 from lab.training.checkpoints import step_folder
@@ -91,11 +91,14 @@ def test_a_checkpoint_of_before_goes_on(tiny_pair, tmp_path):
 def test_a_prompt_may_be_trained_longer_and_never_less(arm):
     control = control_config(CONFIG, arm)
     check_equal_budget(CONFIG, control.replace(steps=9), arm)
+    check_equal_budget(CONFIG, control.replace(learning_rate=0.1), arm)
     for less in ({"steps": 3}, {"soft_tokens": 2}, {"batch_size": 2}, {"learning_rate": 1e-4}):
         with pytest.raises(LabError, match=f"control {arm} was trained with"):
             check_equal_budget(CONFIG, control.replace(**less), arm)
     with pytest.raises(LabError, match="was trained with steps=9"):  # of other controls equal is equal
         check_equal_budget(CONFIG, CONFIG.replace(steps=9, source="random:x"), "latent_random_source")
+    with pytest.raises(LabError, match="was trained with learning_rate=0.1"):
+        check_equal_budget(CONFIG, CONFIG.replace(learning_rate=0.1, source="random:x"), "latent_random_source")
 
 
 def test_the_rates_of_a_longer_prompt_have_the_same_peak():
@@ -106,6 +109,17 @@ def test_the_rates_of_a_longer_prompt_have_the_same_peak():
     slower = [row | {"lr": row["lr"] / 10} for row in longer]
     with pytest.raises(LabError, match="took its fastest step at learning rate 0.0001"):
         check_same_rates(ours, slower, TEXT_TUNED, longer=True)
+
+
+def test_a_faster_prompt_took_its_steps_as_fast_as_it_was_to():
+    ours = [{"kind": "step", "step": step, "lr": 1e-3 * (5 - step) / 4} for step in range(1, 5)]
+    faster = [row | {"lr": row["lr"] * 30} for row in ours]
+    both = beyond(CONFIG, constant_config(CONFIG, learning_rate=30 * CONFIG.training.learning_rate))
+    assert both == {"longer": False, "times": pytest.approx(30)}
+    check_same_rates(ours, faster, TEXT_TUNED, **both)
+    for rows, times in ((faster, 1.0), (ours, 30.0)):
+        with pytest.raises(LabError, match="took step 1 at learning rate"):
+            check_same_rates(ours, rows, TEXT_TUNED, times=times)
 
 
 def test_beside_the_text_the_constant_prompt_is_the_tuned_one():
