@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lab.clock import part
 from lab.errors import LabError
-from lab.models.architecture import close
+from lab.models.architecture import apart, close
 from lab.models.cross_entropy import IGNORED, head_nll, head_scores, scores
 from lab.models.inputs import TargetInputs, answer_logits, next_labels
 from lab.models.prefix import Unread, unread
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 AT_ONCE = 2**30  # bytes of one hidden state per token and layer; a pass keeps about sixteen times as much
 ON_A_CPU = 16  # rows
+# How far a graph's gradient may round apart from the plain pass, of its size. In bfloat16 a batch's gradient to its
+# soft tokens is up to .11 from the sum of its rows' (Gemma-3-270M, random prompts), that of other rows .8 to 1.6.
+GRADIENT_ROUNDING = {torch.float32: 1e-3, torch.bfloat16: 0.4}
 
 
 def answer_nll(target: FrozenModel, inputs: TargetInputs) -> Tensor:
@@ -113,12 +116,20 @@ def _replayed(target: FrozenModel, rest: Unread, labels: Tensor, scored: int) ->
     if not known:
         with target.captured.beside():
             plain = _computed(target, rest, labels, scored)
-        if not (close(loss, plain[0]) and close(gradient, plain[1])):
-            raise LabError(
-                f"{target.name}: a captured graph gives the loss {loss.item():.4f}, the plain pass "
-                f"{plain[0].item():.4f}; set cuda_graphs=false, and report it with the model's config.json."
-            )
+        _check_replay(target.name, (loss, gradient), plain)
     return loss, gradient
+
+
+def _check_replay(name: str, replayed: tuple[Tensor, Tensor], plain: tuple[Tensor, Tensor]) -> None:
+    """Raise LabError unless the loss and gradient of a graph are those of the plain pass, but for rounding."""
+    (loss, gradient), (expected, whole) = replayed, plain
+    off = apart(gradient, whole)
+    if not (close(loss, expected) and off <= GRADIENT_ROUNDING[gradient.dtype]):  # not for a NaN either
+        raise LabError(
+            f"{name}: a captured graph gives the loss {loss.item():.4f}, the plain pass {expected.item():.4f}, and "
+            f"their gradients differ by {off:.0%} of their size; set cuda_graphs=false, and report it with the model's "
+            "config.json."
+        )
 
 
 def _rounded(count: int) -> int:

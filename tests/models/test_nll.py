@@ -10,6 +10,7 @@ from model_zoo import ZOO, zoo_model
 import lab.models.cross_entropy as pieces
 import lab.models.nll as nll
 from lab.config.layout import get_layout
+from lab.errors import LabError
 from lab.models import IGNORED, answer_logits, answer_nll, build_inputs
 from lab.models.cross_entropy import head_nll
 from lab.models.inputs import next_labels
@@ -157,3 +158,19 @@ def test_graphs_replay_what_the_plain_pass_gives(name, shots):
         torch.testing.assert_close(ours, loss, rtol=1e-3, atol=1e-4)
         torch.testing.assert_close(torch.autograd.grad(ours, soft)[0], gradient, rtol=1e-2, atol=1e-5)
     assert len(model.captured.known) == 1
+
+
+@pytest.mark.parametrize("dtype, noise", [(torch.float32, 1e-4), (torch.bfloat16, 0.2)])
+def test_a_replay_may_round_and_may_not_be_another_batch(dtype, noise):
+    """In bfloat16 the rows of a batch and the batch itself round further apart than their losses."""
+    torch.manual_seed(0)
+    loss, gradient = torch.tensor(1.5), torch.randn(4, 8, 16).to(dtype)
+    rounded = (gradient + noise * torch.randn(4, 8, 16)).to(dtype)
+    nll._check_replay("tiny", (loss, rounded), (loss, gradient))
+    wrong = {"other rows": gradient.roll(1, 0), "no gradient": 0 * gradient, "NaN": gradient * float("nan"),
+             "half": gradient / 2}  # fmt: skip
+    for name, other in wrong.items():
+        with pytest.raises(LabError, match="gradients differ by .* of their size; set cuda_graphs=false"):
+            nll._check_replay(name, (loss, other), (loss, gradient))
+    with pytest.raises(LabError, match="gives the loss 3.0000, the plain pass 1.5000"):
+        nll._check_replay("tiny", (2 * loss, gradient), (loss, gradient))
