@@ -1,13 +1,15 @@
 """What was measured once, as tables in README.md and benchmarks/README.md: `python benchmarks/measured.py` writes them.
 
-The values lie in measured.yaml, beside the command, the device and the date of each. A table stands between two
-comments that name it, and whatever stands there is written anew.
+The values lie in measured.yaml, beside the command, the device and the date of each; of a table with `records` they
+are computed from those in runs/preserved. A table stands between two comments that name it, and whatever stands there
+is written anew.
 """
 
 import re
 from pathlib import Path
 
 import yaml
+from preserved_tables import TABLES
 
 HERE = Path(__file__).resolve().parent
 PAGES = (HERE.parent / "README.md", HERE / "README.md")
@@ -34,7 +36,8 @@ def table(measured: dict, key: str) -> str:
     """A table of its own, under the sentence that says how it was made."""
     found = next(entry for entry in measured["tables"] if entry["key"] == key)
     made = f"`{found['command']}`, {measured['devices'][found['device']]}, {found['date']}."
-    return f"**{found['title']}.** {found['about']} {made}\n\n" + markdown(found["columns"], found["rows"])
+    columns, rows = TABLES[found["records"]]() if "records" in found else (found["columns"], found["rows"])
+    return f"**{found['title']}.** {found['about']} {made}\n\n" + markdown(columns, rows)
 
 
 def page(text: str, measured: dict) -> str:

@@ -1,14 +1,16 @@
 """What was measured once stands in the pages as in its data file, each with command, device and date."""
 
-import importlib.util
+import gzip
+import json
+import shutil
 
+import measured
+import preserved_tables
 import pytest
 
+from lab.errors import LabError
 from lab.places import ROOT
-
-SPEC = importlib.util.spec_from_file_location("measured", ROOT / "benchmarks" / "measured.py")
-measured = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(measured)
+from lab.runs import read_jsonl
 
 
 @pytest.mark.parametrize("path", measured.PAGES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -29,4 +31,24 @@ def test_every_value_says_how_where_and_when():
     for row in found["findings"] + found["tables"]:
         assert row["command"].startswith("python ") and row["device"] in found["devices"] and row["date"]
     for table in found["tables"]:
-        assert all(len(row) == len(table["columns"]) for row in table["rows"])
+        assert "records" in table or all(len(row) == len(table["columns"]) for row in table["rows"])
+
+
+@pytest.mark.parametrize("key", preserved_tables.TABLES)
+def test_a_table_of_records_says_what_they_say(key, tmp_path, monkeypatch):
+    """A seed less is another table; an answer that was changed after it was written makes none."""
+    columns, rows = preserved_tables.TABLES[key]()
+    assert all(len(row) == len(columns) for row in rows)
+    copied = tmp_path / "preserved"
+    shutil.copytree(preserved_tables.PRESERVED, copied)
+    monkeypatch.setattr(preserved_tables, "PRESERVED", copied)
+    run = copied / {"gsm8k": "gsm8k", "two_hops": "twohop"}[key]
+    shutil.rmtree(run / "seed_2")
+    assert preserved_tables.TABLES[key]()[1] != rows
+    (file,) = (run / "seed_1").glob("eval_samples_*.jsonl.gz")
+    records = read_jsonl(file)
+    records[0]["arms"]["latent"]["gold_nats"] *= 2
+    with gzip.open(file, "wt", encoding="utf-8") as out:
+        out.writelines(json.dumps(record) + "\n" for record in records)
+    with pytest.raises(LabError, match="the row was altered after it was written"):
+        preserved_tables.TABLES[key]()
