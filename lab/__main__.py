@@ -284,6 +284,20 @@ def figure(
 
 
 @app.command()
+def paper(
+    runs: Annotated[Path | None, typer.Argument(help="Preserved runs, instead of runs/preserved.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The paper's folder with its sentences, instead of paper/.")] = None,
+) -> None:
+    """Write the paper's macros and tables from preserved records; `make paper` makes the PDF. No GPU."""
+    from lab.paper import PAPER, build_paper
+    from lab.runs import PRESERVED
+
+    written = build_paper(runs or PRESERVED, out or PAPER)
+    for path, changed in written.items():
+        print(f"{path}: {'written' if changed else 'as it was'}")
+
+
+@app.command()
 def summarize(
     paths: Annotated[
         list[Path],
