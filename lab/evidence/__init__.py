@@ -4,7 +4,7 @@ Imports config, tasks and runs, never torch: it runs on a laptop from JSONL alon
 """
 
 from lab.evidence.ablations import curve, differs, recipe_rows
-from lab.evidence.claims import BOTH_HELD_OUT, CLAIMS, FAMILIES, LIKELIHOOD_CLAIMS
+from lab.evidence.claims import BOTH_HELD_OUT, CLAIMS, FAMILIES, Claim
 from lab.evidence.comparisons import DIGITS
 from lab.evidence.crossed import paired_difference, proportion
 from lab.evidence.extraction import disagreements, effects_by_rule, extraction_table

@@ -7,16 +7,19 @@ from collections.abc import Mapping
 
 from lab.evidence import ALPHA, DIGITS, FAMILIES, INCONCLUSIVE, NOT_RUN, REFUTED, SUPPORTED
 from lab.paper.findings import Findings
-from lab.paper.latex import camel, code, ends, p_text, signed, whole
+from lab.paper.latex import PLUS, camel, code, decimal, ends, p_text, signed, whole
 from lab.paper.macros import Macros
 
-OF_A_CLAIM = ("Verdict", "Effect", "EffectCi", "HolmP")
+OF_A_CLAIM = ("Verdict", "Effect", "Size", "EffectCi", "HolmP")  # Size: the effect without its sign
 COUNTS = {"Supported": SUPPORTED, "Refuted": REFUTED, "Inconclusive": INCONCLUSIVE, "NotRun": NOT_RUN}
 
 
 def give_claims(macros: Macros, findings: Findings) -> None:
     """`\\VerdictEnrichment`, `\\EffectEnrichment` and the like; `\\DocumentsSupported` and the like by family."""
-    macros.give(["Confidence"], {"Confidence": whole(100 * (1 - ALPHA))})
+    macros.give(
+        ["Confidence", "AlphaLevel"],
+        {"Confidence": whole(100 * (1 - ALPHA)), "AlphaLevel": decimal(ALPHA, 2).lstrip("0")},
+    )
     for family, judged in (("documents", findings.documents), ("likelihood", findings.likelihood)):
         claims = {claim.key: None for claim in FAMILIES[family]} | {
             row["key"]: row for row in (judged["claims"] if judged else ())
@@ -39,5 +42,7 @@ def _claim(key: str, row: Mapping) -> dict[str, str]:
     if row["verdict"] == NOT_RUN:
         return {}
     effect, interval = effect_parts(row)
-    found = {"Verdict": row["verdict"], "Effect": effect, "EffectCi": interval, "HolmP": p_text(row["p_holm"])}
+    size, _ = effect_parts({**row, "effect": abs(row["effect"])})
+    found = {"Verdict": row["verdict"], "Effect": effect, "Size": size.removeprefix(PLUS), "EffectCi": interval,
+             "HolmP": p_text(row["p_holm"])}  # fmt: skip
     return {f"{what}{camel(key)}": text for what, text in found.items()}

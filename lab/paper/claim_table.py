@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lab.evidence import FAMILIES, NOT_RUN
+from lab.evidence import FAMILIES, NOT_RUN, Claim
 from lab.paper.claim_macros import effect_parts
 from lab.paper.findings import Findings
 from lab.paper.latex import NOT_RUN_CELL, Tabular, p_cell, whole
@@ -28,8 +28,13 @@ def claims(findings: Findings) -> str:
     return table.text()
 
 
-def _row(claim, row: Mapping | None) -> list[str]:
-    sentence = [rf"\raggedright {latex_text(claim.sentence)}", rf"\raggedright {latex_text(claim.reported)}"]
+def _reported(claim: Claim) -> str:
+    """What the documents say; a number and its per cent sign stay together."""
+    return latex_text(claim.reported).replace(r" \%", r"\,\%")
+
+
+def _row(claim: Claim, row: Mapping | None) -> list[str]:
+    sentence = [rf"\raggedright {latex_text(claim.sentence)}", rf"\raggedright {_reported(claim)}"]
     if row is None or row["verdict"] == NOT_RUN:
         return [*sentence, "", "", "", "", r"\emph{refused}" if row and row["refused"] else NOT_RUN_CELL]
     effect, interval = effect_parts(row)

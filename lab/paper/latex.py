@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from lab.samples import latex_text
 
+PLUS = r"\ensuremath{+}"
 NOT_RUN_CELL = r"\notrun{}"
 BREAKABLE = re.compile(r"\\_|/|[*,]")  # after these a line of code may end
 DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
@@ -31,7 +32,7 @@ def percent(fraction: float, digits: int = 1) -> str:
 
 def signed(value: float, digits: int = 1) -> str:
     shown = decimal(value, digits)
-    return shown if value <= 0 or not re.search("[1-9]", shown) else rf"\ensuremath{{+}}{shown}"
+    return shown if value <= 0 or not re.search("[1-9]", shown) else PLUS + shown
 
 
 def ends(low: float, high: float, digits: int = 1, factor: float = 1) -> str:
@@ -68,11 +69,12 @@ class Tabular:
 
     align: str
     head: Sequence[str]
+    over: str = ""  # a line above the head that groups its columns
     rows: list[Sequence[str] | None] = field(default_factory=list)
 
     def text(self) -> str:
         begin = r"\begin{tabular}{@{}" + self.align + r"@{}}"
-        lines = [begin, r"\toprule", " & ".join(self.head) + r" \\", r"\midrule"]
+        lines = [begin, r"\toprule", *([self.over] if self.over else []), " & ".join(self.head) + r" \\", r"\midrule"]
         for row in self.rows:
             lines.append(r"\midrule" if row is None else " & ".join(row) + r" \\")
         return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from lab.paper.findings import Findings
@@ -10,7 +11,8 @@ from lab.samples import clean, latex_text
 
 SHOWN = {"enrichment": 5, "failure": 5, "success": 4}
 ARMS = ("source", "target", "latent")
-LONGEST = 260  # letters of a text
+LONGEST = 400  # letters of a text
+CALCULATOR = re.compile(r"<<[^<>]*>>")  # GSM8K's notes beside a calculation, which repeat it
 
 
 def samples(findings: Findings) -> str:
@@ -42,17 +44,17 @@ def choose(records: Sequence[Mapping]) -> dict[str, list[Mapping]]:
 
 
 def _text(kind: str, row: Mapping) -> str:
-    answers = " ".join(_answer(arm, row["arms"][arm]) for arm in ARMS)
+    answers = "".join(_answer(arm, row["arms"][arm]) for arm in ARMS)
     head = rf"\sample{{{kind}}}{{{latex_text(row['cell'])}}}{{{latex_text(row['id'][:8])}}}"
     return f"{head}{{{_short(row['question'])}}}{{{_short(row['gold'])}}}{{{answers}}}"
 
 
 def _answer(arm: str, answer: Mapping) -> str:
-    mark = r"\rightmark" if answer["correct"] else r"\wrongmark"
+    mark = r"\rightanswer" if answer["correct"] else r"\wronganswer"
     return rf"\answer{{{arm}}}{{{mark}{{}}}}{{{_short(answer['text'])}}}"
 
 
 def _short(text: str) -> str:
-    """One line, escaped; what is too long is cut and says so."""
-    line = " ".join(clean(text).split())
+    """One line, escaped, without the calculator's marks; what is too long is cut and says so."""
+    line = " ".join(CALCULATOR.sub("", clean(text)).split())
     return latex_text(line if len(line) <= LONGEST else f"{line[:LONGEST]} [...]")
