@@ -14,13 +14,14 @@ SUITES = {
     "embedded": ("embedded pair", "effect", 100, 1, "papermill_jobs/effects/*.yaml --seeds 1,2,3"),
     "gsm8k": ("GSM8K, pretrained", "told", 1, 3, "papermill_jobs/real/gsm8k*.yaml -p data FOLDER"),
 }
-UNITS = {"effect": "points of accuracy", "told": "nats per token that the gold answers cost less"}
+UNITS = {"effect": "right in per cent, effect in points", "told": "recovered in per cent, effect in nats a token"}
 LONGEST = 3  # settings of one recipe that are named
 
 
 def ablations(findings: Findings) -> str:
     """A block per suite: the middle recipe, then what each other one changes and what that does."""
-    table = Tabular("llrlrl", ["changes", "seeds", r"right", "effect", r"\ci", "$p$ (Holm)"])
+    head = ["changes", "seeds", "level", "effect", r"\ci", "$p$ (Holm)"]
+    table = Tabular(r"p{0.34\columnwidth}rrrlr", head)
     for number, (world, (name, measure, factor, digits, jobs)) in enumerate(SUITES.items()):
         if number:
             table.rows.append(None)
@@ -30,16 +31,16 @@ def ablations(findings: Findings) -> str:
             table.rows.append(table.spanning(code(jobs)))
             continue
         steps, n = whole(rows[0]["settings"]["steps"]), whole(rows[0]["n"])
-        table.rows.append(table.spanning(rf"\emph{{{name}}}, {steps} steps, $n={n}$, effect in {UNITS[measure]}"))
+        table.rows.append(table.spanning(rf"\emph{{{name}}}, {steps} steps, $n={n}$; {UNITS[measure]}"))
         table.rows += [_row(row, measure, factor, digits, main=row is rows[0]) for row in rows]
     return table.text()
 
 
 def _row(row: Mapping, measure: str, factor: float, digits: int, main: bool) -> list[str]:
-    right = percent(row["accuracy"]["accuracy"])
-    if told := row["information"].get("recovered", {}).get(LATENT):
-        right += rf" ({percent(told['value'], 0)} rec.)"
-    cells = ["the recipe that the others change" if main else changes(row), str(len(row["seeds"])), right]
+    told = row["information"].get("recovered", {}).get(LATENT)
+    level = percent(row["accuracy"]["accuracy"]) if measure == "effect" else percent(told["value"]) if told else ""
+    said = "the recipe that the others change" if main else changes(row)
+    cells = [rf"\raggedright {said}", str(len(row["seeds"])), level]
     found = row[measure]
     if not found:
         return [*cells, "", "", ""]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from lab.evidence import ALPHA, DIGITS, FAMILIES, INCONCLUSIVE, NOT_RUN, REFUTED, SUPPORTED
 from lab.paper.findings import Findings
-from lab.paper.latex import PLUS, camel, code, decimal, ends, p_text, signed, whole
+from lab.paper.latex import PLUS, camel, decimal, ends, p_text, signed, whole
 from lab.paper.macros import Macros
 
 OF_A_CLAIM = ("Verdict", "Effect", "Size", "EffectCi", "HolmP")  # Size: the effect without its sign
@@ -29,7 +29,6 @@ def give_claims(macros: Macros, findings: Findings) -> None:
         counted = Counter(row["verdict"] if row else NOT_RUN for row in claims.values())
         found = {name: whole(counted[verdict]) for name, verdict in COUNTS.items()} | {"Declared": whole(len(claims))}
         macros.give(("Declared", *COUNTS), found, camel(family))
-        macros.give(["Command"], {"Command": code(judged["command"])} if judged else None, camel(family))
 
 
 def effect_parts(row: Mapping) -> tuple[str, str]:

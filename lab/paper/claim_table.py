@@ -16,7 +16,7 @@ UNITS = {"accuracy": "", "nats per token": " nats"}
 
 def claims(findings: Findings) -> str:
     table = Tabular(
-        r"p{0.36\textwidth}p{0.17\textwidth}rlrrl",
+        r"p{0.37\textwidth}p{0.19\textwidth}rlrrl",
         ["claim", "documents", "effect", r"\ci", "$p$ (Holm)", "$n$ (seeds)", "verdict"],
     )
     for number, (family, judged) in enumerate((("documents", findings.documents), ("likelihood", findings.likelihood))):

@@ -9,32 +9,36 @@ from lab.evidence import LATENT, Run, proportion, rows_of
 from lab.paper.cost_macros import cached
 from lab.paper.findings import Findings
 from lab.paper.latex import NOT_RUN_CELL, Tabular, decimal, ends, percent, whole
+from lab.paper.reading import World
 from lab.paper.world_macros import question_tokens
+
+SHAPE = {"soft_tokens", "soft_tokens_cap", "layout", "injection", "adapter_scale"}
 
 
 def compression(findings: Findings) -> str:
     """A row per recipe by its number of soft tokens; no ratio where the target reads the question as well."""
-    head = ["soft tokens", "target reads", "ratio", "cached tokens", r"right", r"\ci"]
-    table = Tabular("rlrrrl", head)
+    head = ["$K$", "target reads", "steps", "ratio", "cached", "right", r"\ci"]
+    table = Tabular("rlrrrrl", head)
     world = findings.embedded
     if world is None:
         table.rows.append(table.spanning(NOT_RUN_CELL))
     else:
-        recipes = [runs for runs in world.evidence.recipes() if _fits(runs, world.main)]
         tokens = question_tokens(world)
-        table.rows += [_row(runs, tokens) for runs in sorted(recipes, key=_size)]
+        table.rows += [_row(runs, tokens) for runs in sorted(_sizes(findings, world), key=_size)]
     table.rows += [None, table.spanning(r"\emph{Llama-3.1-8B, GSM8K questions: arithmetic, no run}")]
     for row in compression_table():
         saved = decimal(row["KV saved without the question, MiB"], 2)
         ratio = decimal(row["mean question / soft tokens"], 2)
-        table.rows.append([whole(row["soft tokens"]), "soft only", ratio, f"{saved} MiB saved", "", ""])
+        table.rows.append(
+            [whole(row["soft tokens"]), "soft only", "", ratio, rf"\multicolumn{{3}}{{l}}{{{saved} MiB saved}}"]
+        )
     return table.text()
 
 
-def _fits(runs: Sequence[Run], main: Sequence[Run]) -> bool:
-    first, of = runs[0], main[0]
-    same = first.settings["task"] == of.settings["task"] and first.about()["models"] == of.about()["models"]
-    return same and LATENT in first.arms
+def _sizes(findings: Findings, world: World) -> list[Sequence[Run]]:
+    """The main recipe, and those of the suite that differ in nothing but what the soft tokens are and stand beside."""
+    chosen = [row["runs"] for row in findings.suites.get("embedded", ()) if set(row["differs"]) <= SHAPE]
+    return [runs for runs in world.evidence.recipes() if runs == world.main or [run.name for run in runs] in chosen]
 
 
 def _size(runs: Sequence[Run]) -> tuple:
@@ -45,5 +49,6 @@ def _row(runs: Sequence[Run], tokens: float) -> list[str]:
     soft, aware, rows = runs[0].settings["soft_tokens"], runs[0].context_aware(), rows_of(runs)
     found = proportion(rows.values(runs, LATENT), rows.clusters)
     ratio = "none" if aware or not soft else decimal(tokens / soft, 2)
-    return [whole(soft), "question, too" if aware else "soft only", ratio, cached(runs)["TokensSoft"],
+    steps = whole(runs[0].settings["steps"])
+    return [whole(soft), "question, too" if aware else "soft only", steps, ratio, cached(runs)["TokensSoft"],
             percent(found["accuracy"]), ends(found["low"], found["high"], factor=100)]  # fmt: skip

@@ -69,8 +69,8 @@ class Tabular:
 
     align: str
     head: Sequence[str]
-    over: str = ""  # a line above the head that groups its columns
     rows: list[Sequence[str] | None] = field(default_factory=list)
+    over: str = ""  # a line above the head that groups its columns
 
     def text(self) -> str:
         begin = r"\begin{tabular}{@{}" + self.align + r"@{}}"

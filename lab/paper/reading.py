@@ -1,7 +1,7 @@
 """What is preserved, read for the paper: runs by the world they belong to, and what measurements left beside them.
 
 Nothing is found by a run's name. A world is a task between a pair of models; its main recipe is the one with the most
-seeds and arms among those that the target answers from soft tokens alone, where there is one.
+arms, then the most seeds; among equals one whose target reads soft tokens alone.
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ class Preserved:
 def _place(runs: list[Run], first_task: str) -> tuple:
     first = runs[0]
     return (
-        first.settings["task"] != first_task, "latent" not in first.arms, first.context_aware(), -len(first.arms),
-        -len(runs), first.settings["pair"].endswith("swapped"), first.name,
+        first.settings["task"] != first_task, "latent" not in first.arms, -len(first.arms), -len(runs),
+        first.context_aware(), first.settings["pair"].endswith("swapped"), first.name,
     )  # fmt: skip
 
 

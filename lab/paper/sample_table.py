@@ -19,7 +19,11 @@ def samples(findings: Findings) -> str:
     """A paragraph per sample: question, gold answer, and what each arm wrote."""
     if findings.embedded is None:
         return NOT_RUN_CELL + "\n"
-    chosen = choose(findings.embedded.main[0].records)
+    return samples_of(findings.embedded.main[0].records)
+
+
+def samples_of(records: Sequence[Mapping]) -> str:
+    chosen = choose(records)
     return "\n".join(_text(kind, row) for kind, rows in chosen.items() for row in rows)
 
 

@@ -24,6 +24,7 @@ PIECES = ("answer_supervision", "kl_slice", "prompt_alignment", "decode_loss", "
           "fixes_prevent_collapse", "compression_quality", "bottleneck_size")  # fmt: skip
 TEXT_BETTER, LATENT_BETTER, OPEN = "text is better", "latent is better", "open"
 SOME, NONE = "some", "none"
+NOTHING = r"\unskip"  # takes back the space before it, so that a sentence left out leaves no gap
 # Key -> a macro that has a number exactly where the sentence's runs are there.
 RESTS_ON = {
     "embedded_world": "RightLatent", "retrained_controls": "LessLatentConstant", "several_seeds": "EmbSeeds",
@@ -86,5 +87,6 @@ def give_sentences(macros: Macros, findings: Findings, path: Path) -> None:
     words, now = read_sentences(path), states(findings, macros)
     left_out = [key for key in PIECES if now[key] == NOT_RUN]
     macros.give(["LeftOut"], {"LeftOut": joined([words[key][NOT_RUN] for key in left_out])})
-    said = {camel(key): "" if key in left_out else words[key][now[key]] for key in words}
+    texts = {key: "" if key in left_out else words[key][now[key]] for key in words}
+    said = {camel(key): text or NOTHING for key, text in texts.items()}
     macros.give(said, said, "Say")

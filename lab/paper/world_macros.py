@@ -6,7 +6,7 @@ from statistics import fmean
 
 from tokenizers import Tokenizer
 
-from lab.evidence import ARM_ORDER, BOTH_HELD_OUT, BOTH_SKILLS, in_group, proportion, rows_of
+from lab.evidence import ARM_ORDER, BOTH_HELD_OUT, BOTH_SKILLS, LATENT, in_group, proportion, rows_of
 from lab.paper.findings import Findings
 from lab.paper.latex import camel, decimal, ends, p_text, percent, signed, whole
 from lab.paper.macros import Macros
@@ -28,7 +28,8 @@ def give_world(macros: Macros, findings: Findings) -> None:
     macros.give(MODELS, _models(), "Emb")
     macros.give(WORLD, world and _world(world), "Emb")
     for arm in ARM_ORDER:
-        names = [f"{what}{camel(arm)}" for what in OF_AN_ARM]
+        said = OF_AN_ARM[:3] if arm == LATENT else OF_AN_ARM  # nothing is said of latent minus itself
+        names = [f"{what}{camel(arm)}" for what in said]
         macros.give(names, world and _arm(world, findings.documents, arm))
 
 
