@@ -4,3 +4,4 @@ Imports tasks, config, runs, batch, evidence, pictures, samples and audit, never
 """
 
 from lab.paper.building import PAPER, build_paper
+from lab.paper.reading import Preserved

@@ -90,6 +90,13 @@ class Preserved:
         tops = [below_root(self.folder / run.path.relative_to(self.folder.resolve()).parts[0]) for run in runs]
         return World(replace(evidence, runs=runs, given=tuple(dict.fromkeys(tops))), self.folder)
 
+    def folders(self) -> list[str]:
+        """What to name to another command: the folders of all worlds, the main recipe's first, then what else lies
+        there, such as measurements of costs."""
+        named = [name for world in WORLDS if world in self.worlds for name in self.worlds[world].evidence.given]
+        others = [below_root(path) for path in sorted(self.folder.iterdir()) if path.is_dir()]
+        return list(dict.fromkeys([*named, *others]))
+
     def benchmark(self, name: str) -> dict | None:
         """A checked file of what was measured once; None where it is not there."""
         path = self.benchmarks / name

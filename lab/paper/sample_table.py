@@ -9,7 +9,7 @@ from lab.paper.findings import Findings
 from lab.paper.latex import NOT_RUN_CELL
 from lab.samples import clean, latex_text
 
-SHOWN = {"enrichment": 5, "failure": 5, "success": 4}
+SHOWN = {"enrichment": 7, "failure": 7, "success": 6}
 ARMS = ("source", "target", "latent")
 LONGEST = 400  # letters of a text
 CALCULATOR = re.compile(r"<<[^<>]*>>")  # GSM8K's notes beside a calculation, which repeat it

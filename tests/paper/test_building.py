@@ -148,3 +148,10 @@ def test_every_state_has_a_wording(tmp_path):
 def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(LabError, match="no folder"):
         build_paper(tmp_path / "nowhere", PAPER)
+
+
+def test_folders_are_named_with_the_main_recipe_first(tmp_path):
+    make_run(tmp_path, "aa_first", accuracies={"source": 0.1, "target": 0.1, "latent": 0.1}, steps=5)
+    main_runs(tmp_path)
+    (tmp_path / "costs").mkdir()
+    assert [name.rpartition("/")[2] for name in Preserved(tmp_path).folders()] == ["evidence", "aa_first", "costs"]

@@ -67,7 +67,7 @@ def row(key, source, target, latent, text="#### 1"):
 def test_samples_are_chosen_by_a_rule():
     rows = [row(f"{i:02}", i % 2 == 0, i % 3 == 0, i % 4 != 0) for i in range(60)]
     chosen = choose(rows)
-    assert {kind: len(found) for kind, found in chosen.items()} == {"enrichment": 5, "failure": 5, "success": 4}
+    assert {kind: len(found) for kind, found in chosen.items()} == {"enrichment": 7, "failure": 7, "success": 6}
     for kind, found in chosen.items():
         assert [one["id"] for one in found] == sorted(one["id"] for one in found)
         assert all(kind_of(one) == kind for one in found)
