@@ -71,6 +71,12 @@ def test_citations_and_entries_are_the_same():
     assert cited == entries
 
 
+def test_figures_are_those_that_can_be_drawn():
+    """The paper shows what `lab figures` draws, under the same names."""
+    drawn = pytest.importorskip("lab.figures").FIGURES
+    assert set(re.findall(r"\\labfigure\{(\w+)\}", words("paper.tex"))) <= set(drawn)
+
+
 def test_references_are_to_labels():
     text = words("paper.tex")
     labels = set(re.findall(r"\\label\{([^}]*)\}", text))
