@@ -88,7 +88,7 @@ class Preserved:
         recipes = sorted(evidence.recipes(), key=lambda runs: _place(runs, first_task))
         runs = tuple(run for recipe in recipes for run in recipe)
         tops = [below_root(self.folder / run.path.relative_to(self.folder.resolve()).parts[0]) for run in runs]
-        return World(replace(evidence, runs=runs, given=tuple(dict.fromkeys(tops))), self.folder)
+        return World(replace(evidence, runs=runs, given=tuple(dict.fromkeys(tops))), self.folder.resolve())
 
     def folders(self) -> list[str]:
         """What to name to another command: the folders of all worlds, the main recipe's first, then what else lies

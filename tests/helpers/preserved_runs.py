@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from synthetic_runs import make_run
+from synthetic_runs import edit_records, make_run
 
 from lab.evidence.summary import ARM_ORDER
 
@@ -32,6 +32,7 @@ def main_runs(folder: Path, seeds=(1, 2, 3)) -> Path:
 def everything(folder: Path) -> Path:
     """Main runs and measurements beside them, a suite of ablations, GSM8K in nats, two hops."""
     evidence = main_runs(folder)
+    edit_records(evidence / "seed_1", hostile)
     write(evidence / "evidence.json", {"runs": [{"models": MODELS}], "probe": probe(), "counterfactual": edited()})
     write(folder / "look" / "diagnostics.json", {"models": MODELS, **look()})
     write(folder / "costs" / "inference_aggregate.json", {"models": MODELS, **costs()})
@@ -44,6 +45,18 @@ def everything(folder: Path) -> Path:
                      soft_tokens=tokens)  # fmt: skip
         make_run(folder, f"twohop-seed{seed}", seed, FEW, task="twohop", pair="small")
     return folder
+
+
+HOSTILE = (
+    "\\end{document} 100% & $x_1^2$ #1 ~{} \u202eabc é € \\input{/etc/passwd} ``'' -- |<> \" "
+    "£÷≤≥≠°¢½¼¾…–—×−· ‘’“” ÀÿßÐŁ "
+)
+
+
+def hostile(rows: list[dict]) -> None:
+    """What a model may write: each latent answer begins with what would end, load or break a LaTeX file."""
+    for row in rows:
+        row["arms"]["latent"]["text"] = HOSTILE + row["arms"]["latent"]["text"]
 
 
 def write(path: Path, found: dict) -> None:
@@ -69,12 +82,12 @@ def edited() -> dict:
 
 
 def look() -> dict:
-    hostile = ["\\end{document}", "50 % & more_", "#$^~", "{", "\u202e", "ünï"]
+    words = ["\\end{document}", "50 % & more_", "#$^~", "{", "\u202e", "ünï"]
     return {
         "questions": 32, "size": {"mean": 1.02, "spread": 0.1}, "similarity": {"within": 0.3, "between": 0.4},
         "first_token": {"same_top1": 0.9, "shared_top5": 0.8, "entropy_bridged": [0.3], "entropy_text": [0.2]},
         "example": {
-            "nearest_tokens": [[[word, 0.2], ["x", 0.1]] for word in hostile],
+            "nearest_tokens": [[[word, 0.2], ["x", 0.1]] for word in words],
             "attention": {"tokens": ["many", "\\input{x}"], "weights": [[0.2, 0.8], [0.4, 0.6]]},
         },
     }  # fmt: skip
