@@ -1,5 +1,6 @@
 """From records to macros, tables and sentences: what changes with a record, and what must not."""
 
+import json
 import re
 import shutil
 
@@ -7,6 +8,7 @@ import pytest
 from preserved_runs import everything, main_runs, paper_folder
 from synthetic_runs import edit_records, make_run
 
+from lab.audit.reported import REPORTED
 from lab.errors import LabError
 from lab.evidence import FAMILIES
 from lab.paper.building import PAPER, build_paper, contents
@@ -143,6 +145,14 @@ def test_every_state_has_a_wording(tmp_path):
     path.write_text(SENTENCES.read_text().replace("  refuted:", "  refused:", 1))
     with pytest.raises(LabError, match="wording for each"):
         read_sentences(path)
+
+
+def test_the_audit_is_of_the_numbers_reported():
+    """benchmarks/audit.json is written once, from rows that are not here; what was reported is code, and may move on."""
+    rows = json.loads((ROOT / "benchmarks" / "audit.json").read_text("utf-8"))["verdicts"]
+    assert [(row["place"], row["what"], row["reported"]) for row in rows] == [
+        (one.place, one.what, one.value) for one in REPORTED
+    ]
 
 
 def test_a_missing_folder_is_refused(tmp_path):
