@@ -148,7 +148,7 @@ def test_every_state_has_a_wording(tmp_path):
 
 
 def test_the_audit_is_of_the_numbers_reported():
-    """benchmarks/audit.json is written once, from rows that are not here; what was reported is code, and may move on."""
+    """The file is written once, from rows that are not here; what was reported is code, and may move on."""
     rows = json.loads((ROOT / "benchmarks" / "audit.json").read_text("utf-8"))["verdicts"]
     assert [(row["place"], row["what"], row["reported"]) for row in rows] == [
         (one.place, one.what, one.value) for one in REPORTED
