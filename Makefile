@@ -2,7 +2,7 @@ PYTHON ?= python3.11
 NAME ?= demo
 BIN := .venv/bin
 
-.PHONY: demo test test-slow real lab
+.PHONY: demo test test-slow real paper lab
 
 # The environment all targets share; remade when the lock or the package's description changes.
 .venv/.installed: requirements.lock pyproject.toml
@@ -45,6 +45,20 @@ test: .venv/.installed
 # Trains a small bridge between them and both prompts beside it on two cores, into runs/word_problems.
 real: .venv/.real
 	$(BIN)/python -m lab run papermill_jobs/real/word_problems.yaml
+
+# Figures, macros and tables from runs/preserved, then paper/build/paper.pdf; what did not change is not written again.
+# Needs LaTeX (apt-get install texlive-latex-recommended texlive-fonts-recommended latexmk). The date makes equal bytes.
+# ARCHIVE: a folder of what earlier scripts left, for the figure of the audit.
+paper: export SOURCE_DATE_EPOCH = 1764115200
+paper: export FORCE_SOURCE_DATE = 1
+paper: .venv/.installed
+	@command -v latexmk >/dev/null || { echo "error: no latexmk: apt-get install texlive-latex-recommended \
+	  texlive-fonts-recommended latexmk" >&2; exit 1; }
+	@if $(BIN)/python -m lab figures --help >/dev/null 2>&1; then $(BIN)/python -m lab figures \
+	  $$($(BIN)/python -m lab paper --folders) --out figures $(if $(ARCHIVE),--archive "$(ARCHIVE)"); fi
+	$(BIN)/python -m lab paper
+	cd paper && new=$$(find ../figures -name '*.pdf' -newer build/paper.pdf 2>/dev/null); \
+	  latexmk $${new:+-g} -pdf -interaction=nonstopmode -halt-on-error -silent -outdir=build paper.tex
 
 # The browser tests need a Chromium: the system's, or the one that Playwright fetches; without one they are skipped.
 # pytest exits with 5 where no test is marked slow: that is no failure.

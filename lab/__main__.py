@@ -284,6 +284,24 @@ def figure(
 
 
 @app.command()
+def paper(
+    runs: Annotated[Path | None, typer.Argument(help="Preserved runs, instead of runs/preserved.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The paper's folder with its sentences, instead of paper/.")] = None,
+    folders: Annotated[bool, typer.Option(help="Only name the folders of runs, the main ones first.")] = False,
+) -> None:
+    """Write the paper's macros and tables from preserved records; `make paper` makes the PDF. No GPU."""
+    from lab.paper import PAPER, Preserved, build_paper
+    from lab.runs import PRESERVED
+
+    if folders:
+        print("\n".join(Preserved(runs or PRESERVED).folders()))
+        return
+    written = build_paper(runs or PRESERVED, out or PAPER)
+    for path, changed in written.items():
+        print(f"{path}: {'written' if changed else 'as it was'}")
+
+
+@app.command()
 def summarize(
     paths: Annotated[
         list[Path],

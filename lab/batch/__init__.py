@@ -3,6 +3,7 @@
 Imports config and runs, never torch: the notebook does, in a process of its own.
 """
 
+from lab.batch.catalogue import JOBS, entry, in_order, job_files
 from lab.batch.execution import execute
 from lab.batch.jobs import all_parameters, plan
 from lab.batch.local import run_here

@@ -3,15 +3,25 @@
 Imports config, tasks and runs, never torch: it runs on a laptop from JSONL alone.
 """
 
-from lab.evidence.ablations import curve, recipe_rows
-from lab.evidence.claims import CLAIMS, FAMILIES
+from lab.evidence.ablations import curve, differs, recipe_rows
+from lab.evidence.claims import BOTH_HELD_OUT, CLAIMS, FAMILIES, Claim
 from lab.evidence.comparisons import DIGITS
 from lab.evidence.crossed import paired_difference, proportion
 from lab.evidence.extraction import disagreements, effects_by_rule, extraction_table
+from lab.evidence.hypotheses import cache_bytes_per_token
 from lab.evidence.likelihood import NATS, gains, has_likelihoods, information
-from lab.evidence.read import Evidence, paths_of, read_evidence
-from lab.evidence.stats import mcnemar, wilson
-from lab.evidence.summary import LATENT, ORACLE, ordered_arms, summarise
+from lab.evidence.read import (
+    Evidence,
+    Run,
+    final_records,
+    known_config,
+    paths_of,
+    read_evidence,
+    read_settings,
+    rows_of,
+)
+from lab.evidence.stats import ALPHA, mcnemar, wilson
+from lab.evidence.summary import ARM_ORDER, BOTH_SKILLS, LATENT, ORACLE, in_group, ordered_arms, summarise
 from lab.evidence.verdicts import (
     INCONCLUSIVE,
     NOT_RUN,

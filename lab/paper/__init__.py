@@ -1,0 +1,7 @@
+"""The paper's numbers: macros, tables and sentences, from preserved records and checked files.
+
+Imports tasks, config, runs, batch, evidence, pictures, samples and audit, never torch.
+"""
+
+from lab.paper.building import PAPER, build_paper
+from lab.paper.reading import Preserved

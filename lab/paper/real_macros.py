@@ -1,0 +1,50 @@
+"""Macros of pretrained models: what soft tokens tell of GSM8K, in nats, and the two-hop world of made-up people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lab.evidence import LATENT, proportion
+from lab.paper.findings import Findings
+from lab.paper.latex import decimal, ends, percent, whole
+from lab.paper.macros import Macros
+from lab.paper.reading import World
+from lab.paper.world_macros import seeds_text
+from lab.tasks import groups_of
+
+ARMS = {"Latent": LATENT, "Shuffled": "latent_shuffled", "Constant": "latent_constant", "TextTuned": "text_tuned",
+        "Text": "target", "Source": "source"}  # fmt: skip
+TOLD = ("Questions", "Seeds", "SoftTokens", "Recovered", "RecoveredCi", "BitsToken", *ARMS)
+HOPS = {"HeldOut": (LATENT, "lore/long/held_out"), "Known": (LATENT, "lore/long/seen"),
+        "NewFact": (LATENT, "lore/long/held_out/new_fact"), "Shuffled": ("latent_shuffled", "lore/long/held_out"),
+        "Target": ("target", "lore/long/held_out")}  # fmt: skip
+
+
+def give_real(macros: Macros, findings: Findings) -> None:
+    """`\\ToldRecovered` and the like on GSM8K; `\\HopHeldOut` and the like on two hops."""
+    macros.give(TOLD, findings.told and _told(findings.told), "Told")
+    names = ["Questions", "Seeds", *(f"{name}{what}" for name in HOPS for what in ("", "Ci"))]
+    macros.give(names, findings.twohop and _hops(findings.twohop), "Hop")
+
+
+def _told(found: Mapping) -> dict[str, str]:
+    shown = {name: decimal(found["arms"][arm]["nats"], 3) for name, arm in ARMS.items() if arm in found["arms"]}
+    shown |= {"Questions": whole(found["n"]), "Seeds": seeds_text(found["seeds"]),
+              "SoftTokens": whole(found["soft_tokens"])}  # fmt: skip
+    if told := found["recovered"].get(LATENT):
+        shown |= {"Recovered": percent(told["value"], 0), "RecoveredCi": ends(told["low"], told["high"], 0, 100)}
+    if bits := found["bits_per_soft_token"]:
+        shown["BitsToken"] = decimal(bits["value"], 2)
+    return shown
+
+
+def _hops(world: World) -> dict[str, str]:
+    runs, shown = world.main, {"Questions": whole(len(world.main[0].records)), "Seeds": seeds_text(len(world.main))}
+    for name, (arm, group) in HOPS.items():
+        asked = [row for row in runs[0].records if group in groups_of(row["cell"])]
+        if asked and all(arm in run.arms for run in runs):
+            right = [run.right(arm) for run in runs]
+            values = [[float(one[row["id"]]) for row in asked] for one in right]
+            found = proportion(values, [row["word"] for row in asked])
+            shown |= {name: percent(found["accuracy"]), f"{name}Ci": ends(found["low"], found["high"], factor=100)}
+    return shown
