@@ -77,9 +77,10 @@ class Setting:
     """The latent arm of runs *with* something beats that of runs *without*, all else equal, seed against seed.
 
     `fields`: settings that may differ. `by` "on": as many of them as any run has above 0, or one of the `words`,
-    against none; `by` "size": the largest value against the smallest. `alongside`: what shapes it and means nothing
-    without it. Runs that differ in anything else are never compared, nor is a lone seed enough: two seeds of one
-    recipe differ as well. `likelihood`: what is compared is how likely the gold answers are, not how many are right.
+    against none; `by` "size": the largest value against the smallest, of those that two seeds have where there are two
+    such. `alongside`: what shapes it and means nothing without it. Runs that differ in anything else are never
+    compared, nor is a lone seed enough: two seeds of one recipe differ as well. `likelihood`: what is compared is how
+    likely the gold answers are, not how many are right.
     """
 
     fields: tuple[str, ...]
@@ -122,13 +123,21 @@ class Setting:
         for run in evidence.runs:  # the main recipe's family comes first
             families.setdefault(run.recipe((*self.fields, *self.alongside)), []).append(run)
         for family in families.values():
-            sizes = sorted({self._size(run) for run in family})
+            sizes = self._sizes(family)
             if len(sizes) > 1 and (self.by == "size" or sizes[0] == 0):
                 ends = [[run for run in family if self._size(run) == end] for end in (sizes[-1], sizes[0])]
                 # of several recipes on one side the one given first
                 alike = [[run for run in end if run.recipe() == end[0].recipe()] for end in ends]
                 return matched(*alike)
         raise NotRun(f"no two runs given differ in {' or '.join(known)} alone")
+
+    def _sizes(self, family: Sequence[Run]) -> list[float]:
+        """From small to large. By size without those of a lone seed, which alone would decide nothing."""
+        seeds: dict[float, set[int]] = {}
+        for run in family:
+            seeds.setdefault(self._size(run), set()).add(run.seed)
+        several = sorted(size for size, found in seeds.items() if len(found) > 1)
+        return several if self.by == "size" and len(several) > 1 else sorted(seeds)
 
     def _size(self, run: Run) -> float:
         """By size the largest value of the fields, else how many of them are on."""

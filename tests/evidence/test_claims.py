@@ -127,6 +127,15 @@ def test_a_lone_seed_decides_nothing_about_a_setting(tmp_path):
     assert row["verdict"] == "inconclusive" and "one seed" in row["reason"]
 
 
+def test_a_lone_seed_further_out_does_not_take_the_place_of_several(tmp_path):
+    """Whatever it says: which sizes are compared is decided by how many seeds they have."""
+    few = seeds(tmp_path, "few", ACCURACY | {"latent": 0.5}, soft_tokens=2)
+    many = seeds(tmp_path, "many", ACCURACY | {"latent": 0.85}, soft_tokens=8)
+    alone = [seeds(tmp_path, f"alone{size}", ACCURACY | {"latent": 0.1}, 1, soft_tokens=size) for size in (1, 16)]
+    row = row_of(judge_runs([*few, *many, *alone[0], *alone[1]]), "bottleneck_size")
+    assert row["comparisons"][0]["label"] == "latent: soft_tokens=8 - soft_tokens=2" and row["verdict"] == "supported"
+
+
 def test_runs_that_differ_in_more_than_the_setting_are_never_compared(tmp_path):
     few = seeds(tmp_path, "few", soft_tokens=2)
     many = seeds(tmp_path, "many", soft_tokens=8, width=64)
