@@ -3,13 +3,14 @@
 Imports config, tasks and runs, never torch: it runs on a laptop from JSONL alone.
 """
 
-from lab.evidence.ablations import curve, recipe_rows
+from lab.evidence.ablations import curve, families, neighbours, recipe_rows
 from lab.evidence.claims import CLAIMS, FAMILIES
 from lab.evidence.comparisons import DIGITS
 from lab.evidence.crossed import paired_difference, proportion
 from lab.evidence.extraction import disagreements, effects_by_rule, extraction_table
+from lab.evidence.hypotheses import NotRun, measured_compression
 from lab.evidence.likelihood import NATS, gains, has_likelihoods, information
-from lab.evidence.read import Evidence, paths_of, read_evidence
+from lab.evidence.read import Evidence, Run, final_records, paths_of, read_evidence, rows_of
 from lab.evidence.stats import mcnemar, wilson
 from lab.evidence.summary import LATENT, ORACLE, ordered_arms, summarise
 from lab.evidence.verdicts import (

@@ -22,16 +22,14 @@ from lab.pictures.bridge_figures import (
 )
 from lab.pictures.cards import sample_cards, three_cards
 from lab.pictures.claim_pages import claims_page, only
+from lab.pictures.column import COLUMN, COLUMN_INCHES, PAGE, TEXT, column, lines_of, mark, page_inches
 from lab.pictures.cost_figures import memory_figure, time_figure, wire_figure
 from lab.pictures.cost_tables import costs_table, times_table
 from lab.pictures.doctor_tables import doctor_table
 from lab.pictures.evidence_figures import arms_figure, follow_figure, probe_figure
 from lab.pictures.figures import (
-    COLOURS,
     FONT,
     HOVER,
-    LATENT_COLOUR,
-    MUTED,
     accuracy_figure,
     flips_figure,
     training_curve,
@@ -39,10 +37,11 @@ from lab.pictures.figures import (
 )
 from lab.pictures.intervals import CLUSTERED, INTERVALS, PAIRED, WILSON, bars
 from lab.pictures.likelihoods import gains_figure, likelihood_figure, likelihood_table, recovered_figure
+from lab.pictures.looks import COLOURS, LATENT_COLOUR, LOOKS, MUTED, Look, arm_label, is_control, look
 from lab.pictures.numbers import format_p
 from lab.pictures.people_curve import people_figure, people_rows, people_table
 from lab.pictures.preflight_tables import preflight_text
-from lab.pictures.showing import show
+from lab.pictures.showing import painter, show
 from lab.pictures.summaries import COLUMNS, summaries_text, summarize
 from lab.pictures.tables import Table, frame_table, table
 from lab.pictures.theme import CLEAR, GRID, INK, on_paper

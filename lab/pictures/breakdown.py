@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from lab.clock import DEVICE, INSIDE
 from lab.pictures.cost_figures import said, styled
-from lab.pictures.figures import COLOURS, LATENT_COLOUR, MUTED, OTHER_COLOURS
+from lab.pictures.looks import COLOURS, LATENT_COLOUR, MUTED, OTHER_COLOURS
 from lab.pictures.numbers import number, percent
 from lab.pictures.tables import Table
 from lab.pictures.theme import FAINT_INK
