@@ -6,4 +6,5 @@ Imports tasks, runs, evidence, pictures and audit, never torch.
 from lab.figures.catalogue import FIGURES, figures_of, missing_sentence
 from lab.figures.material import Material, Missing
 from lab.figures.plate import Plate
-from lab.figures.writing import write_plate
+from lab.figures.presenting import present
+from lab.figures.writing import write_figures, write_plate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from plotly.subplots import make_subplots
@@ -14,11 +15,11 @@ from lab.pictures import INK, MUTED, bars, column, lines_of, look, mark
 
 # The section of the config that differs -> what the group is called, from top to bottom.
 GROUPS = {
-    "pair": "Source layers and models", "loss": "Loss", "translator": "Translator", "layout": "Layout",
+    "pair": "Source layers", "losses": "Loss", "translator": "Translator", "layout": "Layout",
     "training": "Training", "task": "Questions", "evaluation": "Evaluation", "": "Other",
 }  # fmt: skip
-MEASURES = {"effect": (100, "points of accuracy"), "told": (1, "nats per token saved")}
-LETTERS = 25  # of a label's line
+MEASURES = {"effect": (100, "points of<br>accuracy"), "told": (1, "nats per<br>token saved")}
+LETTERS, ROW = 25, 38  # of a label's line; pixels
 
 
 def ablation_results(material: Material) -> Plate:
@@ -36,10 +37,10 @@ def ablation_results(material: Material) -> Plate:
         _draw(figure, [row for row in rows if row["measure"] == measure], heights, place)
         figure.update_xaxes(title_text=MEASURES[measure][1], row=1, col=place)
         figure.add_vline(x=0, line={"color": INK, "width": 1}, row=1, col=place)
-    labels = {heights[tuple(one["runs"])]: _label(one["differs"]) for one in found}
+    labels = _labels(found, heights)
     top = max(heads) + 0.5
     figure.update_yaxes(tickvals=list(labels), ticktext=list(labels.values()), range=[-0.7, top], showgrid=False)
-    column(figure, int(33 * (top + 0.7)), left=188)
+    column(figure, int(ROW * (top + 0.7)), left=188, bottom=70)
     for height, head in heads.items():
         figure.add_annotation(text=f"<b>{head}</b>", x=0, xref="paper", xanchor="right", xshift=-6, y=height,
                               yref="y", showarrow=False, font={"size": 14})  # fmt: skip
@@ -64,11 +65,20 @@ def changed(differs: Mapping[str, Sequence]) -> str:
 
 def _label(differs: Mapping[str, Sequence]) -> str:
     """The same in two lines of a margin; of many changes the first, and how many more."""
-    (name, (other, mine)), *more = differs.items()
+    # a weight says more than what shapes it
+    (name, (other, mine)), *more = sorted(differs.items(), key=lambda item: not item[0].endswith("_weight"))
     text = f"{name.removesuffix('_weight').replace('_', ' ')}: {mine} ({other})"
     lines = lines_of(text, LETTERS).split("<br>")
     shown = lines[:2] if len(lines) <= 2 else [lines[0], lines[1][: LETTERS - 1] + "…"]
     return "<br>".join(shown) + (f" +{len(more)}" if more else "")
+
+
+def _labels(found: Sequence[Mapping], heights: Mapping[tuple, float]) -> dict[float, str]:
+    """Height -> label; of recipes that change the same the run says which is which."""
+    labels = {tuple(one["runs"]): _label(one["differs"]) for one in found}
+    often = Counter(labels.values())
+    return {heights[runs]: f"{label.split('<br>')[0]}<br>{lines_of(f'in {runs[0]}', LETTERS)}" if often[label] > 1
+            else label for runs, label in labels.items()}  # fmt: skip
 
 
 def _heights(found: Sequence[Mapping]) -> tuple[dict[tuple, float], dict[float, str]]:
@@ -97,6 +107,9 @@ def _draw(figure, rows: Sequence[Mapping], heights: Mapping[tuple, float], place
         customdata=[html.escape(row["changes"]) for row in rows],
         hovertemplate="%{customdata}: %{x:.3g}<extra></extra>",
     )  # fmt: skip
+    reach = [unit * row[end] for row in rows for end in ("low", "high")] + [0]
+    room = 0.22 * (max(reach) - min(reach))
+    figure.update_xaxes(range=[min(reach) - room, max(reach) + room], nticks=4, tickangle=0, row=1, col=place)
     shown = [f"{unit * row['effect']:+.1f}" if unit == 100 else f"{row['effect']:+.3f}" for row in rows]
     mark(figure, [unit * row["effect"] for row in rows], [y + 0.06 for y in at], shown, "top center", row=1, col=place)
 

@@ -40,9 +40,9 @@ def arms_and_controls(material: Material) -> Plate:
                         range=[-0.7, len(found) - 0.3])  # fmt: skip
     figure.update_xaxes(title_text="right, per cent", range=[-4, 104], tickvals=[0, 50, 100], row=1, col=1)
     if paired:
-        figure.update_xaxes(title_text="latent minus arm, points", nticks=4, row=1, col=2)
+        figure.update_xaxes(title_text="latent minus arm,<br>points", nticks=4, row=1, col=2)
         figure.add_vline(x=0, line={"color": INK, "width": 1}, row=1, col=2)
-    column(figure, ROW * len(found), left=166)
+    column(figure, ROW * len(found), left=166, bottom=70)
     rows = [_row(row) for row in material.arms]
     main = material.evidence.main
     return Plate("arms_and_controls", "Arms and controls", figure, _caption(found, again, main), rows, sources_of(main))

@@ -42,7 +42,9 @@ def figures_of(material: Material, only: Iterable[str] = ()) -> Iterator[tuple[s
 
 
 def missing_sentence(missing: dict[str, Missing]) -> str:
-    """One line: which figures were not made, and what they need."""
+    """One line: which figures were not made, and what they need; empty where none is missing."""
+    if not missing:
+        return ""
     needs: dict[str, list[str]] = {}
     for name, need in missing.items():
         needs.setdefault(str(need), []).append(name)

@@ -32,7 +32,7 @@ def compression_tradeoff(material: Material) -> Plate:
         _line(figure, own, "soft_tokens", 1, name)
         _line(figure, own, "compression", 2, name)
     _reference(figure, rows)
-    column(figure, 220, legend_rows=_legend_rows(rows))
+    column(figure, 220, legend=len(_names(rows)) + 1)
     _axes(figure, rows)
     runs = [run for family in found for recipe in family for run in recipe]
     return Plate("compression_tradeoff", "Compression against quality", figure, _caption(found, rows), rows,
@@ -98,11 +98,6 @@ def _reference(figure: go.Figure, rows: Sequence[dict]) -> None:
                 )  # fmt: skip
 
 
-def _legend_rows(rows: Sequence[dict]) -> int:
-    entries = len({row["family"] for row in rows}) + 1
-    return (entries + 1) // 2
-
-
 def _axes(figure: go.Figure, rows: Sequence[dict]) -> None:
     figure.update_yaxes(rangemode="tozero")
     figure.update_yaxes(title_text="right, per cent", row=1, col=1)
@@ -110,8 +105,8 @@ def _axes(figure: go.Figure, rows: Sequence[dict]) -> None:
     figure.update_xaxes(type="log", tickvals=tokens, ticktext=[f"{value:.3g}" for value in tokens], tickangle=0,
                         title_text="soft tokens K", row=1, col=1)  # fmt: skip
     ratios = sorted({row["compression"] for row in rows if row["compression"]})
-    figure.update_xaxes(type="log", tickvals=ratios, ticktext=[f"{value:.2g}×" for value in ratios], tickangle=0,
-                        title_text="prompt tokens per soft token", row=1, col=2)  # fmt: skip
+    figure.update_xaxes(type="log", tickvals=ratios, ticktext=[f"{value:.2g}" for value in ratios], tickangle=0,
+                        title_text="compression, times", row=1, col=2)  # fmt: skip
 
 
 def _caption(found: Sequence[Sequence[Sequence[Run]]], rows: Sequence[dict]) -> str:

@@ -16,7 +16,7 @@ from lab.figures.plate import BY_WORD, Plate, counted, sources_of
 from lab.pictures import INK, arm_label, bars, column, look
 
 ARMS = ("latent_shuffled", LATENT)
-DASHES = ("solid", "dash", "dot", "dashdot")
+DASHES, SYMBOLS = ("solid", "dash", "dot", "dashdot"), ("circle", "square-open", "diamond", "cross")
 
 
 def information_over_tokens(material: Material) -> Plate:
@@ -39,15 +39,15 @@ def _plate(material: Material, name: str, field: str, axis: str) -> Plate:
             for row in _rows(number, value, runs, found)]  # fmt: skip
     figure = go.Figure()
     values = list(dict.fromkeys(row["value"] for row in rows))
+    names = _names(told)
     for arm in ARMS:
-        for number, family in told.items():
+        for number in told:
             own = [row for row in rows if (row["arm"], row["family"]) == (arm, number)]
             if own:
-                _line(figure, own, f"{arm_label(arm)}{f', {family[0][1][0].name}' * (len(told) > 1)}")
-    entries = len(figure.data)
-    column(figure, 210, legend_rows=(entries + 1) // 2 if len(told) == 1 else entries)
+                _line(figure, own, names[number] if arm == LATENT else arm_label(arm))
+    column(figure, 210, legend=len(told) + 1, legend_columns=2 if len(told) == 1 else 1)
     figure.update_xaxes(type="category", categoryorder="array", categoryarray=values, title_text=axis)
-    figure.update_yaxes(title_text="of what the text tells, per cent", rangemode="tozero")
+    figure.update_yaxes(title_text="recovered, per cent", rangemode="tozero")
     figure.add_hline(y=0, line={"color": INK, "width": 1})
     runs = [run for family in told.values() for _, recipe, _ in family for run in recipe]
     caption = (
@@ -69,6 +69,16 @@ def _told(material: Material, field: str) -> list[list[tuple[str, list[Run], dic
     return found
 
 
+def _names(told: dict) -> dict[int, str]:
+    """Family -> what its line is called: by its layout where that tells families apart, else by its first run."""
+    firsts = {number: family[0][1][0] for number, family in told.items()}
+    layouts = {number: str(run.settings["layout"]).replace("_", " ") for number, run in firsts.items()}
+    if len(told) == 1:
+        return dict.fromkeys(told, arm_label(LATENT))
+    apart = len(set(layouts.values())) == len(told)
+    return {number: f"{arm_label(LATENT)}, {layouts[number] if apart else run.name}" for number, run in firsts.items()}
+
+
 def _text(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
@@ -83,12 +93,13 @@ def _rows(number: int, value: str, runs: Sequence[Run], found: dict) -> list[dic
 
 
 def _line(figure: go.Figure, rows: Sequence[dict], name: str) -> None:
-    shown, number = look(rows[0]["arm"]), rows[0]["family"]
+    shown, number, latent = look(rows[0]["arm"]), rows[0]["family"], rows[0]["arm"] == LATENT
     ends = [[row[end] for row in rows] for end in ("recovered", "low", "high")]
     figure.add_scatter(
         x=[row["value"] for row in rows], y=[100 * row["recovered"] for row in rows], mode="lines+markers",
-        name=html.escape(name), marker=shown.marker | {"size": 9},
-        line=shown.line | {"width": 2} | ({"dash": DASHES[(number - 1) % 4]} if rows[0]["arm"] == LATENT else {}),
+        name=html.escape(name), showlegend=latent or number == 1, legendrank=1 if latent else 2,
+        marker=shown.marker | {"size": 9} | ({"symbol": SYMBOLS[(number - 1) % 4]} if latent else {}),
+        line=shown.line | {"width": 2} | ({"dash": DASHES[(number - 1) % 4]} if latent else {}),
         error_y=bars(*ends, color=shown.colour, thickness=1.4, width=4),
         hovertemplate="%{x}: %{y:.1f} %<extra></extra>",
     )  # fmt: skip

@@ -31,7 +31,7 @@ def people_curve(material: Material) -> Plate:
             entries += 1
     people = sorted({row["people"] for row in rows})
     figure.add_hline(y=100 * CHANCE, line={"color": MUTED, "width": 1, "dash": "dot"})
-    column(figure, 230, legend_rows=entries)
+    column(figure, 230, legend=entries)
     figure.update_xaxes(type="log", tickvals=people, ticktext=[f"{count:,}" for count in people],
                         title_text="people the translator was trained on")  # fmt: skip
     figure.update_yaxes(title_text="right, per cent", range=[-3, 104])

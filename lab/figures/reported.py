@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import ceil
 
 from plotly.subplots import make_subplots
 
@@ -12,7 +14,7 @@ from lab.figures.material import Material, Missing
 from lab.figures.plate import Plate, Source
 from lab.pictures import INK, LATENT_COLOUR, MUTED, column, lines_of
 
-ROW = 34  # pixels
+ROW = 25  # pixels
 UNITS = {"x": "×", "MiB": " MiB", "GPU h": " GPU h", "M": " M", "tokens": " tokens", "n": "", "points": " points"}
 SIZES = ("x", "MiB")  # what differs by a factor
 ROUNDING = 0.051  # of an accuracy in per cent
@@ -28,7 +30,7 @@ def reported_and_recomputed(material: Material) -> Plate:
     figure = make_subplots(2, 1, vertical_spacing=76 / (ROW * sum(counts) + 76), row_heights=[n + 0.6 for n in counts])
     _accuracies(figure, accuracies)
     _sizes(figure, sizes)
-    column(figure, ROW * sum(counts) + 76, left=196, legend_rows=2, right=24)
+    column(figure, ROW * sum(counts) + 76, left=238, legend=3, right=24)
     runs = material.archive.runs
     return Plate("reported_and_recomputed", "Reported against recomputed", figure, _caption(judged, material.archive),
                  [_row(row) for row in judged], [_source(run) for run in runs])  # fmt: skip
@@ -73,22 +75,39 @@ def _accuracies(figure, rows: Sequence[Mapping]) -> None:
 
 def _sizes(figure, rows: Sequence[Mapping]) -> None:
     heights = list(range(len(rows)))[::-1]
+    for row, y in zip(rows, heights, strict=True):
+        figure.add_scatter(x=[1, row["reported"] / row["recomputed"]], y=[y, y], mode="lines", showlegend=False,
+                           hoverinfo="skip", line={"color": MUTED, "width": 2}, row=2, col=1)  # fmt: skip
     factors = [row["reported"] / row["recomputed"] for row in rows]
     unit = [UNITS.get(row["unit"], "") for row in rows]
     figure.add_scatter(
-        x=factors, y=heights, mode="markers+text", showlegend=False, textposition="middle left", row=2, col=1,
-        text=[f"{row['reported']:g}, is {row['recomputed']:g}{one}\u00a0" for row, one in zip(rows, unit, strict=True)],
+        x=factors, y=heights, mode="markers+text", showlegend=False, row=2, col=1,
+        text=[f"\u00a0{row['reported']:g}, is {row['recomputed']:g}{one}\u00a0"
+              for row, one in zip(rows, unit, strict=True)],
+        textposition="middle right", cliponaxis=False,
         marker={"size": 9, "color": LATENT_COLOUR}, hovertemplate="%{x:.2f} times<extra></extra>", textfont_size=14,
     )  # fmt: skip
     most = max(factors, default=1)
-    figure.update_xaxes(title_text="times too large, as reported", range=[0, 1.08 * most], row=2, col=1)
+    figure.update_xaxes(
+        title_text="times too large, as reported",
+        range=[0.5, 2.4 * most],
+        tickvals=list(range(1, ceil(most) + 1)),
+        row=2,
+        col=1,
+    )
     figure.add_vline(x=1, line={"color": INK, "width": 1, "dash": "dot"}, row=2, col=1)
     _labels(figure, rows, heights, 2)
 
 
 def _labels(figure, rows: Sequence[Mapping], heights: Sequence[int], place: int) -> None:
-    names = [lines_of(row["what"].replace("_", " "), 26) for row in rows]
+    names = [lines_of(_short(row["what"]), 40) for row in rows]
     figure.update_yaxes(tickvals=list(heights), ticktext=names, range=[-0.8, len(rows) - 0.2], row=place, col=1)
+
+
+def _short(what: str) -> str:
+    """`compression, K = 32`: in one line of a margin."""
+    what = re.sub(r"at (\d+) soft tokens", r"at K = \1", what.replace("_", " "))
+    return what.replace("points of decline over", "points over").replace(" at final", " at the end")
 
 
 def _row(row: Mapping) -> dict:

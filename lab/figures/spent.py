@@ -30,10 +30,10 @@ def time_and_memory(material: Material) -> Plate:
     heights = dict(zip(outer, range(len(outer))[::-1], strict=True))
     _seconds(figure, rows, heights, spent["seconds"] or 1)
     _memory(figure, rows, heights)
-    names = [lines_of(part, 14) for part in outer]
+    names = [lines_of(part, 18) for part in outer]
     figure.update_yaxes(tickvals=list(heights.values()), ticktext=names, range=[-0.6, len(outer) - 0.4], showgrid=False)
     kinds = [work for work in WORK if any(row["work"] == work for row in rows)]
-    column(figure, ROW * len(outer), left=104, legend_rows=(len(kinds) + 2) // 3, right=34)
+    column(figure, ROW * len(outer), left=122, legend=len(kinds), legend_columns=2, right=34)
     figure.update_layout(barmode="stack", bargap=0.25)
     files = tuple(file for name in ("summary.json", "manifest.json") if (file := run.path / name).is_file())
     source = Source(run.name, run.about()["config_hash"], files)

@@ -21,14 +21,14 @@ def stability_comparison(material: Material) -> Plate:
     try:
         sides = dict(zip((WITH, WITHOUT), FIXES.sides(material.evidence), strict=True))
     except NotRun as reason:
-        raise Missing(f"{FIXES.needs} ({reason})") from None
+        raise Missing(f"runs with and without the stability fixes, nothing else changed: {reason}") from None
     if short := [run.name for runs in sides.values() for run in runs if len(run.looks) < 2]:
         raise Missing(f"runs with and without the fixes that logged evaluations on dev (not {short[0]})")
     rows = [row for side, runs in sides.items() for row in _rows(side, runs)]
     figure = go.Figure()
     for side in (WITHOUT, WITH):
         _draw(figure, side, [row for row in rows if row["side"] == side])
-    column(figure, 220, legend_rows=1)
+    column(figure, 220, legend=2, legend_columns=2)
     figure.update_xaxes(title_text="training step")
     figure.update_yaxes(title_text="latent, right on dev, per cent", rangemode="tozero")
     both = [run for runs in sides.values() for run in runs]
@@ -58,6 +58,7 @@ def _draw(figure: go.Figure, side: str, rows: Sequence[dict]) -> None:
     )  # fmt: skip
     figure.add_scatter(
         x=steps, y=[100 * row["mean"] for row in rows], mode="lines+markers", name=side,
+        legendrank=1 if side == WITH else 2,
         line={"color": colour, "dash": dash, "width": 2.4}, marker={"size": 7, "symbol": symbol, "color": colour},
         hovertemplate=f"{side}, step %{{x}}: %{{y:.1f}} %<extra></extra>",
     )  # fmt: skip

@@ -12,7 +12,7 @@ from scipy.special import stdtrit
 from lab.evidence import LATENT, Run, wilson
 from lab.figures.material import Material, Missing
 from lab.figures.plate import LOG, Plate, counted, sources_of
-from lab.pictures import arm_label, bars, column, look, mark
+from lab.pictures import INK, arm_label, bars, column, look
 
 ACCURACY, NATS = "accuracy", "nats"
 TITLES = {ACCURACY: "right on dev, per cent", NATS: "gold answers on dev,<br>nats per token"}
@@ -30,7 +30,13 @@ def training_curves(material: Material) -> Plate:
         rows += own
         figure.update_yaxes(title_text=TITLES[measure], row=place, col=1)
     figure.update_xaxes(title_text="training step", row=len(shown), col=1)
-    column(figure, 215 * len(shown) + 30 * (len(shown) - 1), legend_rows=1, left=76 if NATS in shown else 62)
+    column(
+        figure,
+        215 * len(shown) + 30 * (len(shown) - 1),
+        legend=sum(trace.showlegend is not False for trace in figure.data),
+        legend_columns=2,
+        left=76 if NATS in shown else 62,
+    )
     return Plate("training_curves", "Training", figure, _caption(shown), rows,
                  sources_of([run for runs in shown.values() for run in runs], (LOG,)))  # fmt: skip
 
@@ -94,7 +100,7 @@ def _draw(figure: go.Figure, rows: Sequence[dict], place: int) -> None:
             _line(figure, arm, own, unit, place)
     for row in rows:
         if row["mark"]:
-            _mark(figure, row, unit, place, rows)
+            _mark(figure, row, unit, place)
 
 
 def _line(figure: go.Figure, arm: str, own: Sequence[dict], unit: float, place: int) -> None:
@@ -111,21 +117,16 @@ def _line(figure: go.Figure, arm: str, own: Sequence[dict], unit: float, place: 
     )  # fmt: skip
 
 
-def _mark(figure: go.Figure, row: dict, unit: float, place: int, rows: Sequence[dict]) -> None:
-    """A ring around the best look and around the last one, with a word that stays inside the frame."""
-    last = row["step"] == max(one["step"] for one in rows)
-    first = row["step"] == min(one["step"] for one in rows)
-    high = row["value"] > fmean(one["value"] for one in rows)
-    side = " left" if last else " right" if first else " center"
+def _mark(figure: go.Figure, row: dict, unit: float, place: int) -> None:
+    """A ring around the best look, a square around the last one; the legend says their values."""
+    peak, accuracy = "peak" in row["mark"], unit == 100
+    value = f"{unit * row['value']:.1f}" if accuracy else f"{row['value']:.3f}"
+    word = row["mark"] if accuracy else row["mark"].replace("peak", "least")
     figure.add_scatter(
-        x=[row["step"]], y=[unit * row["value"]], mode="markers", showlegend=False, hoverinfo="skip", row=place, col=1,
-        marker={"size": 13, "symbol": "circle-open" if "peak" in row["mark"] else "square-open",
-                "color": look(LATENT).colour, "line": {"width": 2}},
+        x=[row["step"]], y=[unit * row["value"]], mode="markers", name=f"{word} {value}, step {row['step']:,}",
+        marker={"size": 14, "symbol": "circle-open" if peak else "square-open", "color": INK, "line": {"width": 1.6}},
+        hoverinfo="skip", row=place, col=1,
     )  # fmt: skip
-    word = row["mark"] if unit == 100 else row["mark"].replace("peak", "least")
-    shown = f"{word} {unit * row['value']:.{1 if unit == 100 else 3}f}"
-    up = "top" if ("peak" in row["mark"]) == high or unit == 1 else "bottom"
-    mark(figure, [row["step"]], [unit * row["value"]], [shown], up + side, row=place, col=1)
 
 
 def _caption(shown: dict[str, list[Run]]) -> str:

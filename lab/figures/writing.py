@@ -8,13 +8,14 @@ import html
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import plotly.graph_objects as go
 
+from lab.figures.material import Missing
 from lab.figures.plate import Plate
-from lab.pictures import PAGE_STYLE, on_paper, page_inches, painter
+from lab.pictures import PAGE_STYLE, NoPicture, on_paper, page_inches, painter
 from lab.runs import write_bytes, write_text
 
 ENDINGS = ("html", "pdf", "svg", "csv", "json")
@@ -24,7 +25,7 @@ PIXELS = 96  # of a browser's inch
 def write_plate(plate: Plate, folder: str | Path) -> list[Path]:
     """Write `<name>.html`, `.csv`, `.json`, then `.pdf` and `.svg`; returns their paths.
 
-    Each is written beside its place and renamed. The pdf is as wide as it is meant to be printed. Raises LabError
+    Each is written beside its place and renamed. The pdf is as wide as it is meant to be printed. Raises NoPicture
     where pictures cannot be drawn; what needs no Chromium is there by then.
     """
     paths = {ending: Path(folder) / f"{plate.name}.{ending}" for ending in ENDINGS}
@@ -36,6 +37,20 @@ def write_plate(plate: Plate, folder: str | Path) -> list[Path]:
     write_bytes(paths["svg"], steady(drawn["svg"], plate.name))
     write_bytes(paths["pdf"], drawn["pdf"])
     return list(paths.values())
+
+
+def write_figures(made: Mapping[str, Plate | Missing], folder: str | Path) -> Iterator[list[Path]]:
+    """Write every plate; yields the paths of each. Raises NoPicture, after all else is written, where pictures cannot
+    be drawn."""
+    failure = None
+    for plate in made.values():
+        if isinstance(plate, Plate):
+            try:
+                yield write_plate(plate, folder)
+            except NoPicture as error:
+                failure = error
+    if failure:
+        raise failure
 
 
 def told(plate: Plate) -> dict:

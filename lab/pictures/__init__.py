@@ -41,7 +41,7 @@ from lab.pictures.looks import COLOURS, LATENT_COLOUR, LOOKS, MUTED, Look, arm_l
 from lab.pictures.numbers import format_p
 from lab.pictures.people_curve import CHANCE, LINES, people_figure, people_rows, people_table
 from lab.pictures.preflight_tables import preflight_text
-from lab.pictures.showing import painter, show
+from lab.pictures.showing import NoPicture, painter, show
 from lab.pictures.summaries import COLUMNS, summaries_text, summarize
 from lab.pictures.tables import Table, frame_table, table
 from lab.pictures.theme import CLEAR, GRID, INK, PAGE_STYLE, QUIET_INK, on_paper

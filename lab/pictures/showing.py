@@ -31,6 +31,10 @@ PATIENCE = 60  # seconds for Chromium to start or to draw: a busy machine is slo
 IDLE = 20  # seconds without a figure after which Chromium ends: trainings that take hours need its memory
 
 
+class NoPicture(LabError):
+    """Nothing here can draw: no Chromium, or one that does not start."""
+
+
 class Painter:
     """One Chromium for the figures of this process: a second for the first one, a fraction of it for those that follow.
 
@@ -50,7 +54,7 @@ class Painter:
             return {}
         try:
             drawn = self.paint(figure)
-        except LabError:
+        except NoPicture:
             print(
                 f"figures are interactive only, and an export of this notebook will not show them: no picture could "
                 f"be drawn ({self.failure}); install Chromium or Chrome for that"
@@ -64,7 +68,7 @@ class Painter:
     def paint(self, figure: go.Figure, scale: float = 1.0) -> dict[str, bytes]:
         """The figure as {"svg", "pdf"}, the pdf's page `scale` times the figure's pixels (of 1/96 inch).
 
-        Raises LabError where it cannot be drawn; that is then not tried again.
+        Raises NoPicture where it cannot be drawn; that is then not tried again.
         """
         if not self.failure:
             try:
@@ -73,7 +77,7 @@ class Painter:
                 said = str(error.args[0] if error.args else "").strip() or type(error).__name__
                 self.failure = re.split(r"\n|\. ", said)[0].rstrip(".")
                 self.close()
-        raise LabError(f"no picture could be drawn ({self.failure}): install Chromium or Chrome for that")
+        raise NoPicture(f"no picture could be drawn ({self.failure}): install Chromium or Chrome for that")
 
     async def _draw(self, figure: go.Figure, scale: float) -> dict[str, bytes]:
         from kaleido import Kaleido
