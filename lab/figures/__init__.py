@@ -1,6 +1,6 @@
 """The figures of a paper, each made from finished runs: one definition for the page and for print, with its numbers.
 
-Imports tasks, runs, evidence, pictures and audit, never torch.
+Imports runs, evidence, pictures and audit, never torch.
 """
 
 from lab.figures.catalogue import FIGURES, figures_of, missing_sentence

@@ -29,12 +29,14 @@ def ablation_results(material: Material) -> Plate:
         raise Missing("two recipes asked the same questions, sharing a seed, that differ in one section of the config")
     order = list(GROUPS)
     found.sort(key=lambda row: order.index(row["section"]) if row["section"] in GROUPS else len(order))
+    shown = {measure: [one for one in found if one[measure]] for measure in MEASURES}
     rows = [_row(one, measure) for one in found for measure in MEASURES if one[measure]]
-    measures = [measure for measure in MEASURES if any(row["measure"] == measure for row in rows)]
+    measures = [measure for measure in MEASURES if shown[measure]]
     figure = make_subplots(1, len(measures), shared_yaxes=True, horizontal_spacing=0.06)
     heights, heads = _heights(found)
     for place, measure in enumerate(measures, start=1):
-        _draw(figure, [row for row in rows if row["measure"] == measure], heights, place)
+        at = [heights[tuple(one["runs"])] for one in shown[measure]]
+        _draw(figure, [row for row in rows if row["measure"] == measure], at, place)
         figure.update_xaxes(title_text=MEASURES[measure][1], row=1, col=place)
         figure.add_vline(x=0, line={"color": INK, "width": 1}, row=1, col=place)
     labels = _labels(found, heights)
@@ -68,9 +70,7 @@ def _label(differs: Mapping[str, Sequence]) -> str:
     # a weight says more than what shapes it
     (name, (other, mine)), *more = sorted(differs.items(), key=lambda item: not item[0].endswith("_weight"))
     text = f"{name.removesuffix('_weight').replace('_', ' ')}: {mine} ({other})"
-    lines = lines_of(text, LETTERS).split("<br>")
-    shown = lines[:2] if len(lines) <= 2 else [lines[0], lines[1][: LETTERS - 1] + "…"]
-    return "<br>".join(shown) + (f" +{len(more)}" if more else "")
+    return lines_of(text, LETTERS, 2) + (f" +{len(more)}" if more else "")
 
 
 def _labels(found: Sequence[Mapping], heights: Mapping[tuple, float]) -> dict[float, str]:
@@ -94,11 +94,10 @@ def _heights(found: Sequence[Mapping]) -> tuple[dict[tuple, float], dict[float, 
     return heights, heads
 
 
-def _draw(figure, rows: Sequence[Mapping], heights: Mapping[tuple, float], place: int) -> None:
+def _draw(figure, rows: Sequence[Mapping], at: Sequence[float], place: int) -> None:
     unit = MEASURES[rows[0]["measure"]][0]
     sure = [row["p_holm"] <= 0.05 and row["seeds"] > 1 for row in rows]
     ends = [[row[name] for row in rows] for name in ("effect", "low", "high")]
-    at = [heights[tuple(row["runs"].split(" "))] for row in rows]
     figure.add_scatter(
         x=[unit * row["effect"] for row in rows], y=at, mode="markers", showlegend=False,
         marker={"size": 9, "color": [look(LATENT).colour if one else MUTED for one in sure],

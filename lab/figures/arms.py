@@ -92,7 +92,7 @@ def accuracy_by_group(material: Material) -> Plate:
     """Every arm of the main run's first seed in every group of questions; as wide as a page."""
     summary, run = material.summary, material.evidence.main[0]
     figure = accuracy_figure(summary)
-    figure.update_layout(title=None, width=max(PAGE, figure.layout.width), margin={"t": 66, "l": 190})
+    figure.update_layout(title=None, font_size=TEXT, width=max(PAGE, figure.layout.width), margin={"t": 66, "l": 190})
     figure.layout.height -= 46
     figure.update_annotations(font_size=TEXT)
     figure.update_traces(textfont_size=TEXT)

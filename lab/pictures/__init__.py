@@ -22,7 +22,6 @@ from lab.pictures.bridge_figures import (
 )
 from lab.pictures.cards import sample_cards, three_cards
 from lab.pictures.claim_pages import claims_page, only
-from lab.pictures.column import COLUMN, COLUMN_INCHES, PAGE, TEXT, column, lines_of, mark, page_inches
 from lab.pictures.cost_figures import memory_figure, time_figure, wire_figure
 from lab.pictures.cost_tables import costs_table, times_table
 from lab.pictures.doctor_tables import doctor_table
@@ -38,6 +37,7 @@ from lab.pictures.figures import (
 from lab.pictures.intervals import CLUSTERED, INTERVALS, PAIRED, WILSON, bars
 from lab.pictures.likelihoods import gains_figure, likelihood_figure, likelihood_table, recovered_figure
 from lab.pictures.looks import COLOURS, LATENT_COLOUR, LOOKS, MUTED, Look, arm_label, is_control, look
+from lab.pictures.measure import COLUMN, COLUMN_INCHES, PAGE, TEXT, column, lines_of, mark, page_inches
 from lab.pictures.numbers import format_p
 from lab.pictures.people_curve import CHANCE, LINES, people_figure, people_rows, people_table
 from lab.pictures.preflight_tables import preflight_text

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from lab.evidence import ORACLE
 from lab.pictures.cost_figures import styled
 from lab.pictures.intervals import bars
 from lab.pictures.looks import COLOURS, arm_label, look
@@ -23,7 +22,7 @@ def arms_figure(rows: Sequence[Mapping]) -> go.Figure:
         mean = 100 * row["accuracy"]
         figure.add_scatter(
             x=[mean], y=[html.escape(name)], mode="markers", showlegend=False,
-            marker={"size": 9, "color": colour, "symbol": "diamond" if row["arm"] == ORACLE else "circle"},
+            marker=look(row["arm"]).marker | {"size": 9},
             error_x=bars([row["accuracy"]], [row["low"]], [row["high"]], color=colour),
         )  # fmt: skip
         if len(row["per_seed"]) > 1:

@@ -9,7 +9,7 @@ import plotly.io as pio
 from plotly.subplots import make_subplots
 
 from lab.errors import LabError
-from lab.evidence import LATENT, ORACLE, ordered_arms
+from lab.evidence import LATENT, ordered_arms
 from lab.pictures.intervals import bars
 from lab.pictures.looks import COLOURS, LATENT_COLOUR, arm_label, is_control, look
 from lab.pictures.theme import CLEAR, FAINT_INK, GRID, INK, PAPER_INK, QUIET_INK, on_paper
@@ -73,7 +73,7 @@ def accuracy_figure(summary: Mapping, title: str = "Accuracy of every arm") -> g
     rows = range(len(arms))[::-1]  # the first arm on top
     for column, group in enumerate(panels, start=1):
         for arm, row in zip(arms, rows, strict=True):
-            figure.add_trace(_dot(arm, cell_of(summary, arm, group), row, look(arm).colour), row=1, col=column)
+            figure.add_trace(_dot(arm, cell_of(summary, arm, group), row), row=1, col=column)
     if LATENT in arms:
         _highlight(figure, rows[arms.index(LATENT)])
     quiet = {"showgrid": True, "gridcolor": GRID, "zeroline": False}
@@ -106,10 +106,11 @@ def _row_label(arm: str) -> str:
     return f"<span style='color:{FAINT_INK}'>{label}</span>" if is_control(arm) else label
 
 
-def _dot(arm: str, cell: Mapping, row: int, colour: str) -> go.Scatter:
+def _dot(arm: str, cell: Mapping, row: int) -> go.Scatter:
     """One accuracy with its interval and its value. Small dots, capped bars: no interval vanishes behind its dot."""
+    colour = look(arm).colour
     accuracy, (low, high) = 100 * cell["accuracy"], (100 * end for end in cell["ci95"])
-    big, open_dot = arm == LATENT, arm == ORACLE
+    big = arm == LATENT
     return go.Scatter(
         x=[accuracy],
         y=[row],
@@ -120,12 +121,7 @@ def _dot(arm: str, cell: Mapping, row: int, colour: str) -> go.Scatter:
         textposition="top right" if accuracy < 8 else "top left" if accuracy > 92 else "top center",
         textfont={"size": 12, "color": QUIET_INK if is_control(arm) else INK},
         cliponaxis=False,
-        marker={
-            "size": 8 if big else 7,
-            "color": CLEAR if open_dot else colour,
-            "symbol": "diamond" if open_dot else "circle",
-            "line": {"width": 1.5 if open_dot else 0, "color": colour},
-        },
+        marker=look(arm).marker | {"size": 9 if big else 8},
         error_x=bars(
             [accuracy], [low], [high], unit=1, color=colour, thickness=2.5 if big else 1.8, width=6 if big else 4
         ),

@@ -62,9 +62,12 @@ def _inside(figure: go.Figure, left: int, right: int) -> int:
     return EDGE
 
 
-def lines_of(text: str, width: int) -> str:
-    """Text in lines of at most so many letters; what is given is plain, what comes back is plotly's markup."""
-    return "<br>".join(html.escape(line) for line in textwrap.wrap(text, width)) or "\u00a0"
+def lines_of(text: str, width: int, most: int | None = None) -> str:
+    """Text in at most so many lines of so many letters; what is given is plain, what comes back is plotly's markup."""
+    return (
+        "<br>".join(html.escape(line) for line in textwrap.wrap(text, width, max_lines=most, placeholder="…"))
+        or "\u00a0"
+    )
 
 
 def mark(figure: go.Figure, x: Sequence, y: Sequence, text: Sequence[str], place: str, **where) -> None:
