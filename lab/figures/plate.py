@@ -32,8 +32,14 @@ class Source:
         return {
             "run": self.run,
             "config_hash": self.config_hash,
-            "files": {below_root(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in self.files},
+            "files": {_place(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in self.files},
         }
+
+
+def _place(file: Path) -> str:
+    """A path that says nothing of the machine: from the repository's root, or else from the run's folder."""
+    place = Path(below_root(file))
+    return "/".join(file.resolve().parts[-2:]) if place.is_absolute() or ".." in place.parts else place.as_posix()
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ def test_a_page_stands_alone_and_holds_no_markup_of_a_run(tmp_path, without_pict
     assert len(list(write_figures(made, tmp_path / "out" / "files"))) > 5
     for path in (tmp_path / "out" / "files").glob("*.html"):
         page = path.read_text("utf-8")
-        assert "<img src=x" not in page and '<script src="http' not in page and "cdn.plot.ly" not in page
+        assert "<img src=x" not in page and "<script src" not in page and len(page) > 1_000_000
 
 
 @pytest.mark.parametrize("name", [name for name in FIGURES if name != "reported_and_recomputed"])
