@@ -30,7 +30,7 @@ def arms_and_controls(material: Material) -> Plate:
     found = [row for row in material.arms if not row["same_as"]]
     again = [f"{arm_label(row['arm'])} repeats {arm_label(row['same_as'])}" for row in material.arms if row["same_as"]]
     paired = any(row["versus"] for row in found)
-    figure = make_subplots(1, 2 if paired else 1, shared_yaxes=True, horizontal_spacing=0.07)
+    figure = make_subplots(1, 2 if paired else 1, shared_yaxes=True, horizontal_spacing=0.11)
     heights = dict(zip([row["arm"] for row in found], range(len(found))[::-1], strict=True))
     for row in found:
         _dot(figure, row["arm"], row | {"middle": row["accuracy"]}, heights[row["arm"]], 1, row["per_seed"])

@@ -34,7 +34,7 @@ def cost_frontier(material: Material) -> Plate:
         raise LabError(f"{file} lacks {error}: measure the costs again") from None
     if not any(row["panel"] == "end_to_end" for row in rows):
         raise Missing("costs with a clock (timed_questions above 0)")
-    figure = make_subplots(2, 2, shared_yaxes=True, horizontal_spacing=0.1, vertical_spacing=0.27)
+    figure = make_subplots(2, 2, shared_yaxes=True, horizontal_spacing=0.1, vertical_spacing=0.24)
     arms = list(dict.fromkeys(row["arm"] for row in rows))
     for place, panel in enumerate(PANELS):
         _draw(figure, [row for row in rows if row["panel"] == panel], place // 2 + 1, place % 2 + 1)
@@ -45,7 +45,7 @@ def cost_frontier(material: Material) -> Plate:
     figure.update_yaxes(range=[-0.05 * 100 * top, 106 * top])
     for row in (1, 2):
         figure.update_yaxes(title_text="right, %", row=row, col=1)
-    column(figure, 340, legend=len(arms), legend_columns=2)
+    column(figure, 340, top=24, legend=len(arms), legend_columns=2)
     return Plate("cost_frontier", "Accuracy against costs", figure, _caption(costs), rows, [_source(file, costs)])
 
 

@@ -72,7 +72,7 @@ def _memory(figure, rows: Sequence[Mapping], heights: Mapping[str, int]) -> None
     figure.add_bar(x=list(known.values()), y=[heights[part] for part in known], orientation="h", showlegend=False,
                    marker={"color": MUTED, "line": {"width": 0.6, "color": INK}}, row=1, col=2,
                    hovertemplate="%{x:,.0f} MiB<extra></extra>")  # fmt: skip
-    figure.update_xaxes(title_text="most memory, MiB", rangemode="tozero", nticks=3, row=1, col=2)
+    figure.update_xaxes(title_text="most memory, MiB", rangemode="tozero", nticks=2, row=1, col=2)
 
 
 def _caption(run, spent: Mapping) -> str:

@@ -112,7 +112,7 @@ def _line(figure: go.Figure, arm: str, own: Sequence[dict], unit: float, place: 
         mode="lines+markers", line=shown.line | {"width": 2.4 if arm == LATENT else 1.6},
         marker=shown.marker | {"size": 6 if arm == LATENT else 5},
         error_y=bars(*ends, unit=unit, color=shown.colour, thickness=1.2, width=3) if known else None,
-        legendgroup=arm, showlegend=place == 1, row=place, col=1,
+        legendgroup=arm, legendrank=1 if arm == LATENT else 2, showlegend=place == 1, row=place, col=1,
         hovertemplate=f"{arm_label(arm)}, step %{{x}}: %{{y:.3g}}<extra></extra>",
     )  # fmt: skip
 
@@ -122,8 +122,9 @@ def _mark(figure: go.Figure, row: dict, unit: float, place: int) -> None:
     peak, accuracy = "peak" in row["mark"], unit == 100
     value = f"{unit * row['value']:.1f}" if accuracy else f"{row['value']:.3f}"
     word = row["mark"] if accuracy else row["mark"].replace("peak", "least")
+    step = "" if " " in word else f", step {row['step']:,}"  # "peak and last" fills its place in the legend
     figure.add_scatter(
-        x=[row["step"]], y=[unit * row["value"]], mode="markers", name=f"{word} {value}, step {row['step']:,}",
+        x=[row["step"]], y=[unit * row["value"]], mode="markers", name=f"{word} {value}{step}",
         marker={"size": 14, "symbol": "circle-open" if peak else "square-open", "color": INK, "line": {"width": 1.6}},
         hoverinfo="skip", row=place, col=1,
     )  # fmt: skip
