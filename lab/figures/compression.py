@@ -110,8 +110,8 @@ def _axes(figure: go.Figure, rows: Sequence[dict]) -> None:
 
 
 def _caption(found: Sequence[Sequence[Sequence[Run]]], rows: Sequence[dict]) -> str:
-    lines = "; ".join(
-        f"line {number}: {family[0][0].name} and those that differ in K alone"
+    lines = ". ".join(
+        f"Line {number}: {family[0][0].name} and those that differ in K alone"
         for number, family in enumerate(found, start=1)
     )
     apart = (

@@ -78,7 +78,7 @@ def page(plate: Plate, figure: go.Figure) -> str:
     """A page that needs no network: the interactive figure, its caption, its runs."""
     # an id by the name, so that the same numbers make the same page
     drawn = figure.to_html(full_html=False, include_plotlyjs=True, include_mathjax=False, div_id=plate.name,
-                           config={"displaylogo": False})  # fmt: skip
+                           config={"displayModeBar": False})  # fmt: skip
     runs = "".join(
         f"<dt>{html.escape(source.run)}</dt><dd>config {html.escape(source.config_hash or '-')}"
         + "".join(f"<br>{html.escape(name)}: {digest}" for name, digest in source.told()["files"].items())

@@ -196,3 +196,16 @@ def test_numbers_have_their_units(made):
 def test_on_paper_there_is_a_white_ground(made):
     for plate in made.values():
         assert on_paper(plate.figure).layout.paper_bgcolor == "white"
+
+
+def test_lines_and_fills_are_told_apart_in_grey(made):
+    """By dash or marker, and bars by their pattern: by no colour alone."""
+    for plate in made.values():
+        named = [trace for trace in plate.figure.data
+                 if trace.type in ("scatter", "bar") and trace.name and trace.showlegend is not False]  # fmt: skip
+        looks = [
+            (trace.line.dash, trace.marker.symbol) if trace.type == "scatter" else trace.marker.pattern.shape
+            for trace in named
+        ]
+        shown = {trace.name: one for trace, one in zip(named, looks, strict=True)}
+        assert len(set(shown.values())) == len(shown), f"{plate.name}: {shown}"

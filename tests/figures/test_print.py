@@ -1,7 +1,10 @@
-"""In print: fonts embedded, no text below 7 points at the width of a column, nothing outside the page."""
+"""In print: fonts embedded, no text below 7 points at the width of a column, no words that overlap or are cut."""
 
 import re
+import shutil
+import subprocess
 import zlib
+from itertools import combinations
 from math import hypot
 
 import pytest
@@ -13,6 +16,7 @@ from lab.pictures import NoPicture, page_inches
 pytestmark = pytest.mark.slow
 LEAST = 7.0  # points
 NUMBER = rb"(-?[\d.]+)"
+BOX = 'xMin="([-\\d.]+)" yMin="([-\\d.]+)" xMax="([-\\d.]+)" yMax="([-\\d.]+)">(.*?)<'
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +89,18 @@ def test_fonts_are_embedded(printed):
         assert b"/Subtype /Type3" not in pdf and b"/Subtype /Type1\n" not in pdf, name
 
 
-def test_no_text_begins_outside_the_page(printed):
+def test_no_words_overlap_nor_leave_the_page(printed, tmp_path):
+    """By the boxes of words that poppler finds."""
+    if not shutil.which("pdftotext"):
+        pytest.skip("no pdftotext to find words with")
     for name, (_, pdf) in printed.items():
+        (tmp_path / "one.pdf").write_bytes(pdf)
+        words = ["pdftotext", "-bbox", str(tmp_path / "one.pdf"), "-"]
+        found = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        boxes = [(*map(float, numbers), word) for *numbers, word in re.findall(BOX, found)]
         width, height = page_points(pdf)
-        for size, x, y in texts(pdf):
-            assert -1 <= x <= width and -1 <= y <= height, f"{name}: a text of {size:.1f} pt at {x:.0f}, {y:.0f}"
+        for left, top, right, bottom, word in boxes:
+            assert 0 <= left < right <= width and 0 <= top < bottom <= height, f"{name}: {word}"
+        for one, other in combinations(boxes, 2):
+            across, down = (min(one[i + 2], other[i + 2]) - max(one[i], other[i]) for i in (0, 1))
+            assert across <= 1 or down <= 2.5, f"{name}: {one[4]} on {other[4]}"  # a box has room above its letters
