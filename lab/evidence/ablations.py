@@ -46,8 +46,9 @@ def neighbours(evidence: Evidence) -> list[dict]:
     """Every recipe against the one given before it that it differs least from, where the two differ within one section
     of the config alone (the loss, the translator, ...): what a suite changes, whichever of its recipes was given first.
 
-    Each {"runs", "against" (run names), "section", "differs" {setting: [of that one, of this]}, "n", "effect", "told"}
-    as in `recipe_rows`; a recipe with nothing to be paired with is left out. Holm over all comparisons that are given.
+    Each {"runs", "against" (lists of replicates), "section", "differs" {setting: [of that one, of this]}, "n",
+    "effect", "told"} as in `recipe_rows`; a recipe with nothing to be paired with is left out. Holm over all
+    comparisons that are given.
     """
     recipes, rows = [runs for runs in evidence.recipes() if all(LATENT in run.arms for run in runs)], []
     for number, runs in enumerate(recipes):
@@ -59,7 +60,7 @@ def neighbours(evidence: Evidence) -> list[dict]:
             if found["effect"]:
                 changed = differs(other[0], runs[0])
                 rows.append({
-                    "runs": [run.name for run in runs], "against": [run.name for run in other],
+                    "runs": runs, "against": other,
                     "section": _sections(changed).pop(), "differs": changed, "n": len(runs[0].records), **found,
                 })  # fmt: skip
                 break

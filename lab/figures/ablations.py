@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from lab.evidence import LATENT, neighbours
 from lab.figures.material import Material, Missing
-from lab.figures.plate import BY_WORD, Plate, counted, sources_of
+from lab.figures.plate import BY_WORD, Plate, counted, named, sources_of
 from lab.pictures import INK, MUTED, bars, column, lines_of, look, mark
 
 # The section of the config that differs -> what the group is called, from top to bottom.
@@ -29,33 +29,31 @@ def ablation_results(material: Material) -> Plate:
         raise Missing("two recipes asked the same questions, sharing a seed, that differ in one section of the config")
     order = list(GROUPS)
     found.sort(key=lambda row: order.index(row["section"]) if row["section"] in GROUPS else len(order))
-    shown = {measure: [one for one in found if one[measure]] for measure in MEASURES}
     rows = [_row(one, measure) for one in found for measure in MEASURES if one[measure]]
-    measures = [measure for measure in MEASURES if shown[measure]]
+    measures = [measure for measure in MEASURES if any(one[measure] for one in found)]
     figure = make_subplots(1, len(measures), shared_yaxes=True, horizontal_spacing=0.06)
     heights, heads = _heights(found)
     for place, measure in enumerate(measures, start=1):
-        at = [heights[tuple(one["runs"])] for one in shown[measure]]
+        at = [height for height, one in zip(heights, found, strict=True) if one[measure]]
         _draw(figure, [row for row in rows if row["measure"] == measure], at, place)
         figure.update_xaxes(title_text=MEASURES[measure][1], row=1, col=place)
         figure.add_vline(x=0, line={"color": INK, "width": 1}, row=1, col=place)
-    labels = _labels(found, heights)
+    labels = _labels(found)
     top = max(heads) + 0.5
-    figure.update_yaxes(tickvals=list(labels), ticktext=list(labels.values()), range=[-0.7, top], showgrid=False)
+    figure.update_yaxes(tickvals=heights, ticktext=labels, range=[-0.7, top], showgrid=False)
     column(figure, int(ROW * (top + 0.7)), left=188, bottom=70)
     for height, head in heads.items():
         figure.add_annotation(text=f"<b>{head}</b>", x=0, xref="paper", xanchor="right", xshift=-6, y=height,
                               yref="y", showarrow=False, font={"size": 14})  # fmt: skip
-    names = {name for one in found for name in (*one["runs"], *one["against"])}
-    runs = [run for run in material.evidence.runs if run.name in names]
+    runs = [run for one in found for run in (*one["against"], *one["runs"])]
     return Plate("ablation_results", "Ablations", figure, _caption(found), rows, sources_of(runs))
 
 
 def _row(one: Mapping, measure: str) -> dict:
     effect = one[measure]
     return {
-        "group": GROUPS.get(one["section"], one["section"]), "runs": " ".join(one["runs"]),
-        "against": " ".join(one["against"]), "changes": changed(one["differs"]), "measure": measure,
+        "group": GROUPS.get(one["section"], one["section"]), "runs": " ".join(map(named, one["runs"])),
+        "against": " ".join(map(named, one["against"])), "changes": changed(one["differs"]), "measure": measure,
         **{name: effect[name] for name in ("effect", "low", "high", "p", "p_holm", "seeds")}, "n": one["n"],
     }  # fmt: skip
 
@@ -73,25 +71,27 @@ def _label(differs: Mapping[str, Sequence]) -> str:
     return lines_of(text, LETTERS, 2) + (f" +{len(more)}" if more else "")
 
 
-def _labels(found: Sequence[Mapping], heights: Mapping[tuple, float]) -> dict[float, str]:
-    """Height -> label; of recipes that change the same the run says which is which."""
-    labels = {tuple(one["runs"]): _label(one["differs"]) for one in found}
-    often = Counter(labels.values())
-    return {heights[runs]: f"{label.split('<br>')[0]}<br>{lines_of(f'in {runs[0]}', LETTERS)}" if often[label] > 1
-            else label for runs, label in labels.items()}  # fmt: skip
+def _labels(found: Sequence[Mapping]) -> list[str]:
+    """A label for each row; of recipes that change the same the run says which is which."""
+    labels = [_label(one["differs"]) for one in found]
+    often = Counter(labels)
+    runs = [lines_of(f"in {named(one['runs'][0])}", LETTERS, 1) for one in found]
+    return [f"{label.split('<br>')[0]}<br>{run}" if often[label] > 1 else label
+            for label, run in zip(labels, runs, strict=True)]  # fmt: skip
 
 
-def _heights(found: Sequence[Mapping]) -> tuple[dict[tuple, float], dict[float, str]]:
-    """(runs -> height of its row, height -> head of a group), from the bottom up."""
-    heights, heads, y, last = {}, {}, 0.0, None
+def _heights(found: Sequence[Mapping]) -> tuple[list[float], dict[float, str]]:
+    """(the height of each row, height -> head of a group), counted from the bottom up."""
+    heights, heads, y, last = [], {}, 0.0, None
     for one in reversed(found):
         if last is not None and one["section"] != last:
             heads[y - 0.2] = html.escape(GROUPS.get(last, last))
             y += 0.8
-        heights[tuple(one["runs"])], last = y, one["section"]
+        heights.append(y)
+        last = one["section"]
         y += 1
     heads[y - 0.2] = html.escape(GROUPS.get(last, last))
-    return heights, heads
+    return heights[::-1], heads
 
 
 def _draw(figure, rows: Sequence[Mapping], at: Sequence[float], place: int) -> None:

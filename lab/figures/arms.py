@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from lab.evidence import LATENT
 from lab.figures.material import Material
-from lab.figures.plate import BY_WORD, Plate, counted, sources_of
+from lab.figures.plate import BY_WORD, Plate, counted, named, sources_of
 from lab.pictures import (
     INK,
     PAGE,
@@ -81,9 +81,10 @@ def _row(row: Mapping) -> dict:
 
 def _caption(found: Sequence[Mapping], again: Sequence[str], main: Sequence) -> str:
     ticks = " Small ticks are seeds." * (found[0]["seeds"] > 1)
+    runs = f"run {named(main[0])}{' and its replicates' * (len(main) > 1)}"
     return (
-        f"Every arm on the same questions, run {main[0].name}{' and its replicates' * (len(main) > 1)}: right answers "
-        f"(left), latent minus the arm (right). {counted([found[0]['n']], [found[0]['seeds']])}. {BY_WORD}{ticks}"
+        f"Every arm on the same questions, {runs}: right answers (left), latent minus the arm (right). "
+        f"{counted([found[0]['n']], [found[0]['seeds']])}. {BY_WORD}{ticks}"
         + (f" {'; '.join(again)} in every answer." if again else "")
     )
 
@@ -106,7 +107,7 @@ def accuracy_by_group(material: Material) -> Plate:
         for cell in [entry["cells"][group] if group else entry]
     ]  # fmt: skip
     caption = (
-        f"Right answers of every arm by group of questions, run {run.name}, n = {summary['n']:,} test questions, one "
+        f"Right answers of every arm by group of questions, run {named(run)}, n = {summary['n']:,} test questions, one "
         "seed; each panel's own n stands above it. Bars are 95 % Wilson intervals, every question taken as independent."
     )
     return Plate("accuracy_by_group", "Accuracy by group of questions", figure, caption, rows, sources_of([run]))

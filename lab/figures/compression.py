@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 
 from lab.evidence import LATENT, NotRun, Run, families, measured_compression, proportion, rows_of
 from lab.figures.material import Material, Missing
-from lab.figures.plate import BY_WORD, Plate, counted, sources_of
+from lab.figures.plate import BY_WORD, Plate, counted, named, sources_of
 from lab.pictures import bars, column, look
 
 ALONE, BESIDE = "soft tokens alone", "question as text beside"
@@ -49,7 +49,7 @@ def _row(family: int, runs: Sequence[Run]) -> dict:
         compression = None
     target = proportion(both.values(runs, "target"), both.clusters)["accuracy"] if _has(runs, "target") else None
     return {
-        "family": family, "runs": " ".join(run.name for run in runs), "layout": runs[0].settings["layout"],
+        "family": family, "runs": " ".join(map(named, runs)), "layout": runs[0].settings["layout"],
         "context_aware": any(run.context_aware() for run in runs), "soft_tokens": sum(soft) / len(soft),
         "compression": compression, "accuracy": right["accuracy"], "low": right["low"], "high": right["high"],
         "n": right["n"], "seeds": right["seeds"], "target": target,
@@ -111,7 +111,7 @@ def _axes(figure: go.Figure, rows: Sequence[dict]) -> None:
 
 def _caption(found: Sequence[Sequence[Sequence[Run]]], rows: Sequence[dict]) -> str:
     lines = ". ".join(
-        f"Line {number}: {family[0][0].name} and those that differ in K alone"
+        f"Line {number}: {named(family[0][0])} and those that differ in K alone"
         for number, family in enumerate(found, start=1)
     )
     apart = (

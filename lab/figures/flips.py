@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from lab.evidence import LATENT, ordered_arms, rows_of
 from lab.figures.material import Material, Missing
-from lab.figures.plate import Plate, counted, sources_of
+from lab.figures.plate import Plate, counted, named, sources_of
 from lab.pictures import GRID, column, lines_of
 
 SHOWN = ("source", "target", "cascade", "text_hint", "text_tuned", LATENT, "latent_constant", "latent_shuffled")
@@ -34,7 +34,7 @@ def flips(material: Material) -> Plate:
     rows = [{"right": one, "wrong": other, "questions": count, "n": len(both.ids), "seeds": len(runs)}
             for (one, other), count in counts.items()]  # fmt: skip
     caption = (
-        f"Questions that the row's arm answers right and the column's wrong, run {runs[0].name}; "
+        f"Questions that the row's arm answers right and the column's wrong, run {named(runs[0])}; "
         f"{counted([len(both.ids)], [len(runs)])}{', mean over seeds' * (len(runs) > 1)}. Counts, so there is no "
         "interval; paired tests of these counts stand in the tables."
     )

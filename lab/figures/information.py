@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 
 from lab.evidence import LATENT, Run, families, has_likelihoods, information
 from lab.figures.material import Material, Missing
-from lab.figures.plate import BY_WORD, Plate, counted, sources_of
+from lab.figures.plate import BY_WORD, Plate, counted, named, sources_of
 from lab.pictures import INK, arm_label, bars, column, look
 
 ARMS = ("latent_shuffled", LATENT)
@@ -76,7 +76,9 @@ def _names(told: dict) -> dict[int, str]:
     if len(told) == 1:
         return dict.fromkeys(told, arm_label(LATENT))
     apart = len(set(layouts.values())) == len(told)
-    return {number: f"{arm_label(LATENT)}, {layouts[number] if apart else run.name}" for number, run in firsts.items()}
+    return {
+        number: f"{arm_label(LATENT)}, {layouts[number] if apart else named(run)}" for number, run in firsts.items()
+    }
 
 
 def _text(value: object) -> str:
@@ -87,7 +89,7 @@ def _rows(number: int, value: str, runs: Sequence[Run], found: dict) -> list[dic
     return [
         {"family": number, "value": value, "arm": arm, "recovered": told["value"], "low": told["low"],
          "high": told["high"], "per_seed": " ".join(f"{one:.6f}" for one in told["per_seed"]), "n": found["n"],
-         "seeds": found["seeds"], "runs": " ".join(run.name for run in runs)}
+         "seeds": found["seeds"], "runs": " ".join(map(named, runs))}
         for arm in ARMS if (told := found["recovered"].get(arm))
     ]  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,8 +62,13 @@ def sources_of(runs: Iterable[Run], read: Sequence[str] = (RECORDS,)) -> list[So
         files = [run.path / "config.yaml"]
         files += [final_records(run.path)] if RECORDS in read else []
         files += [run.path / "metrics.jsonl"] if LOG in read else []
-        found.append(Source(run.name, run.about()["config_hash"], tuple(file for file in files if file.is_file())))
+        found.append(Source(named(run), run.about()["config_hash"], tuple(file for file in files if file.is_file())))
     return found
+
+
+def named(run: Run) -> str:
+    """What a run is called: its folder, with the one above it where that holds one run per seed."""
+    return f"{run.path.parent.name}/{run.name}" if re.fullmatch(r"seed_\d+", run.name) else run.name
 
 
 def counted(questions: Iterable[int], seeds: Iterable[int], of: str = "test questions") -> str:

@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from lab.clock import DEVICE, INSIDE
 from lab.figures.material import Material, Missing
-from lab.figures.plate import Plate, Source
+from lab.figures.plate import Plate, Source, named
 from lab.pictures import INK, MUTED, WORK, column, lines_of, mark, work_of
 from lab.runs import RunDirectory
 
@@ -36,7 +36,7 @@ def time_and_memory(material: Material) -> Plate:
     column(figure, ROW * len(outer), left=122, legend=len(kinds), legend_columns=2, right=34)
     figure.update_layout(barmode="stack", bargap=0.25)
     files = tuple(file for name in ("summary.json", "manifest.json") if (file := run.path / name).is_file())
-    source = Source(run.name, run.about()["config_hash"], files)
+    source = Source(named(run), run.about()["config_hash"], files)
     return Plate("time_and_memory", "Where time and memory went", figure, _caption(run, spent), rows, [source])
 
 
@@ -78,7 +78,7 @@ def _memory(figure, rows: Sequence[Mapping], heights: Mapping[str, int]) -> None
 def _caption(run, spent: Mapping) -> str:
     kind = {DEVICE: "allocated on the device", None: "not told here"}.get(spent["memory"], "resident, the process")
     return (
-        f"Where time and memory went in run {run.name}: {spent['seconds']:,.1f} s on {html.unescape(spent['device'])} "
+        f"Where time and memory went in run {named(run)}: {spent['seconds']:,.1f} s on {spent['device']} "
         f"(n = 1 run, measured once, no interval); memory is {kind}. Per cent of the whole stand beside the bars; a "
         "fill is a kind of work."
     )

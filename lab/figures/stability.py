@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from lab.evidence import CLAIMS, NotRun, Run
 from lab.figures.material import Material, Missing
-from lab.figures.plate import LOG, Plate, counted, sources_of
+from lab.figures.plate import LOG, Plate, counted, named, sources_of
 from lab.pictures import MUTED, column, look
 
 FIXES = next(claim.test.setting for claim in CLAIMS if claim.key == "fixes_prevent_collapse")
@@ -22,7 +22,7 @@ def stability_comparison(material: Material) -> Plate:
         sides = dict(zip((WITH, WITHOUT), FIXES.sides(material.evidence), strict=True))
     except NotRun as reason:
         raise Missing(f"runs with and without the stability fixes, nothing else changed: {reason}") from None
-    if short := [run.name for runs in sides.values() for run in runs if len(run.looks) < 2]:
+    if short := [named(run) for runs in sides.values() for run in runs if len(run.looks) < 2]:
         raise Missing(f"runs with and without the fixes that logged evaluations on dev (not {short[0]})")
     rows = [row for side, runs in sides.items() for row in _rows(side, runs)]
     figure = go.Figure()

@@ -11,7 +11,7 @@ from scipy.special import stdtrit
 
 from lab.evidence import LATENT, Run, wilson
 from lab.figures.material import Material, Missing
-from lab.figures.plate import LOG, Plate, counted, sources_of
+from lab.figures.plate import LOG, Plate, counted, named, sources_of
 from lab.pictures import INK, arm_label, bars, column, look
 
 ACCURACY, NATS = "accuracy", "nats"
@@ -135,7 +135,7 @@ def _caption(shown: dict[str, list[Run]]) -> str:
     for measure, runs in shown.items():
         looks = [looks_of(run, measure) for run in runs]
         n = counted([row["n"] for own in looks for row in own.values()], [len(runs)], "dev questions")
-        names = f"recipe {runs[0].name}"
+        names = f"recipe {named(runs[0])}"
         if measure == ACCURACY:
             parts.append(
                 f"Accuracy on dev while training, {names}, {n}. Bars are 95 % Wilson intervals of the mean over seeds "

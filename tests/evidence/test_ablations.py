@@ -127,13 +127,15 @@ def test_the_notebook_leaves_the_table(tmp_path):
 def test_a_neighbour_differs_in_one_section_alone(tmp_path):
     evidence = suite(tmp_path, 2)
     make_run(tmp_path, "z-far1", 1, TUNED, nats=NATS, width=256, layout="soft_plus_text")
-    rows = {row["runs"][0]: row for row in neighbours(read_evidence([*evidence.given, tmp_path / "z-far1"]))}
+    rows = {row["runs"][0].name: row for row in neighbours(read_evidence([*evidence.given, tmp_path / "z-far1"]))}
     assert set(rows) == {"more1", "wider1", "both1", "z-far1"} and {row["section"] for row in rows.values()} == {
         "translator",
         "layout",
     }
     assert rows["more1"]["differs"] == {"soft_tokens": [rows["more1"]["differs"]["soft_tokens"][0], 16]}
-    assert rows["z-far1"]["against"] == ["wider1", "wider2"] and list(rows["z-far1"]["differs"]) == ["layout"]
+    assert [run.name for run in rows["z-far1"]["against"]] == ["wider1", "wider2"] and list(
+        rows["z-far1"]["differs"]
+    ) == ["layout"]
     assert all(row["effect"]["p_holm"] >= row["effect"]["p"] for row in rows.values())
 
 

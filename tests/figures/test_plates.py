@@ -8,7 +8,7 @@ from itertools import combinations
 
 import pytest
 from figure_suite import figure_suite
-from synthetic_runs import edit_records, make_run
+from synthetic_runs import ACCURACY, edit_records, make_run
 
 from lab.config import RunConfig
 from lab.errors import LabError
@@ -139,6 +139,20 @@ def test_what_bends_a_comparison_is_refused_and_not_left_out(tmp_path):
     with pytest.raises(LabError, match="occurs twice") as refused:
         dict(figures_of(Material([run]), ["flips"]))
     assert not isinstance(refused.value, Missing)
+
+
+def test_seeds_of_several_folders_are_not_taken_for_each_other(tmp_path):
+    """Where a folder holds a run per seed, all of them are called alike."""
+    for name, tokens in (("small", 4), ("large", 8), ("largest", 16)):
+        for seed in (1, 2):
+            make_run(tmp_path / name, f"seed_{seed}", seed, {**ACCURACY, "latent": 0.05 * tokens}, soft_tokens=tokens)
+    folders = [tmp_path / name for name in ("small", "large", "largest")]
+    plate = dict(figures_of(Material(folders), ["ablation_results"]))["ablation_results"]
+    rows = {row["runs"]: row["effect"] for row in plate.rows}
+    assert rows["large/seed_1 large/seed_2"] < rows["largest/seed_1 largest/seed_2"] and len(rows) == 2
+    assert {source.run for source in plate.sources} == {
+        f"{path.name}/seed_{seed}" for path in folders for seed in (1, 2)
+    }
 
 
 def test_a_caption_says_n_and_what_the_bars_are(made):
