@@ -265,22 +265,26 @@ def _tokenizers(run: Path):
 
 
 @app.command()
-def figure(
-    run: Annotated[Path, typer.Argument(help="A finished run, or one of notebook 03_evidence.")],
-    file: Annotated[Path, typer.Argument(help="What to write: .svg, .png, .pdf or .html.")],
+def figures(
+    runs: Annotated[list[Path], typer.Argument(help="Run directories or folders of them; the first is the main one.")],
+    out: Annotated[Path, typer.Option(help="The folder to write them into.")] = Path("figures"),
+    only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this figure; repeatable.")] = None,
+    archive: Annotated[str, typer.Option(help="A folder of what earlier scripts left, for the audit's figure.")] = "",
 ) -> None:
-    """Draw a run's accuracy by arm, with intervals, into a file; of several seeds all of them."""
-    from lab.pictures import accuracy_figure, arms_figure, write_figure
+    """Draw every figure that these runs can give: HTML, PDF and SVG, with its numbers (CSV) and sources (JSON)."""
+    from lab.figures import FIGURES, Material, Missing, figures_of, missing_sentence, write_figures
 
-    path = next((found for name in ("evidence.json", "summary.json") if (found := run / name).is_file()), None)
-    if path is None:
-        raise LabError(f"{run} has no summary.json and no evidence.json: give the directory of a finished run")
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise LabError(f"{path} cannot be read ({error}): execute the run again") from None
-    write_figure(arms_figure(found["arms"]) if path.name == "evidence.json" else accuracy_figure(found), file)
-    print(file)
+    with one_line_if_interrupted():
+        made = dict(figures_of(Material(runs, archive), only or FIGURES))
+        missing = {name: plate for name, plate in made.items() if isinstance(plate, Missing)}
+        if len(missing) == len(made):
+            raise LabError(missing_sentence(missing))
+        try:
+            for paths in write_figures(made, out):
+                print(paths[0].with_suffix(""), *(path.suffix for path in paths))
+        finally:
+            if missing:
+                print(missing_sentence(missing))
 
 
 @app.command()

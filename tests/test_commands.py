@@ -1,33 +1,53 @@
 """The command line: what it writes, and the one clear line for what it cannot read."""
 
-import json
+from pathlib import Path
 
 import pytest
+from synthetic_runs import make_run
 from typer.testing import CliRunner
 
 from lab.__main__ import app
 from lab.errors import LabError
-
-CELL = {"accuracy": 0.5, "n": 4, "ci95": [0.15, 0.85]}
-SUMMARY = {"arms": {arm: CELL | {"cells": {}} for arm in ("source", "latent")}, "tests": {}}
-ARM = {"arm": "latent", "accuracy": 0.5, "low": 0.2, "high": 0.8, "per_seed": [0.4, 0.6], "versus": {}}
+from lab.pictures import NoPicture, painter
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "shown"),
-    [("summary.json", SUMMARY, "Source"), ("evidence.json", {"arms": [ARM]}, "ticks are seeds")],
-)
-def test_a_run_is_drawn_into_a_file(tmp_path, name, content, shown):
-    (tmp_path / name).write_text(json.dumps(content))
-    done = CliRunner().invoke(app, ["figure", str(tmp_path), str(tmp_path / "figure.html")])
+@pytest.fixture
+def without_pictures(monkeypatch):
+    """Nothing is drawn: what is tested are the words."""
+    monkeypatch.setattr(painter(), "paint", lambda figure, scale=1.0: {"svg": b"<svg/>", "pdf": b"%PDF"})
+
+
+def figures(*words):
+    return CliRunner().invoke(app, ["figures", *map(str, words)])
+
+
+def test_the_figures_of_a_run_are_written_and_what_is_missing_is_said_in_one_line(tmp_path, without_pictures):
+    done = figures(make_run(tmp_path / "runs", "one"), "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
-    assert shown in (tmp_path / "figure.html").read_text()
+    *made, missing = done.output.splitlines()
+    names = {Path(line.split()[0]).name for line in made}
+    assert {"arms_and_controls", "flips"} < names and missing.startswith("not made: training_curves (needs ")
+    assert {path.stem for path in (tmp_path / "out").iterdir()} == names
 
 
-@pytest.mark.parametrize("content", [None, "{"])
-def test_what_cannot_be_drawn_is_named(tmp_path, content):
-    if content:
-        (tmp_path / "summary.json").write_text(content)
-    done = CliRunner().invoke(app, ["figure", str(tmp_path), str(tmp_path / "figure.html")])
-    assert isinstance(done.exception, LabError) and str(tmp_path) in str(done.exception)
-    assert not (tmp_path / "figure.html").exists()
+def test_what_cannot_be_drawn_is_named(tmp_path):
+    run = make_run(tmp_path / "runs", "one")
+    for words, said in (
+        ((tmp_path,), "not made"),
+        ((run, "--only", "people_curve"), "not made: people_curve (needs runs of task twohop"),
+        ((run, "--only", "nonsense"), "there is no figure 'nonsense'"),
+        ((tmp_path / "nothing",), "is no folder"),
+    ):
+        done = figures(*words, *(() if "--only" in words else ("--only", "flips")), "--out", tmp_path / "out")
+        assert isinstance(done.exception, LabError) and said in str(done.exception)
+        assert "\n" not in str(done.exception) and not (tmp_path / "out").exists()
+
+
+def test_without_chromium_all_else_is_written(tmp_path, monkeypatch):
+    def refuse(figure, scale=1.0):
+        raise NoPicture("no picture could be drawn")
+
+    monkeypatch.setattr(painter(), "paint", refuse)
+    done = figures(make_run(tmp_path / "runs", "one"), "--out", tmp_path / "out", "--only", "flips")
+    assert isinstance(done.exception, NoPicture)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"flips.html", "flips.csv", "flips.json"}

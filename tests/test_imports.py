@@ -26,6 +26,7 @@ ROOMS = {
     "samples": {"tasks", "runs", "evidence", "pictures"},
     "audit": {"tasks", "runs", "evidence", "pictures"},
     "paper": {"config", "runs", "batch", "evidence", "tasks", "samples", "audit"},
+    "figures": {"runs", "evidence", "pictures", "audit"},
     "minipair": {"config", "tasks", "models", "answers", "runs"},
     "realworld": {"config", "tasks", "models", "minipair", "runs"},
     "costs": {"config", "tasks", "models", "answers", "runs", "evidence"},
@@ -44,7 +45,8 @@ ROOMS = {
     },  # fmt: skip
 }
 TOP = {"__main__", "harness"}  # the doors: they may import any room, when they need it
-WITHOUT_TORCH = {"tasks", "config", "runs", "batch", "evidence", "pictures", "samples", "audit", "paper"}
+WITHOUT_TORCH = {"tasks", "config", "runs", "batch", "evidence", "pictures", "samples", "audit", "figures",
+                 "paper"}  # fmt: skip
 MOST_FLOORS = 8
 # Parts of a room that are rooms of their own: what they know is no other room's business but these.
 OPEN = {"lab.tasks.lore", "lab.tasks.minigsm", "lab.tasks.problems", "lab.tasks.gsm8k", "lab.tasks.twohop",

@@ -3,12 +3,12 @@
 Imports config, tasks and runs, never torch: it runs on a laptop from JSONL alone.
 """
 
-from lab.evidence.ablations import curve, differs, recipe_rows
+from lab.evidence.ablations import curve, differs, families, neighbours, recipe_rows
 from lab.evidence.claims import BOTH_HELD_OUT, CLAIMS, FAMILIES, Claim
 from lab.evidence.comparisons import DIGITS
 from lab.evidence.crossed import paired_difference, proportion
 from lab.evidence.extraction import disagreements, effects_by_rule, extraction_table
-from lab.evidence.hypotheses import cache_bytes_per_token
+from lab.evidence.hypotheses import NotRun, cache_bytes_per_token, measured_compression
 from lab.evidence.likelihood import NATS, gains, has_likelihoods, information
 from lab.evidence.read import (
     Evidence,

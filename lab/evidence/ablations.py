@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from lab.config import short_name
+from lab.config import SECTION_OF, short_name
 from lab.evidence.comparisons import Comparison, NotRun, of_values
 from lab.evidence.crossed import proportion
 from lab.evidence.hypotheses import matched
@@ -38,12 +38,64 @@ def recipe_rows(evidence: Evidence) -> list[dict]:
             "information": information([run.records for run in runs]) if told else {},
             **(against(main, runs) if rows else {"effect": None, "told": None}),
         })  # fmt: skip
+    _correct(rows)
+    return rows
+
+
+def neighbours(evidence: Evidence) -> list[dict]:
+    """Every recipe against the one given before it that it differs least from, where the two differ within one section
+    of the config alone (the loss, the translator, ...): what a suite changes, whichever of its recipes was given first.
+
+    Each {"runs", "against" (lists of replicates), "section", "differs" {setting: [of that one, of this]}, "n",
+    "effect", "told"} as in `recipe_rows`; a recipe with nothing to be paired with is left out. Holm over all
+    comparisons that are given.
+    """
+    recipes, rows = [runs for runs in evidence.recipes() if all(LATENT in run.arms for run in runs)], []
+    for number, runs in enumerate(recipes):
+        near = [(len(changed), place) for place, other in enumerate(recipes[:number])
+                if (changed := differs(other[0], runs[0])) and len(_sections(changed)) == 1]  # fmt: skip
+        for _, place in sorted(near):
+            other = recipes[place]
+            found = against(other, runs)
+            if found["effect"]:
+                changed = differs(other[0], runs[0])
+                rows.append({
+                    "runs": runs, "against": other,
+                    "section": _sections(changed).pop(), "differs": changed, "n": len(runs[0].records), **found,
+                })  # fmt: skip
+                break
+    _correct(rows)
+    return rows
+
+
+def _sections(changed: Iterable[str]) -> set[str]:
+    return {SECTION_OF.get(name, "") for name in changed}
+
+
+def families(evidence: Evidence, field: str) -> list[list[list[Run]]]:
+    """Recipes that differ in one setting alone, from its small values to its large ones; each a list of replicates.
+    Families of one are left out."""
+    found: dict[tuple, list[list[Run]]] = {}
+    for runs in evidence.recipes():
+        if all(LATENT in run.arms for run in runs):
+            found.setdefault(runs[0].recipe(without=(field,)), []).append(runs)
+    return [sorted(family, key=lambda runs: _size_of(runs[0].settings[field])) for family in found.values()
+            if len(family) > 1]  # fmt: skip
+
+
+def _size_of(value: object) -> tuple:
+    """The place of a setting's value: numbers from small to large, before words and lists."""
+    number = isinstance(value, int | float)
+    return (not number, value if number else 0, str(value))
+
+
+def _correct(rows: Sequence[dict]) -> None:
+    """Write "p_holm" beside every p of a table's effects."""
     tests = {f"{place} {kind}": row[kind]["p"] for place, row in enumerate(rows) for kind in ("effect", "told")
              if row[kind]}  # fmt: skip
     for key, corrected in holm(tests).items():
         place, kind = key.split()
         rows[int(place)][kind]["p_holm"] = corrected
-    return rows
 
 
 def differs(main: Run, other: Run) -> dict[str, list]:
@@ -86,10 +138,7 @@ def curve(rows: Sequence[dict], field: str) -> list[tuple[str, dict]]:
     """(value of `field`, row) of the main recipe and of those that differ from it in this setting alone, from small to
     large; numbers before words and lists."""
     found = {repr(row["settings"][field]): row for row in rows if set(row["differs"]) <= {field}}
-
-    def place(row: dict) -> tuple:
-        value = row["settings"][field]
-        number = isinstance(value, int | float)
-        return (not number, value if number else 0, str(value))
-
-    return [(str(row["settings"][field]), row) for row in sorted(found.values(), key=place)]
+    return [
+        (str(row["settings"][field]), row)
+        for row in sorted(found.values(), key=lambda row: _size_of(row["settings"][field]))
+    ]

@@ -290,6 +290,21 @@ class CacheSaved:
         return [comparison.of(runs)]
 
 
+def measured_compression(run: Run) -> float:
+    """How many tokens of the target's prompt one soft token stands for, over all questions.
+
+    Counted in the records: the prompt with the question less the one without it. Raises NotRun where the target reads
+    the question beside the soft tokens: then nothing is compressed.
+    """
+    refuse_context_aware([run])
+    need_arms([run], ("latent", "target"))
+    arms = [row["arms"] for row in run.records]
+    soft = sum(one["latent"]["soft_tokens"] for one in arms)
+    if not soft:
+        raise NotRun(f"run {run.name} has no soft tokens")
+    return sum(one["target"]["prompt_tokens"] - one["latent"]["prompt_tokens"] for one in arms) / soft
+
+
 def _tokens_saved(run: Run) -> dict[str, int]:
     saved = {}
     for row in run.records:

@@ -12,7 +12,7 @@ from lab.pictures.arm_tables import (
     rules_table,
     text_transfer_sentence,
 )
-from lab.pictures.breakdown import breakdown_figure, breakdown_table
+from lab.pictures.breakdown import WORK, breakdown_figure, breakdown_table, work_of
 from lab.pictures.bridge_figures import (
     attention_figure,
     collapse_figure,
@@ -27,11 +27,8 @@ from lab.pictures.cost_tables import costs_table, times_table
 from lab.pictures.doctor_tables import doctor_table
 from lab.pictures.evidence_figures import arms_figure, follow_figure, probe_figure
 from lab.pictures.figures import (
-    COLOURS,
     FONT,
     HOVER,
-    LATENT_COLOUR,
-    MUTED,
     accuracy_figure,
     flips_figure,
     training_curve,
@@ -39,11 +36,13 @@ from lab.pictures.figures import (
 )
 from lab.pictures.intervals import CLUSTERED, INTERVALS, PAIRED, WILSON, bars
 from lab.pictures.likelihoods import gains_figure, likelihood_figure, likelihood_table, recovered_figure
+from lab.pictures.looks import COLOURS, LATENT_COLOUR, LOOKS, MUTED, Look, arm_label, is_control, look
+from lab.pictures.measure import COLUMN, COLUMN_INCHES, PAGE, TEXT, column, lines_of, mark, page_inches
 from lab.pictures.numbers import format_p
-from lab.pictures.people_curve import people_figure, people_rows, people_table
+from lab.pictures.people_curve import CHANCE, LINES, people_figure, people_rows, people_table
 from lab.pictures.preflight_tables import preflight_text
-from lab.pictures.showing import show
+from lab.pictures.showing import NoPicture, painter, show
 from lab.pictures.summaries import COLUMNS, summaries_text, summarize
 from lab.pictures.tables import Table, frame_table, table
-from lab.pictures.theme import CLEAR, GRID, INK, on_paper
+from lab.pictures.theme import CLEAR, GRID, INK, PAGE_STYLE, QUIET_INK, on_paper
 from lab.pictures.verdicts import claims_figure, claims_table, claims_text, seeds_table

@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 from lab.errors import LabError
 from lab.evidence import LATENT
 from lab.pictures.cost_figures import axis_title, said, styled
-from lab.pictures.figures import LATENT_COLOUR
 from lab.pictures.intervals import CLUSTERED, bars
+from lab.pictures.looks import LATENT_COLOUR
 from lab.pictures.numbers import format_p, percent, points
 from lab.pictures.tables import Table
 from lab.pictures.theme import INK, QUIET_INK

@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from lab.clock import DEVICE, INSIDE
 from lab.pictures.cost_figures import said, styled
-from lab.pictures.figures import COLOURS, LATENT_COLOUR, MUTED, OTHER_COLOURS
+from lab.pictures.looks import COLOURS, LATENT_COLOUR, MUTED, OTHER_COLOURS
 from lab.pictures.numbers import number, percent
 from lab.pictures.tables import Table
 from lab.pictures.theme import FAINT_INK
@@ -45,7 +45,7 @@ def breakdown_figure(spent: Mapping) -> go.Figure:
     for row, record in enumerate(runs.values(), start=1):
         _draw_seconds(figure, record, row)
         _draw_peaks(figure, record, row)
-    works = {_work(name) for record in runs.values() for name in record["parts"]}
+    works = {work_of(name) for record in runs.values() for name in record["parts"]}
     for work in filter(works.__contains__, WORK):
         figure.add_bar(x=[None], y=[None], name=work, marker={"color": WORK[work]}, row=1, col=1)
     styled(figure, "Where time and memory went", 980, height + 170)
@@ -68,7 +68,7 @@ def _rows(record: Mapping) -> dict[str, dict[str, Mapping]]:
     return rows
 
 
-def _work(name: str) -> str:
+def work_of(name: str) -> str:
     """The kind of work of a part: that of the innermost name."""
     innermost = name.rpartition(INSIDE)[2]
     return innermost if innermost in WORK else REST
@@ -86,7 +86,7 @@ def _draw_seconds(figure: go.Figure, record: Mapping, row: int) -> None:
     for name, part in record["parts"].items():
         figure.add_bar(
             x=[part["seconds"]], y=[name.partition(INSIDE)[0]], orientation="h", showlegend=False, name=name,
-            marker={"color": WORK[_work(name)]}, row=row, col=1,
+            marker={"color": WORK[work_of(name)]}, row=row, col=1,
             hovertemplate=f"{name}: {number(part['seconds'])} s, entered {part['times']} times<extra></extra>",
         )  # fmt: skip
     whole = record["seconds"] or 1

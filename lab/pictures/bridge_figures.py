@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from lab.errors import LabError
 from lab.pictures.cost_figures import styled
-from lab.pictures.figures import COLOURS, MUTED
+from lab.pictures.looks import COLOURS, MUTED
 from lab.pictures.numbers import number
 from lab.pictures.tables import Table
 from lab.pictures.theme import INK

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from lab.pictures.figures import COLOURS, FONT, HOVER, MUTED, arm_label
+from lab.pictures.figures import FONT, HOVER
 from lab.pictures.intervals import bars
+from lab.pictures.looks import COLOURS, arm_label, look
 from lab.pictures.theme import CLEAR, GRID, INK
 
 
@@ -47,13 +48,13 @@ def time_figure(summary: Mapping) -> go.Figure:
         x = [int(length) for length in lengths]
         y = [value["median"] for value in lengths.values()]
         figure.add_scatter(x=x, y=y, mode="lines+markers", name=arm_label(arm),
-                           line={"color": COLOURS.get(arm, MUTED)}, row=1, col=1)  # fmt: skip
+                           line=look(arm).line, row=1, col=1)  # fmt: skip
     timed = {arm: value["cost"] for arm, value in summary["arms"].items() if value["cost"]}
     for arm, cost in timed.items():
         seconds, first = cost["seconds"], cost["seconds_to_first_token"]
         figure.add_scatter(
             x=[arm_label(arm)], y=[seconds["median"]], mode="markers", showlegend=False, row=1, col=2,
-            marker={"size": 9, "color": COLOURS.get(arm, MUTED)},
+            marker={"size": 9, "color": look(arm).colour},
             error_y=bars([seconds["median"]], [seconds["low"]], [seconds["high"]], unit=1),
         )  # fmt: skip
         figure.add_scatter(

@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from lab.evidence import ORACLE
 from lab.pictures.cost_figures import styled
-from lab.pictures.figures import COLOURS, MUTED, arm_label, is_control
 from lab.pictures.intervals import bars
+from lab.pictures.looks import COLOURS, arm_label, look
 from lab.pictures.theme import INK
 
 
@@ -19,11 +18,11 @@ def arms_figure(rows: Sequence[Mapping]) -> go.Figure:
     """Every arm's accuracy: the mean with its 95 % interval, by word and seed, and each seed as a point of its own."""
     figure, names = go.Figure(), [arm_label(row["arm"]) for row in rows]
     for row, name in zip(rows, names, strict=True):
-        colour = COLOURS.get(row["arm"], MUTED if is_control(row["arm"]) else "#009E73")
+        colour = look(row["arm"]).colour
         mean = 100 * row["accuracy"]
         figure.add_scatter(
             x=[mean], y=[html.escape(name)], mode="markers", showlegend=False,
-            marker={"size": 9, "color": colour, "symbol": "diamond" if row["arm"] == ORACLE else "circle"},
+            marker=look(row["arm"]).marker | {"size": 9},
             error_x=bars([row["accuracy"]], [row["low"]], [row["high"]], color=colour),
         )  # fmt: skip
         if len(row["per_seed"]) > 1:

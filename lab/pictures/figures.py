@@ -1,32 +1,20 @@
 """Figures from a summary: every accuracy with its interval, every panel with its n. Never needs a network to show."""
 
 import html
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import plotly.graph_objects as go
+import plotly.io as pio
 from plotly.subplots import make_subplots
 
 from lab.errors import LabError
-from lab.evidence import LATENT, ORACLE, ordered_arms
+from lab.evidence import LATENT, ordered_arms
 from lab.pictures.intervals import bars
+from lab.pictures.looks import COLOURS, LATENT_COLOUR, arm_label, is_control, look
 from lab.pictures.theme import CLEAR, FAINT_INK, GRID, INK, PAPER_INK, QUIET_INK, on_paper
-from lab.runs import write_text
+from lab.runs import write_bytes, write_text
 
-# Okabe and Ito's palette: told apart under every common colour blindness. Controls stay grey, they are the ground.
-MUTED, LATENT_COLOUR = "#9AA0A6", "#D55E00"
-COLOURS = {"source": "#56B4E9", "target": "#0072B2", ORACLE: INK, LATENT: LATENT_COLOUR}
-OTHER_COLOURS = ("#009E73", "#CC79A7", "#E69F00")
-ARM_LABELS = {
-    "source": "Source alone",
-    "target": "Target alone",
-    ORACLE: "Either (oracle router)",
-    LATENT: "Latent",
-    "latent_shuffled": "Latent, shuffled",
-    "latent_constant": "Constant prompt",
-    "text_tuned": "Text, tuned prompt",
-}
 PANELS = {
     "": "All questions",
     "plain": "Plain",
@@ -34,16 +22,9 @@ PANELS = {
     "lore/long/seen": "Both skills, seen",
     "lore/long/held_out": "Both skills, held out",
 }
+pio.defaults.mathjax = False  # it would come from the net, and make formulas of prices
 FONT = "Inter, Helvetica Neue, Helvetica, Arial, DejaVu Sans, sans-serif"
 HOVER = {"bgcolor": "white", "font": {"family": FONT, "size": 13, "color": PAPER_INK}}
-
-
-def arm_label(arm: str) -> str:
-    return ARM_LABELS.get(arm) or arm.replace("_", " ").capitalize()
-
-
-def is_control(arm: str) -> bool:
-    return arm.startswith(f"{LATENT}_")
 
 
 def panels_of(summary: Mapping) -> dict[str, str]:
@@ -89,10 +70,10 @@ def accuracy_figure(summary: Mapping, title: str = "Accuracy of every arm") -> g
     heads = [_panel_head(name, cell_of(summary, arms[0], group)["n"]) for group, name in panels.items()]
     figure = make_subplots(1, len(panels), shared_yaxes=True, horizontal_spacing=0.022, subplot_titles=heads)
     figure.update_annotations(font_size=13, yshift=4)
-    colours, rows = _colours_of(arms), range(len(arms))[::-1]  # the first arm on top
+    rows = range(len(arms))[::-1]  # the first arm on top
     for column, group in enumerate(panels, start=1):
         for arm, row in zip(arms, rows, strict=True):
-            figure.add_trace(_dot(arm, cell_of(summary, arm, group), row, colours[arm]), row=1, col=column)
+            figure.add_trace(_dot(arm, cell_of(summary, arm, group), row), row=1, col=column)
     if LATENT in arms:
         _highlight(figure, rows[arms.index(LATENT)])
     quiet = {"showgrid": True, "gridcolor": GRID, "zeroline": False}
@@ -118,12 +99,6 @@ def _panel_head(name: str, n: int) -> str:
     return f"<b>{lines}</b><br><span style='color:{FAINT_INK}'>n = {n:,}</span>"
 
 
-def _colours_of(arms: Sequence[str]) -> dict[str, str]:
-    others = [arm for arm in arms if arm not in COLOURS and not is_control(arm)]
-    own = {arm: OTHER_COLOURS[place % len(OTHER_COLOURS)] for place, arm in enumerate(others)}
-    return {arm: MUTED if is_control(arm) else (COLOURS | own)[arm] for arm in arms}
-
-
 def _row_label(arm: str) -> str:
     label = html.escape(arm_label(arm))
     if arm == LATENT:
@@ -131,10 +106,11 @@ def _row_label(arm: str) -> str:
     return f"<span style='color:{FAINT_INK}'>{label}</span>" if is_control(arm) else label
 
 
-def _dot(arm: str, cell: Mapping, row: int, colour: str) -> go.Scatter:
+def _dot(arm: str, cell: Mapping, row: int) -> go.Scatter:
     """One accuracy with its interval and its value. Small dots, capped bars: no interval vanishes behind its dot."""
+    colour = look(arm).colour
     accuracy, (low, high) = 100 * cell["accuracy"], (100 * end for end in cell["ci95"])
-    big, open_dot = arm == LATENT, arm == ORACLE
+    big = arm == LATENT
     return go.Scatter(
         x=[accuracy],
         y=[row],
@@ -145,12 +121,7 @@ def _dot(arm: str, cell: Mapping, row: int, colour: str) -> go.Scatter:
         textposition="top right" if accuracy < 8 else "top left" if accuracy > 92 else "top center",
         textfont={"size": 12, "color": QUIET_INK if is_control(arm) else INK},
         cliponaxis=False,
-        marker={
-            "size": 8 if big else 7,
-            "color": CLEAR if open_dot else colour,
-            "symbol": "diamond" if open_dot else "circle",
-            "line": {"width": 1.5 if open_dot else 0, "color": colour},
-        },
+        marker=look(arm).marker | {"size": 9 if big else 8},
         error_x=bars(
             [accuracy], [low], [high], unit=1, color=colour, thickness=2.5 if big else 1.8, width=6 if big else 4
         ),
@@ -200,7 +171,7 @@ def training_curve(metrics: Sequence[Mapping], title: str = "Training") -> go.Fi
     figure = make_subplots(1, 2 if looks else 1, horizontal_spacing=0.12)
     steps = sorted(losses)
     values = [losses[step] for step in steps]
-    faint, plain = {"color": "rgba(0,114,178,0.25)", "width": 1}, {"color": "#0072B2", "width": 2.5}
+    faint, plain = {"color": "rgba(0,114,178,0.25)", "width": 1}, {"color": COLOURS["target"], "width": 2.5}
     figure.add_trace(go.Scatter(x=steps, y=values, mode="lines", name="loss", line=faint), 1, 1)
     figure.add_trace(go.Scatter(x=steps, y=running_mean(values), mode="lines", name="running mean", line=plain), 1, 1)
     figure.update_yaxes(title_text="Loss", rangemode="tozero", row=1, col=1)
@@ -240,10 +211,7 @@ def write_figure(figure: go.Figure, path: str | Path) -> None:
             f"{path}: the image could not be drawn ({reason}); it needs kaleido with Chrome or Chromium, "
             "while .html needs neither."
         ) from error
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    beside.write_bytes(image)
-    os.replace(beside, path)
+    write_bytes(path, image)
 
 
 def flips_figure(table: Mapping, title: str = "Right in the row, wrong in the column") -> go.Figure:

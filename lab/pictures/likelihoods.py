@@ -10,15 +10,14 @@ import plotly.graph_objects as go
 
 from lab.evidence import LATENT
 from lab.pictures.cost_figures import axis_title, said, styled
-from lab.pictures.figures import COLOURS, LATENT_COLOUR, MUTED, OTHER_COLOURS, arm_label, is_control
 from lab.pictures.intervals import CLUSTERED, bars
+from lab.pictures.looks import LATENT_COLOUR, MUTED, arm_label, look
 from lab.pictures.numbers import format_p, percent
 from lab.pictures.tables import Table
 from lab.pictures.theme import CLEAR, GRID, INK, QUIET_INK
 
 NOT_TOLD = "These records do not say how likely the gold answers are: they are of a version that did not measure it."
 NO_SCALE = "No run has both trained prompts, so nothing says what was recovered: train with text_tuned=true."
-TUNED_COLOUR = OTHER_COLOURS[0]
 
 
 def likelihood_table(found: Mapping) -> Table:
@@ -60,7 +59,7 @@ def likelihood_figure(found: Mapping, title: str = "What the gold answers cost")
     order = sorted(arms, key=lambda arm: -arms[arm]["nats"])
     figure, rows = styled(go.Figure(), title, 760, 150 + 40 * len(order)), range(len(order))[::-1]
     for arm, row in zip(order, rows, strict=True):
-        entry, colour = arms[arm], _colour(arm)
+        entry, colour = arms[arm], look(arm).colour
         figure.add_scatter(
             x=[entry["nats"]], y=[row], mode="markers+text", text=[f"{entry['nats']:.3f}"], textposition="top center",
             marker={"size": 9, "color": colour}, cliponaxis=False, textfont={"size": 12},
@@ -136,7 +135,3 @@ def recovered_figure(
     figure.update_yaxes(title=axis_title("of what the text tells, per cent"), gridcolor=GRID, rangemode="tozero")
     legend = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "bgcolor": CLEAR}
     return figure.update_layout(legend=legend, margin={"l": 70, "r": 30, "t": 90, "b": 60})
-
-
-def _colour(arm: str) -> str:
-    return COLOURS.get(arm) or (TUNED_COLOUR if arm == "text_tuned" else MUTED if is_control(arm) else OTHER_COLOURS[1])

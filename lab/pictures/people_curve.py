@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 from lab.errors import LabError
 from lab.evidence import LATENT, Evidence, proportion
 from lab.pictures.cost_figures import styled
-from lab.pictures.figures import COLOURS, MUTED
 from lab.pictures.intervals import CLUSTERED, bars
+from lab.pictures.looks import COLOURS, MUTED
 from lab.pictures.numbers import interval, percent
 from lab.pictures.tables import Table
 from lab.tasks import groups_of

@@ -19,15 +19,20 @@ from functools import cache
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+from lab.errors import LabError
 from lab.pictures.theme import on_paper
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 PLOTLY = "application/vnd.plotly.v1+json"
-PICTURES = {"image/svg+xml": "svg", "application/pdf": "pdf"}  # what an output holds beside the interactive figure
+PICTURES = ("svg", "pdf")  # what an output holds beside the interactive figure
 PATIENCE = 60  # seconds for Chromium to start or to draw: a busy machine is slow, a broken Chromium is for ever
 IDLE = 20  # seconds without a figure after which Chromium ends: trainings that take hours need its memory
+
+
+class NoPicture(LabError):
+    """Nothing here can draw: no Chromium, or one that does not start."""
 
 
 class Painter:
@@ -48,18 +53,33 @@ class Painter:
         if self.failure:
             return {}
         try:
-            return self._wait(self._draw(figure))
-        except Exception as error:  # no kaleido, no Chromium, one that does not start: dozens of kinds, one meaning
-            said = str(error.args[0] if error.args else "").strip() or type(error).__name__
-            self.failure = re.split(r"\n|\. ", said)[0].rstrip(".")
-            self.close()
+            drawn = self.paint(figure)
+        except NoPicture:
             print(
                 f"figures are interactive only, and an export of this notebook will not show them: no picture could "
                 f"be drawn ({self.failure}); install Chromium or Chrome for that"
             )
             return {}
+        return {
+            "image/svg+xml": drawn["svg"].decode("utf-8"),
+            "application/pdf": base64.b64encode(drawn["pdf"]).decode("ascii"),
+        }
 
-    async def _draw(self, figure: go.Figure) -> dict[str, str]:
+    def paint(self, figure: go.Figure, scale: float = 1.0) -> dict[str, bytes]:
+        """The figure as {"svg", "pdf"}, the pdf's page `scale` times the figure's pixels (of 1/96 inch).
+
+        Raises NoPicture where it cannot be drawn; that is then not tried again.
+        """
+        if not self.failure:
+            try:
+                return self._wait(self._draw(figure, scale))
+            except Exception as error:  # no kaleido, no Chromium, one that does not start: dozens of kinds, one meaning
+                said = str(error.args[0] if error.args else "").strip() or type(error).__name__
+                self.failure = re.split(r"\n|\. ", said)[0].rstrip(".")
+                self.close()
+        raise NoPicture(f"no picture could be drawn ({self.failure}): install Chromium or Chrome for that")
+
+    async def _draw(self, figure: go.Figure, scale: float) -> dict[str, bytes]:
         from kaleido import Kaleido
 
         if self._end:
@@ -70,16 +90,13 @@ class Painter:
             # After Chromium's folder was made, so that it ends before that is swept.
             atexit.unregister(self.close)
             atexit.register(self.close)
-        size = {"width": figure.layout.width, "height": figure.layout.height}
+        size, whole = {"width": figure.layout.width, "height": figure.layout.height}, figure.to_dict()
         drawn = {
-            mime: await self._chromium.calc_fig(figure.to_dict(), {"format": name, **size})
-            for mime, name in PICTURES.items()
+            name: await self._chromium.calc_fig(whole, {"format": name, "scale": scale if name == "pdf" else 1, **size})
+            for name in PICTURES
         }
         self._end = self._loop.call_later(IDLE, lambda: self._loop.create_task(self._close()))
-        return {
-            mime: picture.decode("utf-8") if name == "svg" else base64.b64encode(picture).decode("ascii")
-            for (mime, name), picture in zip(PICTURES.items(), drawn.values(), strict=True)
-        }
+        return drawn
 
     def close(self) -> None:
         with suppress(Exception):  # a Chromium that is gone cannot be ended
@@ -100,17 +117,19 @@ def painter() -> Painter:
     return Painter()
 
 
-def bundle(figure: go.Figure) -> dict[str, object]:
-    """One output that is the figure in several ways, by mime type: a page takes the first one that it can show."""
-    title = re.sub(r"<[^>]*>", " ", figure.layout.title.text or "figure")
-    name = " ".join(html.unescape(title).split())
+def bundle(figure: go.Figure, name: str = "") -> dict[str, object]:
+    """One output that is the figure in several ways, by mime type: a page takes the first one that it can show.
+
+    `name`: what a page without figures says instead; its title, if none is given."""
+    title = re.sub(r"<[^>]*>", " ", html.escape(name) or figure.layout.title.text or "figure")
+    plain = " ".join(html.unescape(title).split())
     interactive = json.loads(figure.to_json()) | {"config": {"displaylogo": False, "responsive": True}}
     interactive["layout"] |= {"width": None, "autosize": True}  # as wide as the notebook, and never wider
-    return {PLOTLY: interactive, **painter().draw(on_paper(figure)), "text/plain": f"[figure: {name}]"}
+    return {PLOTLY: interactive, **painter().draw(on_paper(figure)), "text/plain": f"[figure: {plain}]"}
 
 
-def show(figure: go.Figure) -> None:
+def show(figure: go.Figure, name: str = "") -> None:
     """Show a figure as an output of a notebook's cell."""
     from IPython.display import display
 
-    display(bundle(figure), raw=True)
+    display(bundle(figure, name), raw=True)

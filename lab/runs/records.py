@@ -21,20 +21,27 @@ def write_text(path: str | Path, text: str) -> None:
 
     Raises LabError, in one sentence, where that cannot be: no room, no permission, a name too long.
     """
+    try:
+        data = text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise LabError(f"{path} cannot be written: its text holds half a surrogate pair, which is no UTF-8.") from None
+    write_bytes(path, data)
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """The same for what is no text."""
     path = Path(path)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with open(beside, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
+            with open(beside, "wb") as file:
+                file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(beside, path)
         finally:
             beside.unlink(missing_ok=True)
-    except UnicodeEncodeError:
-        raise LabError(f"{path} cannot be written: its text holds half a surrogate pair, which is no UTF-8.") from None
     except OSError as error:
         raise LabError(f"{path} cannot be written ({error.strerror}); what stood there before is whole.") from None
 

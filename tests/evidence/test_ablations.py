@@ -7,7 +7,7 @@ import sys
 import pytest
 from synthetic_runs import ACCURACY, edit_records, make_run
 
-from lab.evidence import curve, read_evidence, recipe_rows
+from lab.evidence import NotRun, curve, families, measured_compression, neighbours, read_evidence, recipe_rows
 from lab.pictures import ablations_figure, ablations_table, curve_figure, recovered_figure
 
 NATS = {"latent": 1.1, "latent_shuffled": 1.38, "latent_constant": 1.4, "text_tuned": 0.9}
@@ -122,3 +122,35 @@ def test_the_notebook_leaves_the_table(tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     rows = json.loads((tmp_path / "ablations" / "ablations.json").read_text())
     assert [row["runs"][0] for row in rows] == ["main1", "more1", "wider1"] and rows[1]["effect"]["effect"] > 0.1
+
+
+def test_a_neighbour_differs_in_one_section_alone(tmp_path):
+    evidence = suite(tmp_path, 2)
+    make_run(tmp_path, "z-far1", 1, TUNED, nats=NATS, width=256, layout="soft_plus_text")
+    rows = {row["runs"][0].name: row for row in neighbours(read_evidence([*evidence.given, tmp_path / "z-far1"]))}
+    assert set(rows) == {"more1", "wider1", "both1", "z-far1"} and {row["section"] for row in rows.values()} == {
+        "translator",
+        "layout",
+    }
+    assert rows["more1"]["differs"] == {"soft_tokens": [rows["more1"]["differs"]["soft_tokens"][0], 16]}
+    assert [run.name for run in rows["z-far1"]["against"]] == ["wider1", "wider2"] and list(
+        rows["z-far1"]["differs"]
+    ) == ["layout"]
+    assert all(row["effect"]["p_holm"] >= row["effect"]["p"] for row in rows.values())
+
+
+def test_a_family_differs_in_one_setting_alone_from_small_to_large(tmp_path):
+    evidence = suite(tmp_path, 2)
+    found = [[(runs[0].settings["soft_tokens"], len(runs)) for runs in family] for family in families(
+        evidence, "soft_tokens")]  # fmt: skip
+    assert sorted(found) == [[(2, 2), (4, 2)], [(4, 2), (16, 2)]]
+    assert families(evidence, "source_layers") == []
+
+
+def test_compression_is_counted_in_the_records(tmp_path):
+    """20 tokens of a prompt on average, of which the soft tokens leave 3."""
+    (run,) = read_evidence([make_run(tmp_path, "one", soft_tokens=4)]).runs
+    assert measured_compression(run) == pytest.approx((20 - 3) / 4)
+    (aware,) = read_evidence([make_run(tmp_path, "two", layout="soft_plus_text")]).runs
+    with pytest.raises(NotRun, match="nothing is compressed"):
+        measured_compression(aware)

@@ -19,7 +19,8 @@ from lab.pictures.theme import CLEAR, FAINT_INK, GRID, INK, PAPER, PAPER_INK, QU
 from lab.pictures.verdicts import claims_figure
 
 LIGHT, DARK = "#FFFFFF", "#111111"  # JupyterLab's grounds
-DRAWING = [*(Path(lab.__file__).parent / "pictures").glob("*.py"), Path(lab.__file__).parent / "audit" / "figures.py"]
+ROOM = Path(lab.__file__).parent
+DRAWING = [*(ROOM / "pictures").glob("*.py"), *(ROOM / "figures").glob("*.py"), ROOM / "audit" / "figures.py"]
 ROWS = [
     {"arm": arm, "accuracy": 0.5, "low": 0.4, "high": 0.6, "per_seed": [0.5, 0.5], "context_aware": True,
      "versus": {"all": {"effect": 0.1, "low": 0.0, "high": 0.2, "p_holm": 0.5}}}
