@@ -107,10 +107,13 @@ def _draw(figure, rows: Sequence[Mapping], at: Sequence[float], place: int) -> N
         hovertemplate="%{customdata}: %{x:.3g}<extra></extra>",
     )  # fmt: skip
     reach = [unit * row[end] for row in rows for end in ("low", "high")] + [0]
-    room = 0.22 * (max(reach) - min(reach))
+    room = 0.28 * (max(reach) - min(reach))
     figure.update_xaxes(range=[min(reach) - room, max(reach) + room], nticks=4, tickangle=0, row=1, col=place)
     shown = [f"{unit * row['effect']:+.1f}" if unit == 100 else f"{row['effect']:+.3f}" for row in rows]
-    mark(figure, [unit * row["effect"] for row in rows], [y + 0.06 for y in at], shown, "top center", row=1, col=place)
+    # beside the line at zero, where a number over its mark would stand on it
+    sides = ["top center" if abs(unit * row["effect"]) > room else f"top {'left' if row['effect'] < 0 else 'right'}"
+             for row in rows]  # fmt: skip
+    mark(figure, [unit * row["effect"] for row in rows], [y + 0.06 for y in at], shown, sides, row=1, col=place)
 
 
 def _caption(found: Sequence[Mapping]) -> str:

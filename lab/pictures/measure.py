@@ -70,7 +70,7 @@ def lines_of(text: str, width: int, most: int | None = None) -> str:
     )
 
 
-def mark(figure: go.Figure, x: Sequence, y: Sequence, text: Sequence[str], place: str, **where) -> None:
+def mark(figure: go.Figure, x: Sequence, y: Sequence, text: Sequence[str], place: str | Sequence[str], **where) -> None:
     """Words at points, which do not move the axes' ends nor hide under the frame."""
     figure.add_scatter(
         x=list(x), y=list(y), text=list(text), mode="text", textposition=place, cliponaxis=False, showlegend=False,
