@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 
 from lab.evidence import Run, final_records
 from lab.places import below_root
+from lab.runs import RunDirectory
 
 RECORDS, LOG = "records", "log"
 BY_WORD = (
@@ -61,8 +62,9 @@ def sources_of(runs: Iterable[Run], read: Sequence[str] = (RECORDS,)) -> list[So
     for run in {run.path: run for run in runs}.values():
         files = [run.path / "config.yaml"]
         files += [final_records(run.path)] if RECORDS in read else []
-        files += [run.path / "metrics.jsonl"] if LOG in read else []
-        found.append(Source(named(run), run.about()["config_hash"], tuple(file for file in files if file.is_file())))
+        files += [RunDirectory(run.path).metrics_file()] if LOG in read else []
+        kept = tuple(file for file in files if file and file.is_file())
+        found.append(Source(named(run), run.about()["config_hash"], kept))
     return found
 
 

@@ -225,8 +225,14 @@ class RunDirectory:
         write_jsonl(self.path / "metrics.jsonl", rows)
 
     def metrics(self) -> list[dict]:
-        path = self.path / "metrics.jsonl"
-        return read_jsonl(path) if path.exists() else []
+        """The rows that training logged; [] where nothing was kept."""
+        path = self.metrics_file()
+        return read_jsonl(path) if path else []
+
+    def metrics_file(self) -> Path | None:
+        """Where they lie: as they are written, or compressed as a preserved run has them."""
+        paths = (self.path / "metrics.jsonl", self.path / "metrics.jsonl.gz")
+        return next((path for path in paths if path.exists()), None)
 
     def metrics_so_far(self) -> dict:
         """Length and hash of metrics.jsonl, flushed to the disk: what a checkpoint rests on."""

@@ -156,6 +156,7 @@ def test_the_command_names_what_differs_and_fails(run):
 def test_a_preserved_run_is_complete_sound_and_the_same_bytes_each_time(run, tmp_path):
     (run / "checkpoints" / "best").mkdir(parents=True)
     (run / "checkpoints" / "best" / "model.safetensors").write_bytes(b"weights")
+    write_jsonl(run / "metrics.jsonl", [{"kind": "step", "step": 1, "loss": 2.0}])
     one, two = (preserve(run, "the test rests on it", "nothing at all", tmp_path / name) for name in ("a", "b"))
     names = sorted(path.name for path in one.iterdir())
     assert {"config.yaml", "manifest.json", "summary.json", "eval_samples_step_final.jsonl.gz", "SHA256SUMS",
@@ -165,6 +166,7 @@ def test_a_preserved_run_is_complete_sound_and_the_same_bytes_each_time(run, tmp
     assert verify_run(one) == [] == check_sums(one)
     assert "| `run` | the test rests on it | nothing at all |" in (tmp_path / "a" / "README.md").read_text()
     assert read_evidence([one]).main[0].records == read_evidence([run]).main[0].records
+    assert read_evidence([one]).main[0].log == read_evidence([run]).main[0].log != []
     (one / "summary.json").write_text("{}")
     assert check_sums(one) == ["summary.json is not the file that was preserved"]
     with pytest.raises(LabError, match="exists"):
