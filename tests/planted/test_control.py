@@ -79,8 +79,8 @@ def test_control_of_fewer_soft_tokens(world, plant):
 
 def refused_where_it_differs(world, plant, setting, value):
     world.train_control()
-    plant.edit(train_constant, "constant_config(experiment.config, steps)",
-               f"constant_config(experiment.config, steps).replace({setting}={value})")  # fmt: skip
+    plant.edit(train_constant, "constant_config(experiment.config, steps, learning_rate)",
+               f"constant_config(experiment.config, steps, learning_rate).replace({setting}={value})")  # fmt: skip
     with pytest.raises(LabError, match=f"{setting}.*equal budget"):
         world.train_control()
 
