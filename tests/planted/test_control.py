@@ -94,7 +94,7 @@ def trained(world, config):
 def test_control_read_from_another_budget(world):
     constant = CONFIG.replace(translator="constant")
     load_controls({"latent_constant": trained(world, constant)}, world.pair, CONFIG)
-    other = trained(world, constant.replace(learning_rate=1e-2))
+    other = trained(world, constant.replace(learning_rate=1e-5))
     with pytest.raises(LabError, match="learning_rate.*equal budget"):
         load_controls({"latent_constant": other}, world.pair, CONFIG)
 
