@@ -52,7 +52,8 @@ def _plate(material: Material, name: str, field: str, axis: str) -> Plate:
     runs = [run for family in told.values() for _, recipe, _ in family for run in recipe]
     caption = (
         f"Information recovered over {axis}: nats of the gold answers that latent saves, of those that the text with "
-        "its trained prompt saves over a constant prompt (100 per cent); grey is another question's soft tokens. "
+        "its trained prompt saves over a constant prompt (100 per cent); grey is another question's soft tokens; "
+        "recipes without both trained prompts are left out. "
         f"{counted([row['n'] for row in rows], [row['seeds'] for row in rows])}. {BY_WORD}"
     )
     return Plate(name, f"Information recovered over {axis}", figure, caption, rows, sources_of(runs))

@@ -12,7 +12,7 @@ from lab.paper.latex import decimal, ends, p_text, signed, whole
 from lab.paper.macros import Macros
 
 AUDIT = "audit.json"  # what notebook 08 leaves
-COUNTED = {"Agrees": "agrees", "Differs": DIFFERS, "Absent": "rows not here"}
+COUNTED = {"Agrees": "agrees", "Differs": DIFFERS, "Absent": "rows not here", "Nothing": "nothing to check it by"}
 # Macro -> the number that a document reports, by its place and what it is of, and whether as reported or recomputed.
 REPORTED = {
     "Peak": ("REPORT.md:50", "sweep: latent at 1000", "reported"),

@@ -28,7 +28,7 @@ def give_captured(macros: Macros, findings: Findings) -> None:
 
 
 def _probe(rows: Sequence[Mapping] | None) -> dict[str, str] | None:
-    """The linear probe's best layer: for the fact where its word is read and at the end, and for the answer."""
+    """The linear probe's best layer: for the fact where its word is read and at the end, for the answer anywhere."""
     if not rows:
         return None
 
@@ -37,7 +37,8 @@ def _probe(rows: Sequence[Mapping] | None) -> dict[str, str] | None:
         exact = [row for row in fitting if row["position"] == position] or fitting
         return max(exact, key=lambda row: row["accuracy"], default=None)
 
-    word, last, answer = best("capacity", "word"), best("capacity", "last"), best("answer", "last")
+    word, last = best("capacity", "word"), best("capacity", "last")
+    answer = max((row for row in rows if row["quantity"] == "answer"), key=lambda row: row["accuracy"], default=None)
     if word is None or last is None:
         return None
     held = [share for cell, share in word["cells"].items() if cell.endswith("held_out")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 
@@ -11,6 +12,7 @@ from lab.paper.latex import PLUS, camel, decimal, ends, p_text, signed, whole
 from lab.paper.macros import Macros
 
 OF_A_CLAIM = ("Verdict", "Effect", "Size", "EffectCi", "HolmP")  # Size: the effect without its sign
+SIZES = ("MoreTokensMany", "MoreTokensFew")
 COUNTS = {"Supported": SUPPORTED, "Refuted": REFUTED, "Inconclusive": INCONCLUSIVE, "NotRun": NOT_RUN}
 
 
@@ -26,9 +28,19 @@ def give_claims(macros: Macros, findings: Findings) -> None:
         }
         for key, row in claims.items():
             macros.give([f"{what}{camel(key)}" for what in OF_A_CLAIM], row and _claim(key, row))
+        if family == "likelihood":
+            macros.give(SIZES, _sizes(claims["more_tokens_tell_more"]))
         counted = Counter(row["verdict"] if row else NOT_RUN for row in claims.values())
         found = {name: whole(counted[verdict]) for name, verdict in COUNTS.items()} | {"Declared": whole(len(claims))}
         macros.give(("Declared", *COUNTS), found, camel(family))
+
+
+def _sizes(row: Mapping | None) -> dict[str, str]:
+    """Which numbers of soft tokens were compared, from the comparison's label."""
+    if row is None or row["verdict"] == NOT_RUN:
+        return {}
+    sizes = re.findall(r"=(\d+)", row["comparisons"][0]["label"])
+    return {name: whole(int(size)) for name, size in zip(SIZES, sizes, strict=True)}
 
 
 def effect_parts(row: Mapping) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from lab.paper.reading import World
 
 SHOWN = {"source", "target", "token_budget", "cascade", "text_hint", "latent", "latent_int8", "latent_int4"}
 WIRED = {"latent": "bf16", "latent_int8": "int8", "latent_int4": "int4"}
-COMMAND = "lab run inference_metrics"
+COMMAND = "python -m lab run papermill_jobs/inference_metrics.yaml"
 SHORT = {"batch 10, 8 worked examples": "batch 10, eight examples"}
 
 

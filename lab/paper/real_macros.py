@@ -11,13 +11,15 @@ from lab.paper.macros import Macros
 from lab.paper.reading import World
 from lab.paper.world_macros import seeds_text
 from lab.tasks import groups_of
+from lab.tasks.twohop import NEW_FACT, clusters_of
 
 ARMS = {"Latent": LATENT, "Shuffled": "latent_shuffled", "Constant": "latent_constant", "TextTuned": "text_tuned",
         "Text": "target", "Source": "source"}  # fmt: skip
 TOLD = ("Questions", "Seeds", "SoftTokens", "Recovered", "RecoveredCi", "BitsToken", *ARMS)
-HOPS = {"HeldOut": (LATENT, "lore/long/held_out"), "Known": (LATENT, "lore/long/seen"),
-        "NewFact": (LATENT, "lore/long/held_out/new_fact"), "Shuffled": ("latent_shuffled", "lore/long/held_out"),
-        "Target": ("target", "lore/long/held_out")}  # fmt: skip
+HELD_OUT = "lore/long/held_out"
+HOPS = {"HeldOut": (LATENT, HELD_OUT), "Known": (LATENT, "lore/long/seen"), "NewFact": (LATENT, NEW_FACT),
+        "Shuffled": ("latent_shuffled", HELD_OUT), "Target": ("target", HELD_OUT),
+        "Constant": ("latent_constant", HELD_OUT)}  # fmt: skip
 
 
 def give_real(macros: Macros, findings: Findings) -> None:
@@ -39,12 +41,13 @@ def _told(found: Mapping) -> dict[str, str]:
 
 
 def _hops(world: World) -> dict[str, str]:
-    runs, shown = world.main, {"Questions": whole(len(world.main[0].records)), "Seeds": seeds_text(len(world.main))}
+    runs, shown = world.main, {"Seeds": seeds_text(len(world.main))}
     for name, (arm, group) in HOPS.items():
         asked = [row for row in runs[0].records if group in groups_of(row["cell"])]
         if asked and all(arm in run.arms for run in runs):
             right = [run.right(arm) for run in runs]
             values = [[float(one[row["id"]]) for row in asked] for one in right]
-            found = proportion(values, [row["word"] for row in asked])
+            found = proportion(values, clusters_of(group, asked))
             shown |= {name: percent(found["accuracy"]), f"{name}Ci": ends(found["low"], found["high"], factor=100)}
+            shown |= {"Questions": whole(len(asked))} if group == HELD_OUT else {}
     return shown

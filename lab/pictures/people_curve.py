@@ -14,11 +14,10 @@ from lab.pictures.looks import COLOURS, MUTED
 from lab.pictures.numbers import interval, percent
 from lab.pictures.tables import Table
 from lab.tasks import groups_of
-from lab.tasks.people import PEOPLE, world
-from lab.tasks.twohop import asked_about
+from lab.tasks.people import PEOPLE
+from lab.tasks.twohop import NEW_FACT, clusters_of
 
 CHANCE = 0.05
-NEW_FACT = "lore/long/held_out/new_fact"
 LINES = {  # arm, group -> what the line is called, its colour, its dash
     (LATENT, "lore/long/seen"): ("people it was trained on, another attribute", "#E69F00", "solid"),
     (LATENT, "lore/long/held_out"): ("held-out people", COLOURS[LATENT], "solid"),
@@ -52,18 +51,9 @@ def people_rows(evidence: Evidence) -> list[dict]:
                 continue
             right = [run.right(arm) for run in runs]
             values = [[float(one[row["id"]]) for row in asked] for one in right]
-            found = proportion(values, list(map(fact_of if group == NEW_FACT else person_of, asked)))
+            found = proportion(values, clusters_of(group, asked))
             rows.append({"people": people, "arm": arm, "group": group, "runs": [run.name for run in runs], **found})
     return sorted(rows, key=lambda row: (row["people"], list(LINES).index((row["arm"], row["group"]))))
-
-
-def person_of(row: Mapping) -> str:
-    return row["word"]
-
-
-def fact_of(row: Mapping) -> str:
-    """Which fact about a country a two-hop question rests on: its country and what is asked for."""
-    return f"{world().by_name[row['word']].home.name} {asked_about(row['question'])[1]}"
 
 
 def people_table(rows: Sequence[Mapping]) -> Table:

@@ -23,7 +23,7 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from itertools import islice
 from math import prod
@@ -36,6 +36,7 @@ from lab.tasks.people import BLOCK, VALUES, Country, Person, world
 from lab.tasks.sayings import ATTRIBUTE_NAMES, COUNTRY, HOME, LIVES, NEW_WAYS, TWO_HOP
 from lab.tasks.scorers import SCORERS
 
+NEW_FACT = "lore/long/held_out/new_fact"  # the cell of facts that are kept from the translator
 TRAINING_CELLS = {"plain/short": 0.05, "lore/short/seen": 0.2, "lore/long/seen": 0.75}
 SEEN = BLOCK  # so many trained people, the first ones, are asked about in test: there have to be as many
 FACTS = {"exemplars": 8, "dev": 30, "test": 52}  # facts about countries that each split asks, of 300; the rest: train
@@ -270,3 +271,14 @@ def constant_guesses(questions: Sequence[Question]) -> dict[str, float]:
         best = sum(counts.most_common(1)[0][1] for counts in golds.values())
         guesses[cell] = best / sum(counts.total() for counts in golds.values())
     return guesses
+
+
+def clusters_of(group: str, rows: Sequence[Mapping]) -> list[str]:
+    """What makes questions of records no independent ones: the person asked about (`word`); where the target's
+    knowledge of a few facts has to answer (`NEW_FACT`), the fact, which several people are asked about."""
+    return [fact_of(row) if group == NEW_FACT else row["word"] for row in rows]
+
+
+def fact_of(row: Mapping) -> str:
+    """Which fact about a country a two-hop question rests on: its country and what is asked for."""
+    return f"{world().by_name[row['word']].home.name} {asked_about(row['question'])[1]}"

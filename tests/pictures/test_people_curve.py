@@ -5,8 +5,8 @@ from synthetic_runs import make_run
 
 from lab.errors import LabError
 from lab.evidence import read_evidence
-from lab.pictures.people_curve import LINES, NEW_FACT, fact_of, people_figure, people_rows, people_table
-from lab.tasks.twohop import TwoHop
+from lab.pictures.people_curve import LINES, people_figure, people_rows, people_table
+from lab.tasks.twohop import NEW_FACT, TwoHop, fact_of
 
 
 def curve(tmp_path, sizes=(3000, 300, 0)):
