@@ -14,7 +14,7 @@ from lab.paper.reading import World
 
 SHOWN = {"source", "target", "token_budget", "cascade", "text_hint", "latent", "latent_int8", "latent_int4"}
 WIRED = {"latent": "bf16", "latent_int8": "int8", "latent_int4": "int4"}
-COMMAND = "python -m lab run papermill_jobs/inference_metrics.yaml"
+JOB = "papermill_jobs/inference_metrics.yaml"
 SHORT = {"batch 10, 8 worked examples": "batch 10, eight examples"}
 
 
@@ -30,7 +30,7 @@ def efficiency(findings: Findings) -> str:
         arms = [arm for group in GROUPS for arm in group if arm in SHOWN and arm in world.main[0].arms]
         table.rows += [_arm(world, arm, costs) for arm in arms]
         if not costs:
-            table.rows.append(table.spanning(rf"wire and seconds \notrun{{}}: {code(COMMAND)}"))
+            table.rows.append(table.spanning(rf"wire and seconds \notrun{{}}: {code(JOB)}"))
     speed = findings.preserved.benchmark("speed_h100.json")
     table.rows += [None, table.spanning(r"\emph{full size, random weights: training, one \SpeedMachine}")]
     table.rows.append([r"\emph{seconds a step}", "fast", "plain", "GiB", "plain", "s/quest.", "again"])
