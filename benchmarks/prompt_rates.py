@@ -20,7 +20,8 @@ from lab.studies import start, train_constant, train_text_tuned
 JOB = ROOT / "papermill_jobs" / "real" / "gsm8k.yaml"
 PROMPTS = {"control_constant": train_constant, "control_text_tuned": train_text_tuned}
 # The translator is not trained here, but a prompt's rate is never below its own.
-SHORT = dict(name="rates", learning_rate=1e-4, warmup_steps=30, dev_questions=250, seed=1, tracker="none")
+SHORT = dict(name="rates", learning_rate=1e-4, seed=1)
+WARM_UP = 30  # steps, of however many
 
 
 def looks(prompt: str, rate: float, settings: dict) -> list[tuple[int, float]]:
@@ -38,10 +39,15 @@ def main() -> None:
     parser.add_argument("--data", default="")
     parser.add_argument("--rates", type=float, nargs="+", default=[0.01, 0.03, 0.1])
     parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--dev-questions", type=int, default=250)
     given = parser.parse_args()
     overrides = [("data", given.data)] if given.data else []
     settings = all_parameters(JOB, overrides)[1] | SHORT
-    settings |= {"steps": given.steps, "eval_every": max(1, given.steps // 3)}
+    settings |= {
+        "steps": given.steps, "warmup_steps": min(WARM_UP, given.steps), "eval_every": max(1, given.steps // 3),
+        "batch_size": given.batch_size, "dev_questions": given.dev_questions,
+    }  # fmt: skip
     for prompt in PROMPTS:
         for rate in given.rates:
             found = {"prompt": prompt, "learning_rate": rate, "nats_per_token": looks(prompt, rate, settings)}
