@@ -7,7 +7,9 @@ from lab.evidence.ablations import curve, differs, families, neighbours, recipe_
 from lab.evidence.claims import BOTH_HELD_OUT, CLAIMS, FAMILIES, Claim
 from lab.evidence.comparisons import DIGITS
 from lab.evidence.crossed import paired_difference, proportion
+from lab.evidence.directions import both_ways
 from lab.evidence.extraction import disagreements, effects_by_rule, extraction_table
+from lab.evidence.hybrid import hybrid_rows
 from lab.evidence.hypotheses import NotRun, cache_bytes_per_token, measured_compression
 from lab.evidence.likelihood import NATS, gains, has_likelihoods, information
 from lab.evidence.read import (

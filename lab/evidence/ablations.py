@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from lab.config import SECTION_OF, short_name
-from lab.evidence.comparisons import Comparison, NotRun, of_values
+from lab.evidence.comparisons import NotRun, effect_of, of_values
 from lab.evidence.crossed import proportion
 from lab.evidence.hypotheses import matched
 from lab.evidence.likelier import likelier_in
@@ -117,21 +117,12 @@ def against(main: Sequence[Run], runs: Sequence[Run]) -> dict:
     rows, told = rows_of([*ours, *theirs]), None
     values = [rows.values(side, LATENT) for side in (theirs, ours)]
     if _target(main[0]) == _target(runs[0]) and all(has_likelihoods(run.records) for run in (*ours, *theirs)):
-        told = _ends(lambda: likelier_in("", theirs, ours))
-    return {"effect": _ends(lambda: of_values("", *values, rows.clusters)), "told": told}
+        told = effect_of(lambda: likelier_in("", theirs, ours))
+    return {"effect": effect_of(lambda: of_values("", *values, rows.clusters)), "told": told}
 
 
 def _target(run: Run) -> str:
     return short_name(run.about()["models"]["target"])
-
-
-def _ends(compare: Callable[[], Comparison]) -> dict | None:
-    """None where two recipes do not differ in a single answer: nothing is known of the spread."""
-    try:
-        found = compare()
-    except NotRun:
-        return None
-    return {name: getattr(found, name) for name in ("effect", "low", "high", "p", "seeds")}
 
 
 def curve(rows: Sequence[dict], field: str) -> list[tuple[str, dict]]:

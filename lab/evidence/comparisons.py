@@ -5,7 +5,7 @@ Rows that share a lore word are one cluster, training seeds are a level of their
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 
@@ -79,6 +79,16 @@ class Comparison:
         if not (pairs := int(self.detail["pairs"])) or not self.detail["discordant"]:
             return None
         return minimum_detectable_effect(pairs, self.detail["discordant"], POWER, alpha)
+
+
+def effect_of(compare: Callable[[], Comparison]) -> dict | None:
+    """{"effect", "low", "high", "p", "seeds"} of a comparison, for a table; None where it has no evidence, as where two
+    sides do not differ in a single answer: nothing is known of the spread."""
+    try:
+        found = compare()
+    except NotRun:
+        return None
+    return {name: getattr(found, name) for name in ("effect", "low", "high", "p", "seeds")}
 
 
 def _one_sided(p: float, effect: float) -> tuple[float, float]:

@@ -163,17 +163,12 @@ class Direction:
 
     def compare(self, evidence: Evidence) -> list[Comparison]:
         for runs in evidence.recipes():  # the main one first
-            swapped = [
-                run
-                for run in evidence.runs
-                if run.recipe(_MODELS) == runs[0].recipe(_MODELS) and _models_of(run) == _models_of(runs[0])[::-1]
-            ]
-            if swapped:
+            if swapped := swapped_of(evidence, runs[0]):
                 return self._gaps(*matched(runs, swapped))
         raise NotRun("no two runs given have source and target swapped and are otherwise alike")
 
     def _gaps(self, runs: list[Run], swapped: list[Run]) -> list[Comparison]:
-        forward = _models_of(runs[0]) in _WEAK_TO_STRONG or _models_of(swapped[0]) not in _WEAK_TO_STRONG
+        forward = models_of(runs[0]) in _WEAK_TO_STRONG or models_of(swapped[0]) not in _WEAK_TO_STRONG
         sides = (runs, swapped) if forward else (swapped, runs)
         need_arms([*runs, *swapped], ("latent", "target"))
         rows = rows_of([*runs, *swapped])
@@ -186,7 +181,16 @@ _MODELS = ("pair", "source", "target", "source_layers")
 _WEAK_TO_STRONG = (PAIRS["mistral-llama"], tuple(map(short_name, PAIRS["mini"])))
 
 
-def _models_of(run: Run) -> tuple:
+def swapped_of(evidence: Evidence, run: Run) -> list[Run]:
+    """The runs with source and target the other way round and all else as in `run`, of any seed."""
+    return [
+        other
+        for other in evidence.runs
+        if other.recipe(_MODELS) == run.recipe(_MODELS) and models_of(other) == models_of(run)[::-1]
+    ]
+
+
+def models_of(run: Run) -> tuple:
     """(source, target), by the same names whether the pair was named or given as two folders."""
     return tuple(map(short_name, _given(run)))
 

@@ -24,6 +24,7 @@ from lab.pictures.cards import sample_cards, three_cards
 from lab.pictures.claim_pages import claims_page, only
 from lab.pictures.cost_figures import memory_figure, time_figure, wire_figure
 from lab.pictures.cost_tables import costs_table, times_table
+from lab.pictures.direction_tables import direction_gains_table, directions_table, hybrid_table
 from lab.pictures.doctor_tables import doctor_table
 from lab.pictures.evidence_figures import arms_figure, follow_figure, probe_figure
 from lab.pictures.figures import (

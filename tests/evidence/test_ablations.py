@@ -120,7 +120,9 @@ def test_the_notebook_leaves_the_table(tmp_path):
     ]
     done = subprocess.run([sys.executable, "-m", "lab", *words], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    rows = json.loads((tmp_path / "ablations" / "ablations.json").read_text())
+    found = json.loads((tmp_path / "ablations" / "ablations.json").read_text())
+    rows = found["recipes"]
+    assert found["directions"] == [] and {row["verdict"] for row in found["hybrid"]} == {"not run"}
     assert [row["runs"][0] for row in rows] == ["main1", "more1", "wider1"] and rows[1]["effect"]["effect"] > 0.1
 
 
