@@ -27,6 +27,7 @@ from lab.answers.generation import (
     greedy,
 )
 from lab.answers.latent import latent_inputs
+from lab.answers.left_out import LeftOut, leave_out
 from lab.answers.likelihood import Likelihood, log_likelihoods, repeated, token_prompts
 from lab.answers.model_checks import check_source_reads, heard, replay_check
 from lab.answers.text import handing, token_budget, with_evidence

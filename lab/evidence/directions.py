@@ -70,7 +70,8 @@ def _both(ways: list[Sequence[Run]]) -> dict:
     known = len(named) == 1  # both say the same, or one says nothing
     if known and models_of(ways[0][0])[1] not in named:
         ways, said = ways[::-1], said[::-1]
-    rivals = {over: (over, over) for over in RIVALS if over != "source"}
+    common = set.intersection(*(run.arms for runs in ways for run in runs))
+    rivals = {over: (over, over) for over in RIVALS if over in common and over != "source"}
     if known:  # the same model is the rival both ways: once as the target, once as the source
         rivals[STRONGER] = ("target", "source")
     return {

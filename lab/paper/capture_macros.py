@@ -1,12 +1,14 @@
-"""Macros of what soft tokens capture: the probe of the source, facts edited in it, and a look at the soft tokens."""
+"""Macros of what soft tokens capture: the probe of the source, facts edited in it, a look at the soft tokens, and what
+is lost without each of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
+from lab.evidence import ALPHA
 from lab.paper.findings import Findings
-from lab.paper.latex import decimal, percent, whole
+from lab.paper.latex import decimal, ends, percent, whole
 from lab.paper.macros import Macros
 from lab.samples import clean, latex_text
 
@@ -14,17 +16,20 @@ PROBE = ("FactAtWord", "FactAtLast", "FactConstant", "FactShuffled", "FactHeldOu
 EDITED = ("Edited", "Follow", "FollowBefore", "Other", "OtherStay", "OtherBefore")
 LOOK = ("Questions", "Size", "Within", "Between", "SameFirst", "SharedFive", "EntropySoft", "EntropyText", "Words",
         "Cosine", "AttendedToken", "AttendedShare")  # fmt: skip
+WITHOUT = ("Questions", "Places", "Matter", "RightMatter", "Most", "MostCi", "MostPlace", "MostPoints", "MostPointsCi",
+           "Sum", "SumCi", "All", "AllCi")  # fmt: skip
 NEAREST_SHOWN = 6
 
 
 def give_captured(macros: Macros, findings: Findings) -> None:
-    """`\\ProbeFactAtWord`, `\\EditFollow`, `\\LookWithin` and the like."""
+    """`\\ProbeFactAtWord`, `\\EditFollow`, `\\LookWithin`, `\\WithoutMost` and the like."""
     world = findings.embedded
     evidence = (world.beside_main("evidence.json") if world else None) or {}
     look = (world.beside_main("diagnostics.json") or world.measured("diagnostics.json")) if world else None
     macros.give(PROBE, _probe(evidence.get("probe")), "Probe")
     macros.give(EDITED, _edited((evidence.get("counterfactual") or {}).get("rows")), "Edit")
     macros.give(LOOK, look and _look(look), "Look")
+    macros.give(WITHOUT, look and _without(look.get("left_out") or {}), "Without")
 
 
 def _probe(rows: Sequence[Mapping] | None) -> dict[str, str] | None:
@@ -89,3 +94,33 @@ def _look(found: Mapping) -> dict[str, str]:
         shown |= {"AttendedToken": rf"\texttt{{{latex_text(clean(attention['tokens'][place]).strip() or ' ')}}}",
                   "AttendedShare": percent(per_token[place])}  # fmt: skip
     return shown
+
+
+def _without(found: Mapping) -> dict[str, str]:
+    """What the gold answers cost more without one soft token, in nats per token, as notebook 09 wrote it. `Matter` and
+    `RightMatter`: for how many places the rise, or the loss of right answers, survives the correction over places."""
+    rows = [row for row in found.get("places", ()) if row["told"]]
+    if not rows:
+        return {}
+    most = max(rows, key=lambda row: row["told"]["effect"])
+    shown = {
+        "Questions": whole(found["questions"]), "Places": whole(len(found["places"])),
+        "Matter": whole(sum(map(_is_missed, (row["told"] for row in rows)))),
+        "Most": decimal(most["told"]["effect"], 3), "MostCi": _ends(most["told"], 3), "MostPlace": whole(most["place"]),
+    }  # fmt: skip
+    for name, key in (("Sum", "sum"), ("All", "all")):
+        if found[key]:
+            shown |= {name: decimal(found[key]["effect"], 3), f"{name}Ci": _ends(found[key], 3)}
+    if found["all_right"]:
+        shown["RightMatter"] = whole(sum(_is_missed(row["right"]) for row in found["places"] if row["right"]))
+    if most["right"]:
+        shown |= {"MostPoints": percent(most["right"]["effect"]), "MostPointsCi": _ends(most["right"], 1, 100)}
+    return shown
+
+
+def _is_missed(effect: Mapping) -> bool:
+    return effect["p_holm"] <= ALPHA and effect["effect"] > 0
+
+
+def _ends(effect: Mapping, digits: int, factor: float = 1) -> str:
+    return ends(effect["low"], effect["high"], digits, factor)

@@ -36,6 +36,7 @@ from lab.pictures.figures import (
     write_figure,
 )
 from lab.pictures.intervals import CLUSTERED, INTERVALS, PAIRED, WILSON, bars
+from lab.pictures.left_out import left_out_figure
 from lab.pictures.likelihoods import gains_figure, likelihood_figure, likelihood_table, recovered_figure
 from lab.pictures.looks import COLOURS, LATENT_COLOUR, LOOKS, MUTED, Look, arm_label, is_control, look
 from lab.pictures.measure import COLUMN, COLUMN_INCHES, PAGE, TEXT, column, lines_of, mark, page_inches

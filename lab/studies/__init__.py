@@ -4,6 +4,7 @@ On top of the other rooms: imports all that train, answer and judge.
 """
 
 from lab.studies.budget import constant_config, text_tuned_config
+from lab.studies.carried import left_out
 from lab.studies.controls import trained_folder
 from lab.studies.diagnostics import diagnose, write_diagnostics
 from lab.studies.doctor import check_sound, examine, examine_pair

@@ -84,6 +84,7 @@ def edited() -> dict:
 def look() -> dict:
     words = ["\\end{document}", "50 % & more_", "#$^~", "{", "\u202e", "ünï"]
     return {
+        "left_out": left_out(),
         "questions": 32, "size": {"mean": 1.02, "spread": 0.1}, "similarity": {"within": 0.3, "between": 0.4},
         "first_token": {"same_top1": 0.9, "shared_top5": 0.8, "entropy_bridged": [0.3], "entropy_text": [0.2]},
         "example": {
@@ -91,6 +92,19 @@ def look() -> dict:
             "attention": {"tokens": ["many", "\\input{x}"], "weights": [[0.2, 0.8], [0.4, 0.6]]},
         },
     }  # fmt: skip
+
+
+def left_out() -> dict:
+    """Three soft tokens: one is missed, one in the gold text's wording alone, one not at all."""
+    places = [(0.3, 0.001, 0.5, 0.001), (0.1, 0.001, 0.0, 1.0), (0.0, 1.0, 0.0, 1.0)]
+
+    def one(effect: float, p: float) -> dict:
+        return {"effect": effect, "low": effect - 0.05, "high": effect + 0.05, "p": p, "p_holm": p, "seeds": 1}
+
+    rows = [{"place": place, "n": 32, "told": one(told, told_p), "right": one(right, right_p)}
+            for place, (told, told_p, right, right_p) in enumerate(places, start=1)]  # fmt: skip
+    return {"questions": 32, "nats": 0.02, "places": rows, "sum": one(0.4, 0.001), "all": one(0.9, 0.001),
+            "all_right": one(0.8, 0.001)}  # fmt: skip
 
 
 def costs() -> dict:

@@ -120,6 +120,28 @@ def test_everything_at_once(tmp_path):
     assert r"\end{document}" not in "".join(found.values())
 
 
+def test_what_is_missed_without_a_soft_token(tmp_path):
+    everything(tmp_path)
+    given = macros(made(tmp_path))
+    assert (given["WithoutMatter"], given["WithoutRightMatter"], given["WithoutPlaces"]) == ("2", "1", "3")
+    assert (given["WithoutMost"], given["WithoutMostPlace"], given["WithoutMostPoints"]) == ("0.300", "1", "50.0")
+    assert given["WithoutSum"] == "0.400" and given["WithoutAll"] == "0.900"
+
+    def rewritten(change):
+        path = tmp_path / "look" / "diagnostics.json"
+        found = json.loads(path.read_text())
+        change(found)
+        path.write_text(json.dumps(found))
+        return macros(made(tmp_path))
+
+    after = rewritten(lambda found: found["left_out"].update(all_right=None))  # no answers were generated
+    assert {name for name in given if given[name] != after[name]} == {"WithoutRightMatter"}
+    earlier = rewritten(lambda found: found.pop("left_out"))  # written before anything was left out
+    changed = {name for name in given if given[name] != earlier[name]}
+    assert changed == {name for name in given if name.startswith("Without")}
+    assert {earlier[name] for name in changed} == {r"\notrun{}"}
+
+
 def test_seeds_and_arms_make_the_main_recipe_not_its_name(tmp_path):
     main_runs(tmp_path)
     (tmp_path / "evidence").rename(tmp_path / "zz_last")
