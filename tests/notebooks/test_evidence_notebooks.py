@@ -83,8 +83,9 @@ def test_a_run_is_diagnosed_on_its_own_task(tmp_path):
     config = RunConfig.from_parameters(name="g", task="gsm8k", data=gsm8k_files(tmp_path / "data"), layout="soft_only",
                                        soft_tokens=3, width=16, depth=1, heads=2)  # fmt: skip
     trained = trained_run(tmp_path / "g", config, 1)
-    folder = run("diagnostics", tmp_path, translators=[trained], looked_at=4)
+    folder = run("diagnostics", tmp_path, translators=[trained], looked_at=4, left_out_questions=3)
     found = json.loads((folder / "diagnostics.json").read_text())
     assert found["task"] == "gsm8k" and found["run"] == trained and found["config_hash"] == config.hash()
     assert found["example"]["question"].startswith("train: what is")  # a dev question of those files
     assert len(found["size"]["per_slot"]) == 3 and found["gradient_norms"]["answer_nll"] > 0
+    assert found["left_out"]["questions"] == 3 and [row["n"] for row in found["left_out"]["places"]] == [3] * 3
