@@ -2,11 +2,13 @@
 
     python benchmarks/effects.py PROCESSES [STEPS]
 
-The recipe of papermill_jobs/effects, a seed each. Start MPS first, so that processes share the GPU instead of taking
-turns: `nvidia-cuda-mps-control -d`.
+The recipe of papermill_jobs/effects, a seed each; of every run also where its time went. Start MPS first, so that
+processes share the GPU instead of taking turns: `nvidia-cuda-mps-control -d`. Each has as many CPU threads as there are
+cores for it.
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -31,7 +33,9 @@ def train(seed: int, steps: int) -> None:
         steps_took = sorted(row["seconds"] for row in experiment.run.metrics() if row["kind"] == "step")
     print(json.dumps({"seed": seed, "training_s": round(time.monotonic() - began, 1),
                       "step_s": round(steps_took[len(steps_took) // 2], 4),
-                      "dev_accuracy": [row["accuracy"] for row in result.history]}), flush=True)  # fmt: skip
+                      "dev_accuracy": [row["accuracy"] for row in result.history],
+                      "parts_s": {name: round(spent["seconds"], 1) for name, spent in
+                                  experiment.clock.record()["parts"].items()}}), flush=True)  # fmt: skip
 
 
 def main() -> None:
@@ -44,7 +48,11 @@ def main() -> None:
         return
     count, began = int(sys.argv[1]), time.monotonic()
     shares = [",".join(str(seed) for seed in range(first, RUNS, count)) for first in range(count)]
-    processes = [subprocess.Popen([sys.executable, __file__, str(count), str(steps), share]) for share in shares]
+    threads = str(max(1, (os.cpu_count() or 1) // count))  # each takes all of them otherwise, and they wait for another
+    environment = os.environ | {"OMP_NUM_THREADS": threads, "RAYON_NUM_THREADS": threads}
+    processes = [
+        subprocess.Popen([sys.executable, __file__, str(count), str(steps), share], env=environment) for share in shares
+    ]
     codes = [process.wait() for process in processes]
     print(json.dumps({"processes": count, "runs": RUNS, "steps": steps, "codes": codes,
                       "wall_s": round(time.monotonic() - began, 1)}))  # fmt: skip

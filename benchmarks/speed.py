@@ -188,10 +188,12 @@ def spread(seconds: list[float]) -> dict:
     return {"step_s": statistics.median(seconds), "step_least_s": min(seconds), "step_mean_s": statistics.mean(seconds)}
 
 
-def compared(name: str, settings: dict, fast: dict, most: dict) -> dict:
-    """A case, plain and fast, and their ratios; a plain one that does not fit is said to."""
+def compared(name: str, settings: dict, fast: dict, most: dict, alone: bool) -> dict:
+    """A case, plain and fast, and their ratios; a plain one that does not fit is said to. `alone`: fast only."""
     found = {"fast": measure(settings | fast, most)}
     print(json.dumps({name: found}), flush=True)
+    if alone:
+        return found
     try:
         with straightforward():
             steps = min(settings["steps"], PLAIN_STEPS)
@@ -229,6 +231,7 @@ def main() -> None:
     parser.add_argument("paths", nargs="+", type=Path, metavar="[FOLDER] OUT")
     parser.add_argument("--data", default="")
     parser.add_argument("--only", default="", help="cases whose name contains this")
+    parser.add_argument("--fast", action="store_true", help="the fast path alone")
     parser.add_argument("--whole", action="store_true")
     given = parser.parse_args()
     *folder, out = given.paths
@@ -248,7 +251,7 @@ def main() -> None:
     }  # fmt: skip
     print(json.dumps(results), flush=True)
     for name, settings in cases.items():
-        results["cases"][name] = compared(name, settings, FAST[given.pair], results["limits"])
+        results["cases"][name] = compared(name, settings, FAST[given.pair], results["limits"], given.fast)
         out.write_text(json.dumps(results, indent=2) + "\n")
     if given.whole:
         results["whole"] = whole(next(iter(cases.values())) | FAST[given.pair])

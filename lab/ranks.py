@@ -147,6 +147,15 @@ def summed(x: Tensor) -> Tensor:
     return total
 
 
+def greatest(numbers: Tensor) -> Tensor:
+    """Of each of the `numbers`, which have one shape on all ranks, the largest that any rank has."""
+    if count() == 1:
+        return numbers
+    largest, group = numbers.clone(), _distributed()
+    group.all_reduce(largest, op=group.ReduceOp.MAX)
+    return largest
+
+
 def parts_of_means(means: Mapping[str, Tensor], counts: Mapping[str, int | Tensor]) -> dict[str, Tensor]:
     """This rank's part of each mean over what all ranks have, from its own mean of `counts` things: parts add up."""
     if count() == 1:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 AnswerEnd = Callable[[str], int | None]  # characters of a text that belong to the answer, None while it may go on
 
-CHECK_EVERY = 4  # tokens between two looks at the text; at most so many are generated in vain
+CHECK_EVERY = 4  # tokens between two looks at the text; at most so many are generated in vain, ahead twice as many
 _WINDOW = 40  # newest tokens looked at: a number of 24 digits, one token each, still fits with its "####"
 _FEWER = 9 / 10  # of the rows still run: then the others are dropped, which copies the cache, as every step does anyway
 
@@ -64,6 +64,8 @@ class Decoder:
         self.steps = first_step(model, prompt, mask, places, most, model.replays if graphs is None else graphs)
         self.forbid = forbidding(hygiene)
         self.said = torch.zeros(len(mask), 0, dtype=torch.long, device=mask.device)
+        # A GPU goes on while the host looks at what it said last, unless what is said there decides who goes on.
+        self.ahead = self.said.is_cuda and not self.steps.drops_rows
 
     def next(self) -> Tensor:
         """The next token of each row, [B] on the device, for which nothing here waits."""
@@ -83,11 +85,10 @@ class Decoder:
     def until(self, most: int, ended: AnswersDone) -> list[list[int]]:
         """The tokens of each row, `most` at most, up to its end or some beyond it."""
         said: list[list[int]] = [[] for _ in range(len(self.said))]
-        running = list(range(len(said)))
-        while running and (length := self.said.shape[1]) < most:
-            for _ in range(min(CHECK_EVERY, most - length)):
-                self.next()
-            for row, new in zip(running, self.said[:, length:].tolist(), strict=True):  # waits for the device
+        running, arrive = list(range(len(said))), self._begin(most)
+        while arrive is not None:
+            later = self._begin(most) if self.ahead else None
+            for row, new in zip(running, arrive(), strict=True):
                 said[row] += new
             done = ended([said[row] for row in running], running)
             going = [place for place, over in enumerate(done) if not over]
@@ -96,7 +97,28 @@ class Decoder:
             if self.steps.drops_rows and len(going) <= _FEWER * len(running):
                 self.keep(going)
                 running = [running[place] for place in going]
+            arrive = later if self.ahead else self._begin(most)
         return said
+
+    def _begin(self, most: int) -> Callable[[], list[list[int]]] | None:
+        """Some more tokens of each row, asked of the device: what waits for them and returns them; None where `most`
+        have been asked for."""
+        length = self.said.shape[1]
+        if length >= most:
+            return None
+        for _ in range(min(CHECK_EVERY, most - length)):
+            self.next()
+        new = self.said[:, length:].to("cpu", non_blocking=True)
+        there = torch.cuda.Event() if self.said.is_cuda else None
+        if there:
+            there.record()
+
+        def arrived() -> list[list[int]]:
+            if there:
+                there.synchronize()
+            return new.tolist()
+
+        return arrived
 
 
 class AnswersDone:

@@ -7,12 +7,15 @@ one go, on a GPU as a captured graph of launches, and what is left for the trans
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
+from lab import ranks
 from lab.clock import part
 from lab.errors import LabError
 from lab.models.architecture import apart, close
@@ -61,16 +64,15 @@ class _Frozen(torch.autograd.Function):
     def forward(ctx, embeds: Tensor, target: FrozenModel, inputs: TargetInputs) -> Tensor:
         labels, rest = next_labels(inputs), unread(target, inputs)
         gradient, loss, scored = torch.zeros_like(embeds), 0.0, sum(inputs.answer_lengths)
-        for rows in passes(target, inputs):
-            answers = [inputs.answer_lengths[row] for row in rows]
-            longest = max(inputs.prompt_lengths[row] + inputs.answer_lengths[row] for row in rows)
-            width = min(-(-longest // target.step) * target.step, embeds.shape[1])
-            some = rest.part(rows, width - (embeds.shape[1] - rest.embeds.shape[1]))
-            run = _replayed if target.replays else _computed
-            own, moved = run(target, some, labels[rows, -some.embeds.shape[1] :], sum(answers))
-            share = sum(answers) / scored
+        run, kept = _replayed if target.replays else _computed, rest.embeds.shape[1]
+        groups = passes(target, inputs)
+        for rows, (width, most) in zip(groups, _shapes(target, inputs, groups, kept), strict=True):
+            some, more = rest.part(rows, width), max(0, width - kept)
+            asked = pad(labels[rows, -kept:], (more, 0), value=IGNORED)[:, -width:]
+            own, moved = run(target, some, asked, most)
+            share = sum(inputs.answer_lengths[row] for row in rows) / scored
             loss = loss + own * share
-            gradient[rows, -moved.shape[1] :] = moved * share
+            gradient[rows, more - width :] = moved[:, more:] * share
         ctx.save_for_backward(gradient)
         return loss
 
@@ -91,8 +93,26 @@ def passes(target: FrozenModel, inputs: TargetInputs) -> list[list[int]]:
     return [order[rows * group // count : rows * (group + 1) // count] for group in range(count)]
 
 
+def _shapes(
+    target: FrozenModel, inputs: TargetInputs, groups: Sequence[Sequence[int]], kept: int
+) -> list[tuple[int, int]]:
+    """Of each group the width that it is read in, of the `kept` last columns, and how many labels it has. Several ranks
+    take the largest of both: a shape is then new to all of them in the same step, and no rank waits while another
+    captures one."""
+    shapes = []
+    for rows in groups:
+        longest = max(inputs.prompt_lengths[row] + inputs.answer_lengths[row] for row in rows)
+        width = min(-(-longest // target.step) * target.step, inputs.embeds.shape[1])
+        shapes.append((width - (inputs.embeds.shape[1] - kept), sum(inputs.answer_lengths[row] for row in rows)))
+    if ranks.count() == 1:
+        return shapes
+    room = torch.zeros(len(inputs.embeds), 2, dtype=torch.long)  # no rank has more groups than rows
+    room[: len(shapes)] = torch.tensor(shapes)
+    return [tuple(shape) for shape in ranks.greatest(room.to(target.device)).tolist()[: len(shapes)]]
+
+
 def _computed(target: FrozenModel, rest: Unread, labels: Tensor, scored: int) -> tuple[Tensor, Tensor]:
-    """(loss, gradient to `rest.embeds`), the plain way: the head at the `scored` positions that have a label."""
+    """(loss, gradient to `rest.embeds`), the plain way: the head at the positions that have a label."""
     places = labels != IGNORED
     with part("target forward"):
         loss, entered = _forward(target, rest, places, labels[places], rest.embeds)
@@ -102,7 +122,7 @@ def _computed(target: FrozenModel, rest: Unread, labels: Tensor, scored: int) ->
 
 def _replayed(target: FrozenModel, rest: Unread, labels: Tensor, scored: int) -> tuple[Tensor, Tensor]:
     """The same as a graph of these shapes, from the second time on that they come. The first replay of each is
-    compared with the plain pass over the same batch."""
+    compared with the plain pass over the same batch. `scored`: labels, at least as many as there are."""
     size = min(labels.numel(), _rounded(scored))
     where = torch.topk((labels != IGNORED).flatten().to(torch.int8), size).indices  # those that are scored come first
     given = (rest.embeds, rest.mask, rest.places, where, labels.flatten()[where])

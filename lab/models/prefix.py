@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 from transformers.modeling_outputs import ModelOutput
@@ -55,10 +56,12 @@ class Unread:
     prefix: Prefix | None
 
     def part(self, rows: Sequence[int], width: int) -> Unread:
-        """Some rows, and of their tokens the last `width`: what is before has to be padding."""
-        count = self.mask.shape[1] - self.embeds.shape[1]
-        mask = torch.cat([self.mask[rows, :count], self.mask[rows, -width:]], dim=1)
-        return Unread(self.embeds[rows, -width:], mask, self.places[rows, -width:], self.prefix)
+        """Some rows, and of their tokens the last `width`: what is before has to be padding. Of fewer, padded to it."""
+        count, own = self.mask.shape[1] - self.embeds.shape[1], min(width, self.embeds.shape[1])
+        more = width - own
+        mask = torch.cat([self.mask[rows, :count], pad(self.mask[rows, -own:], (more, 0))], dim=1)
+        places = pad(self.places[rows, -own:], (more, 0))
+        return Unread(pad(self.embeds[rows, -own:], (0, 0, more, 0)), mask, places, self.prefix)
 
     def cache(self) -> dict[str, Any]:
         """What has been read, as the model takes it."""

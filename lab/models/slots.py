@@ -2,7 +2,7 @@
 
 Nothing is then made anew from step to step, so a GPU can record one step as a graph and replay it (Llama-3.1-8B in
 bfloat16, 36 rows, an H100: 11 ms a token, where launching its kernels one by one takes 90). Attention reads the slots
-that are taken, rounded up to `STRIDE`, with one graph for each such length; and the queries of one key-value head are
+that are taken, rounded up to `READ`, with one graph for each such length; and the queries of one key-value head are
 one block (grouped-query attention: Ainslie et al. 2023), so that no key is repeated.
 """
 
@@ -22,7 +22,10 @@ from lab.models.frozen import FrozenModel
 
 __all__ = ["SlotSteps", "Slots", "grouped_attention"]
 
-STRIDE = 64  # slots
+STRIDE = 64  # slots are made in multiples of so many
+# And read: a graph for each length takes about 90 ms to record, reading 240 slots too many 1.2 ms a token
+# (Llama-3.1-8B, 72 rows, an H100), so there are few lengths.
+READ = 256
 GROUPED = "grouped"  # what transformers knows `grouped_attention` by
 
 
@@ -78,7 +81,7 @@ class SlotSteps:
         """After a prompt with `mask` [B, T], of which the model gave `logits` [B, vocabulary] and `cache`, whose
         layers are taken over one by one (two copies of all would not always fit); `place` [B, 1] of its last token."""
         device, width = mask.device, mask.shape[1]
-        self.model, self.logits, self.taken, self.slots = model, logits, width, _rounded(width + most)
+        self.model, self.logits, self.taken, self.slots = model, logits, width, _rounded(width + most, STRIDE)
         self.slot, self.place = torch.tensor([width], device=device), place + 1
         self.tokens = torch.zeros_like(place)
         self.layers: list[Slots] = []
@@ -95,7 +98,7 @@ class SlotSteps:
         """tokens [B] -> logits [B, vocabulary] of what comes after them, overwritten by the next step."""
         self.tokens.copy_(tokens[:, None])
         self.taken += 1
-        read = _rounded(self.taken)
+        read = min(_rounded(self.taken, READ), self.slots)
         if not (self.on_gpu and self.warm):  # libraries set themselves up in a first step, which no graph may hold
             self.warm = True
             return self.take(read)
@@ -125,8 +128,8 @@ class SlotSteps:
         return out.logits[:, -1]
 
 
-def _rounded(slots: int) -> int:
-    return -(-slots // STRIDE) * STRIDE
+def _rounded(slots: int, step: int) -> int:
+    return -(-slots // step) * step
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from lab.preflight.translator import GRADIENT, MOMENTS, WEIGHT, TranslatorSize
 from lab.preflight.workload import Asked
 
 GIB = 2**30
-STRIDE = 64  # slots of keys and values come in multiples of so many; see `lab.models.slots`
+STRIDE, READ = 64, 256  # slots of keys and values come, and are read, in multiples of so many; see `lab.models.slots`
 CHUNK = 2**28  # logits of a piece, and
 WHOLE = 2**24  # those that are computed in one piece; see `lab.models.cross_entropy`
 # Bytes a logit at the loss. Whole: log-softmax and two gradients in float32. In pieces: what `_loss_and_error` makes on

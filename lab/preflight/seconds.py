@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from lab.preflight.decoder import Decoder
 from lab.preflight.gpus import GPU
-from lab.preflight.memory import STRIDE, Arms, Sizes, activations
+from lab.preflight.memory import READ, Arms, Sizes, activations
 from lab.preflight.shapes import Group, Window
 from lab.preflight.translator import WEIGHT
 
@@ -84,7 +84,9 @@ def said(sizes: Sizes, gpu: GPU, side: str, lengths: Sequence[int], batch: int, 
         flops = 2 * model.matrices * tokens + 2 * tokens * width * model.attention * model.layers
         moved = tokens * model.layers * model.layer_bytes(sizes.element) * 2 / gpu.copy
         found += flops / products(sizes, gpu, False, model) + moved
-        taken = width + new_tokens / 2 + (STRIDE / 2 if sizes.ways.graphs else 0)
+        taken = width + new_tokens / 2
+        if sizes.ways.graphs:  # more is read than is taken
+            taken = min(taken + READ / 2, width + new_tokens)
         slots = len(rows) * taken * model.kv_bytes(sizes.element)
         if sizes.ways.graphs:
             token = (weights + slots) / (gpu.copy * DECODED) + REPLAYED * model.layers

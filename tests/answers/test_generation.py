@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny_models import tiny_tokenizer
 
-from lab.answers.decoding import AnswersDone, Hygiene
+from lab.answers.decoding import AnswersDone, Decoder, Hygiene
 from lab.answers.generation import (
     AnswerCache,
     Asked,
@@ -20,6 +20,7 @@ from lab.answers.generation import (
 )
 from lab.config.layout import TEXT
 from lab.errors import LabError
+from lab.models import OwnSteps, positions
 from lab.models.fingerprints import fingerprint
 from lab.models.inputs import build_inputs
 from lab.tasks import answer_end
@@ -260,6 +261,25 @@ def test_a_batch_whose_answers_have_ended_is_not_generated_on(tiny_pair):
     finally:
         hook.remove()
     assert len(calls) < 16
+
+
+@pytest.mark.parametrize("most", [1, 4, 7, 24])
+def test_going_ahead_changes_no_answer(tiny_pair, monkeypatch, most):
+    """As a GPU does, which says the next tokens while the host looks at the last ones."""
+    model = tiny_pair.target
+    monkeypatch.setattr(OwnSteps, "drops_rows", False)
+    given = model.encode(
+        ["Q: Tom has 3 apples.\nA:", "Q: How many pens are left in the box?\nA:"], bos=True, side="left"
+    )
+    said = {}
+    for ahead in (False, True):
+        decoder = Decoder(model, {"input_ids": given[0]}, given[1], positions(given[1]), most)
+        decoder.ahead = ahead
+        with torch.no_grad():
+            said[ahead] = decoder.until(most, AnswersDone(model.tokenizer, lambda text: 5 if len(text) > 5 else None))
+        assert decoder.said.shape[1] <= most
+    assert all(one[: len(other)] == other[: len(one)] for one, other in zip(*said.values(), strict=True))
+    assert [len(row) for row in said[False]] == [len(row) for row in said[True]]
 
 
 def test_what_hygiene_forbids_is_in_no_answer(tiny_pair):

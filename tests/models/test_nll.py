@@ -85,6 +85,23 @@ def test_groups_of_rows_are_the_whole_batch(tiny_pair, monkeypatch, rows, shots)
     torch.testing.assert_close(torch.autograd.grad(ours, soft)[0], gradient, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.parametrize("shots", ["", SHOTS], ids=["short", "behind a prefix"])
+def test_the_shape_of_another_rank_changes_nothing(tiny_pair, monkeypatch, shots):
+    """Wider than this rank's batch, with room for more labels: what several ranks agree on."""
+    inputs, soft = batch(tiny_pair.target, shots)
+    loss, gradient = plain(tiny_pair.target, inputs, soft)
+    monkeypatch.setattr(nll, "ON_A_CPU", 1)
+    monkeypatch.setattr(nll.ranks, "count", lambda: 2)
+    monkeypatch.setattr(nll.ranks, "greatest", lambda numbers: numbers + torch.tensor([13, 50]))
+    own, widths = nll._computed, []
+    monkeypatch.setattr(nll, "_computed", lambda *given: (widths.append(given[1].embeds.shape[1]), own(*given))[1])
+    ours = answer_nll(tiny_pair.target, inputs)
+    assert len(widths) == 2 and all(width > 13 for width in widths)
+    assert max(widths) > unread(tiny_pair.target, inputs).embeds.shape[1]
+    torch.testing.assert_close(ours, loss, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(torch.autograd.grad(ours, soft)[0], gradient, rtol=1e-3, atol=1e-6)
+
+
 @pytest.mark.parametrize("count", [1, 63, 64, 65, 700, 7501, 20000])
 def test_counts_are_rounded_up_by_a_quarter_at_most(count):
     assert count <= nll._rounded(count) <= count * 1.25 + 64

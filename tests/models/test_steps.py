@@ -13,7 +13,7 @@ from transformers import AttentionInterface
 
 import lab.models.steps as steps_module
 from lab.config import TEXT
-from lab.models import FrozenModel, OwnSteps, build_inputs, first_step, positions
+from lab.models import FrozenModel, OwnSteps, build_inputs, first_step, positions, slots
 from lab.models.slots import GROUPED, STRIDE, SlotSteps, grouped_attention
 from lab.models.steps import fits_slots, replayable
 
@@ -111,8 +111,9 @@ def test_steps_say_what_reading_anew_says(name):
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", OVER_SLOTS)
-def test_steps_over_slots_say_the_same(name):
-    """As far as into a second stride: what attention reads has then grown once."""
+def test_steps_over_slots_say_the_same(name, monkeypatch):
+    """As far as into a second length that attention reads."""
+    monkeypatch.setattr(slots, "READ", STRIDE)
     model = named(name)
     given = prompt_of(model)
     own, over = followed(OwnSteps(model, *given, STEPS)), followed(slot_steps(model, given))
@@ -204,8 +205,9 @@ def test_rows_stay_where_dropping_them_would_round_or_is_not_known():
 
 
 @torch.no_grad()
-def test_slots_that_nothing_was_written_to_are_not_read():
-    """Whatever stands there, NaN included, changes nothing beyond the stride that is read."""
+def test_slots_that_nothing_was_written_to_are_not_read(monkeypatch):
+    """Whatever stands there, NaN included, changes nothing beyond what is read."""
+    monkeypatch.setattr(slots, "READ", STRIDE)
     model = zoo_model("llama")
     given = prompt_of(model)
     steps, clean = (slot_steps(model, given, 2 * STRIDE) for _ in range(2))

@@ -32,7 +32,8 @@ def test_its_limits_are_those_of_the_run():
     assert (ways.step, ways.at_once, ways.chunk) == (
         lab.models.frozen.STEP, lab.models.nll.AT_ONCE, lab.models.cross_entropy.CHUNK,
     )  # fmt: skip
-    assert MOST_GRAPHS == lab.models.graphs.MOST and memory.STRIDE == lab.models.slots.STRIDE
+    assert MOST_GRAPHS == lab.models.graphs.MOST
+    assert (memory.STRIDE, memory.READ) == (lab.models.slots.STRIDE, lab.models.slots.READ)
     assert memory.WHOLE == lab.models.cross_entropy.WHOLE and workload.LEAST_SHARED == lab.models.prefix.LEAST
     reading = lab.training.reading
     assert (reading.ON_DEVICE, reading.ON_HOST, reading.IN_A_PASS, reading.MOST_ROWS) == (2**31, 2**33, 2**31, 1024)
