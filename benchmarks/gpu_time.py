@@ -103,7 +103,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=50)
     given = parser.parse_args()
     pair = "full" if given.models else "mini"
-    settings = CASES[pair][given.case if given.models else "demo"] | FAST[pair] | {"max_new_tokens": TOKENS, "steps": given.steps}
+    settings = (
+        CASES[pair][given.case if given.models else "demo"]
+        | FAST[pair]
+        | {"max_new_tokens": TOKENS, "steps": given.steps}
+    )
     if given.models:
         settings |= {"data": given.data, "source": f"random:{given.models / 'mistral-7b'}",
                      "target": f"random:{given.models / 'llama-3.1-8b'}"}  # fmt: skip

@@ -7,7 +7,7 @@ one go, on a GPU as a captured graph of launches, and what is left for the trans
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from lab import ranks
 from lab.clock import part
 from lab.errors import LabError
 from lab.models.architecture import apart, close
+from lab.models.attention import CAUSAL, attending, goes_unmasked, moved_left
 from lab.models.cross_entropy import IGNORED, head_nll, head_scores, scores
 from lab.models.inputs import TargetInputs, answer_logits, next_labels
 from lab.models.prefix import Unread, unread
@@ -123,21 +124,39 @@ def _computed(target: FrozenModel, rest: Unread, labels: Tensor, scored: int) ->
 def _replayed(target: FrozenModel, rest: Unread, labels: Tensor, scored: int) -> tuple[Tensor, Tensor]:
     """The same as a graph of these shapes, from the second time on that they come. The first replay of each is
     compared with the plain pass over the same batch. `scored`: labels, at least as many as there are."""
+    bare, padding = goes_unmasked(target, rest.mask.shape[1]), (rest.mask[:, -rest.embeds.shape[1] :] == 0).sum(dim=1)
+    entering, asked = (rest.embeds, rest.mask, rest.places), labels
+    if bare:
+        entering, asked = (
+            (moved_left(rest.embeds, padding), moved_left(rest.places, padding)),
+            moved_left(labels, padding),
+        )
     size = min(labels.numel(), _rounded(scored))
-    where = torch.topk((labels != IGNORED).flatten().to(torch.int8), size).indices  # those that are scored come first
-    given = (rest.embeds, rest.mask, rest.places, where, labels.flatten()[where])
+    where = torch.topk((asked != IGNORED).flatten().to(torch.int8), size).indices  # those that are scored come first
+    given = (*entering, where, asked.flatten()[where])
     key = (rest.prefix, torch.get_float32_matmul_precision(), *(tuple(value.shape) for value in given))
-    stages = (("target forward", partial(_block_forward, target, rest.prefix)), ("target backward", _backward))
+    forward = partial(_unmasked_forward if bare else _block_forward, target, rest.prefix)
+    stages = (("target forward", forward), ("target backward", _backward))
     known, graph = key in target.captured.known, target.captured.at(key, stages, given)
     if graph is None:
         with target.captured.beside():
-            return _computed(target, rest, labels, scored)
-    loss, gradient = (value.clone() for value in graph(given, part))
-    if not known:
+            loss, gradient = _one_by_one(stages, given)
+    else:
+        loss, gradient = (value.clone() for value in graph(given, part))
+    gradient = moved_left(gradient, -padding) if bare else gradient
+    if graph is not None and not known:
         with target.captured.beside():
             plain = _computed(target, rest, labels, scored)
         _check_replay(target.name, (loss, gradient), plain)
     return loss, gradient
+
+
+def _one_by_one(stages: Sequence[tuple[str, Callable]], made: tuple) -> tuple[Tensor, Tensor]:
+    """What a graph of `stages` would replay, launch by launch."""
+    for name, stage in stages:
+        with part(name):
+            made = stage(*made)
+    return made
 
 
 def _check_replay(name: str, replayed: tuple[Tensor, Tensor], plain: tuple[Tensor, Tensor]) -> None:
@@ -162,6 +181,12 @@ def _block_forward(target, prefix, embeds: Tensor, mask: Tensor, places: Tensor,
     """The head at the positions `where` [N], those that are `IGNORED` counting for nothing: no shape depends on a
     value."""
     return _forward(target, Unread(embeds, mask, places, prefix), where, labels, embeds)
+
+
+def _unmasked_forward(target, prefix, embeds: Tensor, places: Tensor, where: Tensor, labels: Tensor):
+    """The same of rows that begin at the left."""
+    with attending(target.model, CAUSAL):
+        return _forward(target, Unread(embeds, None, places, prefix), where, labels, embeds)
 
 
 @torch.enable_grad()

@@ -47,11 +47,11 @@ class Prefix:
 class Unread:
     """What a model still has to read of a batch: embeds [B, T, d] and places [B, T], behind `prefix` if there is one.
 
-    mask [B, P + T] counts the P tokens of the prefix.
+    mask [B, P + T] counts the P tokens of the prefix; None: every row begins at the left.
     """
 
     embeds: Tensor
-    mask: Tensor
+    mask: Tensor | None
     places: Tensor
     prefix: Prefix | None
 

@@ -8,16 +8,15 @@ one block (grouped-query attention: Ainslie et al. 2023), so that no key is repe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import AttentionInterface, PreTrainedModel
+from transformers import AttentionInterface
 from transformers.cache_utils import Cache, DynamicLayer
 
+from lab.models.attention import attending
 from lab.models.frozen import FrozenModel
 
 __all__ = ["SlotSteps", "Slots", "grouped_attention"]
@@ -121,7 +120,7 @@ class SlotSteps:
             layer.read = read
         self.mask.index_fill_(3, self.slot, 0.0)
         embeds, given = self.model.embed(self.tokens), self.model.placed(self.mask[..., :read], self.place)
-        with _grouped(self.model.model):
+        with attending(self.model.model, GROUPED):
             out = self.model.model(inputs_embeds=embeds, **given, past_key_values=self.cache, use_cache=True)
         self.slot += 1
         self.place += 1
@@ -130,17 +129,3 @@ class SlotSteps:
 
 def _rounded(slots: int, step: int) -> int:
     return -(-slots // step) * step
-
-
-@contextmanager
-def _grouped(model: PreTrainedModel) -> Iterator[None]:
-    """Inside, the model computes attention by `grouped_attention`."""
-    configs = {id(config): config for config in (model.config, model.base_model.config)}.values()
-    kept = [config._attn_implementation for config in configs]
-    try:
-        for config in configs:
-            config._attn_implementation = GROUPED
-        yield
-    finally:
-        for config, attention in zip(configs, kept, strict=True):
-            config._attn_implementation = attention

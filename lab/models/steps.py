@@ -19,6 +19,7 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from transformers.modeling_outputs import ModelOutput
 
 from lab.models.architecture import close
+from lab.models.attention import REFUSALS
 from lab.models.frozen import SENTENCE, FrozenModel, pad_batch, positions
 from lab.models.slots import SlotSteps
 
@@ -27,7 +28,6 @@ __all__ = ["OwnSteps", "first_step", "fits_slots"]
 CACHES = ("past_key_values", "cache_params")  # under which a model hands on what it keeps: attention, and Mamba
 ROWS_APART = (DynamicLayer, DynamicSlidingWindowLayer)  # layers that keep each row by itself
 TRIED = 2  # steps on which a model is tried
-REFUSALS = (RuntimeError, ValueError, TypeError, IndexError, AttributeError)  # of a model that takes no such mask
 
 _fits: WeakKeyDictionary[PreTrainedModel, dict[torch.device, bool]] = WeakKeyDictionary()
 

@@ -12,6 +12,7 @@ import lab.models.nll as nll
 from lab.config.layout import get_layout
 from lab.errors import LabError
 from lab.models import IGNORED, answer_logits, answer_nll, build_inputs
+from lab.models.attention import moved_left, says_the_same_unmasked
 from lab.models.cross_entropy import head_nll
 from lab.models.inputs import next_labels
 from lab.models.nll import _backward, _block_forward
@@ -64,6 +65,39 @@ def test_what_a_graph_captures_is_the_plain_pass(name):
     found, moved = _backward(*_block_forward(model, None, rest.embeds, rest.mask, rest.places, where, labels[where]))
     torch.testing.assert_close(found, loss, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(moved, gradient, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("shots", ["", SHOTS], ids=["short", "behind a prefix"])
+def test_rows_at_the_left_need_no_mask(name, shots):
+    """Where a model passes its trial, loss and gradient are those of the plain pass, behind a kept prefix as well."""
+    model = zoo_model(name)
+    if model is None:
+        pytest.skip("the installed transformers has no such model")
+    if not says_the_same_unmasked(model):
+        assert name not in ("llama", "mistral", "qwen3", "gemma", "smollm3")
+        return
+    inputs, soft = batch(model, shots)
+    if (getattr(model.model.config, "sliding_window", None) or 2**30) < inputs.embeds.shape[1]:
+        return  # a window that ends within the row is never tried, see `goes_unmasked`
+    loss, gradient = plain(model, inputs, inputs.embeds)
+    rest, labels = unread(model, inputs), next_labels(inputs)
+    count = rest.embeds.shape[1]
+    padding = (rest.mask[:, -count:] == 0).sum(dim=1)
+    assert padding.max() > 0 and padding.min() == 0
+    asked = moved_left(labels[:, -count:], padding).flatten()
+    where = (asked != IGNORED).nonzero()[:, 0]
+    given = moved_left(rest.embeds, padding), moved_left(rest.places, padding), where, asked[where]
+    found, moved = _backward(*nll._unmasked_forward(model, rest.prefix, *given))
+    torch.testing.assert_close(found, loss, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(moved_left(moved, -padding), gradient[:, -count:], rtol=1e-3, atol=1e-6)
+
+
+def test_what_is_moved_left_comes_back():
+    values, by = torch.randn(3, 7, 2), torch.tensor([0, 2, 6])
+    assert torch.equal(moved_left(moved_left(values, by), -by), values)
+    assert torch.equal(moved_left(values, by)[1, :5], values[1, 2:])
+    assert torch.equal(moved_left(values[..., 0], by), moved_left(values, by)[..., 0])
 
 
 @pytest.mark.parametrize("shots", ["", SHOTS], ids=["short", "behind a prefix"])
