@@ -180,11 +180,10 @@ def check_soft_tokens(arm: str, bridge: Bridge, questions: Sequence[Question], a
     latent_mean not the question's own.
     """
     by_id = {question.id: question for question in questions}
-    for answer in answers:
-        donor = by_id[answer.soft_from or answer.id]
-        written = bridge.write_anew([donor])
-        own = torch.tensor(sketches(written.soft_tokens, written.mask)[0])
-        entered = torch.tensor(answer.sketch)
+    donors = [by_id[answer.soft_from or answer.id] for answer in answers]
+    written = bridge.write_anew(donors)
+    for answer, donor, sketch in zip(answers, donors, sketches(written.soft_tokens, written.mask), strict=True):
+        own, entered = torch.tensor(sketch), torch.tensor(answer.sketch)
         apart = len(entered) != len(own) or (entered - own).abs().max() > SAME * own.abs().max().clamp_min(1e-6)
         if arm == "latent_zero" and entered.any():
             raise LabError(f"arm latent_zero: soft tokens of question {answer.id} are not zero; the control is none.")

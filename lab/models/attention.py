@@ -51,8 +51,8 @@ def causal_attention(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: None, scaling: float | None = None,
     **more: object,
 ) -> tuple[Tensor, None]:  # fmt: skip
-    """Attention of the last T tokens, query [B, heads, T, d], over all S, key and value [B, key-value heads, S, d], each
-    over those before it and itself -> [B, T, heads, d]. Raises ValueError for anything else."""
+    """Attention of the last T tokens, query [B, heads, T, d], over all S, key and value [B, key-value heads, S, d]: of
+    each over those before it and itself -> [B, T, heads, d]. Raises ValueError for anything else."""
     if attention_mask is not None or any(more.get(name) is not None for name in CHANGES):
         raise ValueError("this attention takes no mask, no cap and no bias")
     which = sdpa_kernel(SDPBackend.FLASH_ATTENTION) if query.is_cuda else nullcontext()

@@ -127,10 +127,7 @@ def _replayed(target: FrozenModel, rest: Unread, labels: Tensor, scored: int) ->
     bare, padding = goes_unmasked(target, rest.mask.shape[1]), (rest.mask[:, -rest.embeds.shape[1] :] == 0).sum(dim=1)
     entering, asked = (rest.embeds, rest.mask, rest.places), labels
     if bare:
-        entering, asked = (
-            (moved_left(rest.embeds, padding), moved_left(rest.places, padding)),
-            moved_left(labels, padding),
-        )
+        *entering, asked = (moved_left(values, padding) for values in (rest.embeds, rest.places, labels))
     size = min(labels.numel(), _rounded(scored))
     where = torch.topk((asked != IGNORED).flatten().to(torch.int8), size).indices  # those that are scored come first
     given = (*entering, where, asked.flatten()[where])
