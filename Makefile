@@ -54,8 +54,7 @@ paper: export FORCE_SOURCE_DATE = 1
 paper: .venv/.installed
 	@command -v latexmk >/dev/null || { echo "error: no latexmk: apt-get install texlive-latex-recommended \
 	  texlive-fonts-recommended latexmk" >&2; exit 1; }
-	$(BIN)/python -m lab figures $$($(BIN)/python -m lab paper --folders) --out figures \
-	  $(if $(ARCHIVE),--archive "$(ARCHIVE)")
+	$(BIN)/python -m lab paper --figures figures $(if $(ARCHIVE),--archive "$(ARCHIVE)")
 	$(BIN)/python -m lab paper
 	cd paper && new=$$(find ../figures -name '*.pdf' -newer build/paper.pdf 2>/dev/null); \
 	  latexmk $${new:+-g} -pdf -interaction=nonstopmode -halt-on-error -silent -outdir=build paper.tex

@@ -4,9 +4,11 @@ import json
 from collections.abc import Sequence
 
 from lab.errors import LabError
-from lab.evidence import read_evidence, recipe_rows
+from lab.evidence import known_config, read_evidence, read_settings, recipe_rows
 from lab.evidence.crossed import paired_difference, proportion
 from lab.evidence.read import Run, rows_of
+from lab.paper.reading import run_folders
+from lab.paper.worlds import WORLDS
 from lab.places import ROOT
 from lab.tasks.twohop import clusters_of
 
@@ -36,6 +38,12 @@ def runs_of(name: str) -> list:
     return sorted((PRESERVED / name).glob("seed_*")) or [PRESERVED / name]
 
 
+def folders_of(world: str) -> set[str]:
+    """The preserved folders that hold runs of a world of the paper: what is of another task or pair is in none."""
+    of = [path for path in run_folders(PRESERVED) if WORLDS[world].holds(known_config(read_settings(path)))]
+    return {path.relative_to(PRESERVED).parts[0] for path in of}
+
+
 def dots(values: Sequence[float], digits: int) -> str:
     """One number for each seed."""
     return " · ".join(f"{value:.{digits}f}" for value in values)
@@ -49,7 +57,7 @@ def between(found: dict, digits: int, times: float = 1.0) -> str:
 
 def gsm8k() -> tuple[list[str], list[list[str]]]:
     """Nats per token of the gold solution for what stands in the soft tokens' place, and what was recovered."""
-    if stray := {path.name for path in PRESERVED.glob("gsm8k*")} ^ set(NAMES):
+    if stray := folders_of("gsm8k") ^ set(NAMES):
         raise LabError(
             f"{', '.join(sorted(stray))} is preserved and has no name in this table, or the other way round."
         )

@@ -7,6 +7,8 @@ import shutil
 import measured
 import preserved_tables
 import pytest
+from preserved_runs import GSM8K, NATS, REAL, recipe_of
+from synthetic_runs import make_run
 
 from lab.errors import LabError
 from lab.places import ROOT
@@ -52,3 +54,15 @@ def test_a_table_of_records_says_what_they_say(key, tmp_path, monkeypatch):
         out.writelines(json.dumps(record) + "\n" for record in records)
     with pytest.raises(LabError, match="the row was altered after it was written"):
         preserved_tables.TABLES[key]()
+
+
+def test_a_run_of_another_kind_is_in_no_table(tmp_path, monkeypatch):
+    copied = tmp_path / "preserved"
+    shutil.copytree(preserved_tables.PRESERVED, copied)
+    monkeypatch.setattr(preserved_tables, "PRESERVED", copied)
+    before = preserved_tables.gsm8k()
+    make_run(copied, "gsm8k_swapped", 1, REAL, nats=NATS, **recipe_of("real/gsm8k_swapped.yaml"))
+    assert preserved_tables.gsm8k() == before
+    make_run(copied, "gsm8k_unnamed", 1, REAL, nats=NATS, **GSM8K | {"soft_tokens": 4})
+    with pytest.raises(LabError, match="gsm8k_unnamed is preserved and has no name"):
+        preserved_tables.gsm8k()

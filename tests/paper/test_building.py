@@ -5,7 +5,7 @@ import re
 import shutil
 
 import pytest
-from preserved_runs import everything, main_runs, paper_folder
+from preserved_runs import MINI, everything, main_runs, paper_folder
 from synthetic_runs import edit_records, make_run
 
 from lab.audit.reported import REPORTED
@@ -123,7 +123,7 @@ def test_everything_at_once(tmp_path):
 def test_seeds_and_arms_make_the_main_recipe_not_its_name(tmp_path):
     main_runs(tmp_path)
     (tmp_path / "evidence").rename(tmp_path / "zz_last")
-    make_run(tmp_path, "aa_first", accuracies={"source": 0.1, "target": 0.1, "latent": 0.1}, steps=5)
+    make_run(tmp_path, "aa_first", accuracies={"source": 0.1, "target": 0.1, "latent": 0.1}, **MINI | {"steps": 300})
     assert len(Preserved(tmp_path).worlds["embedded"].main) == 3
 
 
@@ -158,10 +158,3 @@ def test_the_audit_is_of_the_numbers_reported():
 def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(LabError, match="no folder"):
         build_paper(tmp_path / "nowhere", PAPER)
-
-
-def test_folders_are_named_with_the_main_recipe_first(tmp_path):
-    make_run(tmp_path, "aa_first", accuracies={"source": 0.1, "target": 0.1, "latent": 0.1}, steps=5)
-    main_runs(tmp_path)
-    (tmp_path / "costs").mkdir()
-    assert [name.rpartition("/")[2] for name in Preserved(tmp_path).folders()] == ["evidence", "aa_first", "costs"]

@@ -74,7 +74,7 @@ def test_citations_and_entries_are_the_same():
 def test_figures_are_those_that_can_be_drawn():
     """The paper shows what `lab figures` draws, under the same names."""
     drawn = pytest.importorskip("lab.figures").FIGURES
-    assert set(re.findall(r"\\labfigure\{(\w+)\}", words("paper.tex"))) <= set(drawn)
+    assert set(re.findall(r"\\labfigure\{\w+/(\w+)\}", words("paper.tex"))) <= set(drawn)
 
 
 def test_references_are_to_labels():
