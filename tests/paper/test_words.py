@@ -59,6 +59,15 @@ def test_every_macro_of_the_text_is_defined():
     assert not {name for name in used if name not in defined and name != "TeX"}
 
 
+def test_every_macro_is_used():
+    """In the text, in some wording of a sentence, or in a table; what nobody reads is not written."""
+    defined = set(DEFINED.findall((PAPER / "macros.tex").read_text("utf-8")))
+    tables = [path.read_text("utf-8") for path in (PAPER / "tables").glob("*.tex")]
+    used = {name for text in [*map(words, HAND_WRITTEN), (PAPER / "preamble.tex").read_text("utf-8"), *tables]
+            for name in USED.findall(text)}  # fmt: skip
+    assert defined <= used
+
+
 def test_every_sentence_stands_in_the_paper():
     said = {name for name in DEFINED.findall((PAPER / "macros.tex").read_text("utf-8")) if name.startswith("Say")}
     assert not {name for name in said if rf"\{name}" not in words("paper.tex")}
