@@ -2,7 +2,7 @@ PYTHON ?= python3.11
 NAME ?= demo
 BIN := .venv/bin
 
-.PHONY: demo test test-slow real paper lab
+.PHONY: demo test test-slow real records paper lab
 
 # The environment all targets share; remade when the lock or the package's description changes.
 .venv/.installed: requirements.lock pyproject.toml
@@ -45,6 +45,10 @@ test: .venv/.installed
 # Trains a small bridge between them and both prompts beside it on two cores, into runs/word_problems.
 real: .venv/.real
 	$(BIN)/python -m lab run papermill_jobs/real/word_problems.yaml
+
+# Every run that README and paper rest on, anew, into runs/records (papermill_jobs/records.yaml): a GPU, DATA=GSM8K's folder.
+records: .venv/.installed
+	$(BIN)/python -m lab.batch.records --make --data "$(DATA)"
 
 # Figures, macros and tables from runs/preserved, then paper/build/paper.pdf; what did not change is not written again.
 # Needs LaTeX (apt-get install texlive-latex-recommended texlive-fonts-recommended latexmk). The date makes equal bytes.

@@ -7,7 +7,7 @@ from lab.errors import LabError
 from lab.evidence import known_config, read_evidence, read_settings, recipe_rows
 from lab.evidence.crossed import paired_difference, proportion
 from lab.evidence.read import Run, rows_of
-from lab.paper.reading import run_folders
+from lab.paper.reading import Preserved, run_folders
 from lab.paper.worlds import WORLDS
 from lab.places import ROOT
 from lab.tasks.twohop import clusters_of
@@ -33,11 +33,6 @@ CELLS = {
 }
 
 
-def runs_of(name: str) -> list:
-    """The folders of a preserved run, or of its seeds."""
-    return sorted((PRESERVED / name).glob("seed_*")) or [PRESERVED / name]
-
-
 def folders_of(world: str) -> set[str]:
     """The preserved folders that hold runs of a world of the paper: what is of another task or pair is in none."""
     of = [path for path in run_folders(PRESERVED) if WORLDS[world].holds(known_config(read_settings(path)))]
@@ -61,7 +56,7 @@ def gsm8k() -> tuple[list[str], list[list[str]]]:
         raise LabError(
             f"{', '.join(sorted(stray))} is preserved and has no name in this table, or the other way round."
         )
-    folders = {name: runs_of(name) for name in NAMES}
+    folders = {name: list(run_folders(PRESERVED / name)) for name in NAMES}
     rows = recipe_rows(read_evidence([path for paths in folders.values() for path in paths]))
     columns = ["soft tokens", *READS.values(), "recovered, %", "right, %"]
     return columns, [_recipe(NAMES[name], row) for name, row in zip(folders, rows, strict=True)]
@@ -76,7 +71,7 @@ def _recipe(name: str, row: dict) -> list[str]:
 
 def two_hops() -> tuple[list[str], list[list[str]]]:
     """Per cent right by kind of question, each seed; the difference to another question's soft tokens in points."""
-    runs = list(read_evidence(runs_of("twohop")).main)
+    runs = Preserved(PRESERVED / "twohop").worlds["twohop"].main
     guess = json.loads(CARD.read_text("utf-8"))["measured"]["best constant guess"]
     columns = ["questions", "n", "best constant guess", "source", "target", "latent", "another question's soft tokens",
                "latent minus these"]  # fmt: skip

@@ -44,8 +44,9 @@ def scaling() -> dict[str, str]:
             f"{second}, {word} at batch {batch} {third}. So at the same work per GPU the efficiency is {each[0]} by "
             f"the mean, {each[1]} by the median; the same total work goes {faster[0]:.2f} ({faster[1]:.2f}) times as "
             f"fast, an efficiency of {100 * faster[0] / many:.0f} % ({100 * faster[1] / many:.0f} %). Where the mean "
-            "is far above the median, shapes were met for the first time, and every rank waited while one captured them. "
-            f"Summing {alone['translator_parameters'] / 1e6:.0f} M gradients takes {1000 * same_each['sum_s']:.0f} ms, "
+            "is far above the median, shapes were met for the first time, and every rank waited while one captured "
+            f"them. Summing {alone['translator_parameters'] / 1e6:.0f} M gradients takes "
+            f"{1000 * same_each['sum_s']:.0f} ms, "
             f"{shares[0]:.0f} to {shares[-1]:.0f} % of a mean step; {same_each['peak_gib']:.1f} GiB a GPU against "
             f"{alone['peak_gib']:.1f}"
         ),
