@@ -291,7 +291,9 @@ def figures(
 def paper(
     runs: Annotated[Path | None, typer.Argument(help="Preserved runs, instead of runs/preserved.")] = None,
     out: Annotated[Path | None, typer.Option(help="The paper's folder with its sentences, instead of paper/.")] = None,
-    figures: Annotated[Path | None, typer.Option(help="Draw the paper's figures into this folder instead.")] = None,
+    figures: Annotated[
+        Path | None, typer.Option(help="Draw the figures, those of README too, into this folder.")
+    ] = None,
     archive: Annotated[str, typer.Option(help="A folder of what earlier scripts left, for the audit's figure.")] = "",
 ) -> None:
     """Write the paper's macros and tables from preserved records; `make paper` makes the PDF. No GPU."""
