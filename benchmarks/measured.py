@@ -8,12 +8,12 @@ it, and whatever stands there is written anew.
 import re
 from pathlib import Path
 
+import preserved_tables
 import yaml
-from preserved_tables import TABLES as PRESERVED_TABLES
 from recorded import FINDINGS, full_size, full_size_limits
 
-TABLES = PRESERVED_TABLES | {"full_size": full_size}
-NUMBERS = {"full_size": full_size_limits}  # in the sentence above a table, between braces
+TABLES = preserved_tables.TABLES | {"full_size": full_size}
+NUMBERS = preserved_tables.NUMBERS | {"full_size": full_size_limits}  # in the sentence above a table, between braces
 HERE = Path(__file__).resolve().parent
 PAGES = (HERE.parent / "README.md", HERE / "README.md")
 PLACE = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- /measured -->)", re.DOTALL)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 from lab.errors import LabError
-from lab.evidence import known_config, read_evidence, read_settings, recipe_rows
+from lab.evidence import SUPPORTED, known_config, read_evidence, read_settings, recipe_rows
 from lab.evidence.crossed import paired_difference, proportion
 from lab.evidence.read import Run, rows_of
 from lab.paper.reading import Preserved, run_folders
@@ -90,4 +90,23 @@ def _cell(runs: Sequence[Run], cell: str, guess: float) -> list[str]:
             f"{100 * apart['difference']:+.1f}{between(apart, 1, 100)}"]  # fmt: skip
 
 
+def gsm8k_numbers() -> dict[str, object]:
+    """For the sentence above the table: the main recipe's questions and training, and how the claims stand."""
+    world = Preserved(PRESERVED).worlds["gsm8k"]
+    verdicts = [row["verdict"] for row in world.judged("likelihood")["claims"]]
+    return _of(world.main) | {"declared": len(verdicts), "supported": verdicts.count(SUPPORTED)}
+
+
+def two_hops_numbers() -> dict[str, object]:
+    """The same of two hops, and what the target has right with the home as text."""
+    told = json.loads(CARD.read_text("utf-8"))["measured"]["target with the home as text"]["lore/long/held_out"]
+    return _of(Preserved(PRESERVED / "twohop").worlds["twohop"].main) | {"with_home": f"{100 * told:.1f}"}
+
+
+def _of(runs: Sequence[Run]) -> dict[str, object]:
+    spaced = {name: f"{runs[0].settings[name]:,}".replace(",", " ") for name in ("soft_tokens", "steps", "batch_size")}
+    return spaced | {"n": f"{len(runs[0].records):,}".replace(",", " "), "seeds": len(runs)}
+
+
 TABLES = {"gsm8k": gsm8k, "two_hops": two_hops}
+NUMBERS = {"gsm8k": gsm8k_numbers, "two_hops": two_hops_numbers}
