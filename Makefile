@@ -2,7 +2,7 @@ PYTHON ?= python3.11
 NAME ?= demo
 BIN := .venv/bin
 
-.PHONY: demo test test-slow real paper lab
+.PHONY: demo test test-slow real records paper lab
 
 # The environment all targets share; remade when the lock or the package's description changes.
 .venv/.installed: requirements.lock pyproject.toml
@@ -46,6 +46,10 @@ test: .venv/.installed
 real: .venv/.real
 	$(BIN)/python -m lab run papermill_jobs/real/word_problems.yaml
 
+# Every run that README and paper rest on, anew, into runs/records (papermill_jobs/records.yaml): a GPU, DATA=GSM8K's folder.
+records: .venv/.installed
+	$(BIN)/python -m lab.batch.records --make --data "$(DATA)"
+
 # Figures, macros and tables from runs/preserved, then paper/build/paper.pdf; what did not change is not written again.
 # Needs LaTeX (apt-get install texlive-latex-recommended texlive-fonts-recommended latexmk). The date makes equal bytes.
 # ARCHIVE: a folder of what earlier scripts left, for the figure of the audit.
@@ -54,8 +58,7 @@ paper: export FORCE_SOURCE_DATE = 1
 paper: .venv/.installed
 	@command -v latexmk >/dev/null || { echo "error: no latexmk: apt-get install texlive-latex-recommended \
 	  texlive-fonts-recommended latexmk" >&2; exit 1; }
-	$(BIN)/python -m lab figures $$($(BIN)/python -m lab paper --folders) --out figures \
-	  $(if $(ARCHIVE),--archive "$(ARCHIVE)")
+	$(BIN)/python -m lab paper --figures figures $(if $(ARCHIVE),--archive "$(ARCHIVE)")
 	$(BIN)/python -m lab paper
 	cd paper && new=$$(find ../figures -name '*.pdf' -newer build/paper.pdf 2>/dev/null); \
 	  latexmk $${new:+-g} -pdf -interaction=nonstopmode -halt-on-error -silent -outdir=build paper.tex

@@ -1,16 +1,19 @@
 """What was measured once, as tables in README.md and benchmarks/README.md: `python benchmarks/measured.py` writes them.
 
-The values lie in measured.yaml, beside the command, the device and the date of each; of a table with `records` they
-are computed from those in runs/preserved. A table stands between two comments that name it, and whatever stands there
-is written anew.
+The values lie in measured.yaml, beside the command, the device and the date of each; of a row or a table with `records`
+they are computed from these, in runs/preserved or in a JSON file here. A table stands between two comments that name
+it, and whatever stands there is written anew.
 """
 
 import re
 from pathlib import Path
 
+import preserved_tables
 import yaml
-from preserved_tables import TABLES
+from recorded import FINDINGS, full_size, full_size_limits
 
+TABLES = preserved_tables.TABLES | {"full_size": full_size}
+NUMBERS = preserved_tables.NUMBERS | {"full_size": full_size_limits}  # in the sentence above a table, between braces
 HERE = Path(__file__).resolve().parent
 PAGES = (HERE.parent / "README.md", HERE / "README.md")
 PLACE = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- /measured -->)", re.DOTALL)
@@ -22,22 +25,28 @@ def markdown(columns: list[str], rows: list[list[str]]) -> str:
     return "".join("| " + " | ".join(str(cell) for cell in line) + " |\n" for line in lines)
 
 
+def computed(row: dict) -> dict:
+    """A finding with what its records say, where it has some."""
+    return row | FINDINGS[row["records"]]() if "records" in row else row
+
+
 def findings(measured: dict) -> str:
     """One row for each finding: what, how much, with which command, where and when."""
     rows = [
         [row["what"], row["found"], row["n"], f"`{row['command']}`",
          f"{measured['devices'][row['device']]}, {row['date']}"]
-        for row in measured["findings"]
+        for row in map(computed, measured["findings"])
     ]  # fmt: skip
     return markdown(["What", "Found", "n", "Command", "Where, when"], rows)
 
 
 def table(measured: dict, key: str) -> str:
-    """A table of its own, under the sentence that says how it was made."""
+    """A table of its own, under the sentence that says how it was made; typed rows stand below those of records."""
     found = next(entry for entry in measured["tables"] if entry["key"] == key)
     made = f"`{found['command']}`, {measured['devices'][found['device']]}, {found['date']}."
-    columns, rows = TABLES[found["records"]]() if "records" in found else (found["columns"], found["rows"])
-    return f"**{found['title']}.** {found['about']} {made}\n\n" + markdown(columns, rows)
+    columns, rows = TABLES[found["records"]]() if "records" in found else (found["columns"], [])
+    about = found["about"].format(**NUMBERS[found["records"]]()) if found.get("records") in NUMBERS else found["about"]
+    return f"**{found['title']}.** {about} {made}\n\n" + markdown(columns, [*rows, *found.get("rows", [])])
 
 
 def page(text: str, measured: dict) -> str:

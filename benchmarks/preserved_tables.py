@@ -4,9 +4,11 @@ import json
 from collections.abc import Sequence
 
 from lab.errors import LabError
-from lab.evidence import read_evidence, recipe_rows
+from lab.evidence import SUPPORTED, known_config, read_evidence, read_settings, recipe_rows
 from lab.evidence.crossed import paired_difference, proportion
 from lab.evidence.read import Run, rows_of
+from lab.paper.reading import Preserved, run_folders
+from lab.paper.worlds import WORLDS
 from lab.places import ROOT
 from lab.tasks.twohop import clusters_of
 
@@ -31,9 +33,10 @@ CELLS = {
 }
 
 
-def runs_of(name: str) -> list:
-    """The folders of a preserved run, or of its seeds."""
-    return sorted((PRESERVED / name).glob("seed_*")) or [PRESERVED / name]
+def folders_of(world: str) -> set[str]:
+    """The preserved folders that hold runs of a world of the paper: what is of another task or pair is in none."""
+    of = [path for path in run_folders(PRESERVED) if WORLDS[world].holds(known_config(read_settings(path)))]
+    return {path.relative_to(PRESERVED).parts[0] for path in of}
 
 
 def dots(values: Sequence[float], digits: int) -> str:
@@ -49,11 +52,11 @@ def between(found: dict, digits: int, times: float = 1.0) -> str:
 
 def gsm8k() -> tuple[list[str], list[list[str]]]:
     """Nats per token of the gold solution for what stands in the soft tokens' place, and what was recovered."""
-    if stray := {path.name for path in PRESERVED.glob("gsm8k*")} ^ set(NAMES):
+    if stray := folders_of("gsm8k") ^ set(NAMES):
         raise LabError(
             f"{', '.join(sorted(stray))} is preserved and has no name in this table, or the other way round."
         )
-    folders = {name: runs_of(name) for name in NAMES}
+    folders = {name: list(run_folders(PRESERVED / name)) for name in NAMES}
     rows = recipe_rows(read_evidence([path for paths in folders.values() for path in paths]))
     columns = ["soft tokens", *READS.values(), "recovered, %", "right, %"]
     return columns, [_recipe(NAMES[name], row) for name, row in zip(folders, rows, strict=True)]
@@ -68,7 +71,7 @@ def _recipe(name: str, row: dict) -> list[str]:
 
 def two_hops() -> tuple[list[str], list[list[str]]]:
     """Per cent right by kind of question, each seed; the difference to another question's soft tokens in points."""
-    runs = list(read_evidence(runs_of("twohop")).main)
+    runs = Preserved(PRESERVED / "twohop").worlds["twohop"].main
     guess = json.loads(CARD.read_text("utf-8"))["measured"]["best constant guess"]
     columns = ["questions", "n", "best constant guess", "source", "target", "latent", "another question's soft tokens",
                "latent minus these"]  # fmt: skip
@@ -87,4 +90,23 @@ def _cell(runs: Sequence[Run], cell: str, guess: float) -> list[str]:
             f"{100 * apart['difference']:+.1f}{between(apart, 1, 100)}"]  # fmt: skip
 
 
+def gsm8k_numbers() -> dict[str, object]:
+    """For the sentence above the table: the main recipe's questions and training, and how the claims stand."""
+    world = Preserved(PRESERVED).worlds["gsm8k"]
+    verdicts = [row["verdict"] for row in world.judged("likelihood")["claims"]]
+    return _of(world.main) | {"declared": len(verdicts), "supported": verdicts.count(SUPPORTED)}
+
+
+def two_hops_numbers() -> dict[str, object]:
+    """The same of two hops, and what the target has right with the home as text."""
+    told = json.loads(CARD.read_text("utf-8"))["measured"]["target with the home as text"]["lore/long/held_out"]
+    return _of(Preserved(PRESERVED / "twohop").worlds["twohop"].main) | {"with_home": f"{100 * told:.1f}"}
+
+
+def _of(runs: Sequence[Run]) -> dict[str, object]:
+    spaced = {name: f"{runs[0].settings[name]:,}".replace(",", " ") for name in ("soft_tokens", "steps", "batch_size")}
+    return spaced | {"n": f"{len(runs[0].records):,}".replace(",", " "), "seeds": len(runs)}
+
+
 TABLES = {"gsm8k": gsm8k, "two_hops": two_hops}
+NUMBERS = {"gsm8k": gsm8k_numbers, "two_hops": two_hops_numbers}

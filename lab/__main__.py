@@ -291,14 +291,18 @@ def figures(
 def paper(
     runs: Annotated[Path | None, typer.Argument(help="Preserved runs, instead of runs/preserved.")] = None,
     out: Annotated[Path | None, typer.Option(help="The paper's folder with its sentences, instead of paper/.")] = None,
-    folders: Annotated[bool, typer.Option(help="Only name the folders of runs, the main ones first.")] = False,
+    figures: Annotated[
+        Path | None, typer.Option(help="Draw the figures, those of README too, into this folder.")
+    ] = None,
+    archive: Annotated[str, typer.Option(help="A folder of what earlier scripts left, for the audit's figure.")] = "",
 ) -> None:
     """Write the paper's macros and tables from preserved records; `make paper` makes the PDF. No GPU."""
-    from lab.paper import PAPER, Preserved, build_paper
+    from lab.paper import PAPER, Preserved, build_paper, draw
     from lab.runs import PRESERVED
 
-    if folders:
-        print("\n".join(Preserved(runs or PRESERVED).folders()))
+    if figures:
+        for files, missing in draw(Preserved(runs or PRESERVED), figures, archive):
+            print(f"{files}: not made: needs {missing}" if missing else files)
         return
     written = build_paper(runs or PRESERVED, out or PAPER)
     for path, changed in written.items():

@@ -7,6 +7,9 @@ import shutil
 import measured
 import preserved_tables
 import pytest
+import recorded
+from preserved_runs import GSM8K, NATS, REAL, recipe_of
+from synthetic_runs import make_run
 
 from lab.errors import LabError
 from lab.places import ROOT
@@ -31,7 +34,78 @@ def test_every_value_says_how_where_and_when():
     for row in found["findings"] + found["tables"]:
         assert row["command"].startswith("python ") and row["device"] in found["devices"] and row["date"]
     for table in found["tables"]:
-        assert "records" in table or all(len(row) == len(table["columns"]) for row in table["rows"])
+        columns = measured.TABLES[table["records"]]()[0] if "records" in table else table["columns"]
+        assert all(len(row) == len(columns) for row in table.get("rows", []))
+
+
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    """The JSON files in a folder of their own, which the rows are then computed from."""
+    for file in recorded.HERE.glob("*.json"):
+        shutil.copy(file, tmp_path)
+    monkeypatch.setattr(recorded, "HERE", tmp_path)
+    return tmp_path
+
+
+def test_what_a_record_holds_is_not_typed():
+    found = measured.read()
+    assert {row.get("records") for row in found["findings"]} - {None} == set(recorded.FINDINGS)
+    assert {table.get("records") for table in found["tables"]} - {None} == set(measured.TABLES)
+    assert not [row for row in found["findings"] if "records" in row and {"what", "found"} & set(row)]
+    above = {table["records"]: table["about"] for table in found["tables"] if "{" in table["about"]}
+    assert set(above) == set(measured.NUMBERS)  # what stands between braces is filled in
+    assert "{" not in "".join(line for path in measured.PAGES for line in path.read_text("utf-8").splitlines()
+                              if line.startswith("**") and "Records: " in line)  # fmt: skip
+
+
+def test_a_new_measurement_of_several_gpus_changes_the_row(copied):
+    """The last line of a number of processes and a batch size counts; the words hold for other numbers as well."""
+
+    def add(processes, batch_size, mean, median):
+        row = recorded.lines_of("scaling_h100.json")[0] | {"processes": processes, "batch_size": batch_size}
+        with open(copied / "scaling_h100.json", "a", encoding="utf-8") as out:
+            out.write(json.dumps(row | {"step_mean_s": mean, "step_s": median}) + "\n")
+
+    before = recorded.scaling()
+    for measured_so in ((1, 10, 0.2, 0.15), (2, 20, 0.9, 0.9), (2, 10, 0.16, 0.1), (2, 20, 0.25, 0.16)):
+        add(*measured_so)
+    found = recorded.scaling()["found"]
+    assert "one GPU at batch 10 0.200 (0.150), two at batch 20 0.250 (0.160), two at batch 10 0.160 (0.100)" in found
+    assert "efficiency is 80 % by the mean, 94 % by the median; the same total work goes 1.25 (1.50) times" in found
+    assert found != before["found"] and "an efficiency of 62 % (75 %)" in found
+    add(4, 10, 0.1, 0.05)
+    assert "on two GPUs" in recorded.scaling()["what"]  # of four there is no measurement with as much work for each
+    add(4, 40, 0.3, 0.2)
+    assert "on four GPUs" in recorded.scaling()["what"] and "four at batch 40 0.300" in recorded.scaling()["found"]
+
+
+def test_a_new_rate_changes_its_row(copied):
+    with open(copied / "prompt_rates.json", "a", encoding="utf-8") as out:
+        for prompt in recorded.PROMPTS:
+            look = {"prompt": prompt, "learning_rate": 0.3, "nats_per_token": [[0, 6.5], [300, 2.0]]}
+            out.write(json.dumps(look) + "\n")
+    found = recorded.prompt_rates()["found"]
+    assert "0.1 · 0.3: constant" in found and "2.000, best at 0.1" in found and "still higher" not in found
+
+
+def test_an_altered_answer_of_the_shipped_translator_makes_no_row(tmp_path, monkeypatch):
+    copied = tmp_path / "preserved"
+    shutil.copytree(recorded.PRESERVED / "evidence_shipped", copied / "evidence_shipped")
+    monkeypatch.setattr(recorded, "PRESERVED", copied)
+    (file,) = copied.rglob("eval_samples_*.jsonl.gz")
+    records = read_jsonl(file)
+    records[0]["arms"]["latent"]["correct"] = not records[0]["arms"]["latent"]["correct"]
+    with gzip.open(file, "wt", encoding="utf-8") as out:
+        out.writelines(json.dumps(record) + "\n" for record in records)
+    with pytest.raises(LabError, match="the row was altered after it was written"):
+        recorded.shipped()
+
+
+def test_a_new_speed_changes_its_table(copied):
+    speed = json.loads((copied / "speed_h100.json").read_text("utf-8"))
+    speed["full"]["cases"]["batch 2"]["plain"]["step_s"] = 9.0
+    (copied / "speed_h100.json").write_text(json.dumps(speed), "utf-8")
+    assert recorded.full_size()[1][1][1].startswith("9.000 (")
 
 
 @pytest.mark.parametrize("key", preserved_tables.TABLES)
@@ -52,3 +126,15 @@ def test_a_table_of_records_says_what_they_say(key, tmp_path, monkeypatch):
         out.writelines(json.dumps(record) + "\n" for record in records)
     with pytest.raises(LabError, match="the row was altered after it was written"):
         preserved_tables.TABLES[key]()
+
+
+def test_a_run_of_another_kind_is_in_no_table(tmp_path, monkeypatch):
+    copied = tmp_path / "preserved"
+    shutil.copytree(preserved_tables.PRESERVED, copied)
+    monkeypatch.setattr(preserved_tables, "PRESERVED", copied)
+    before = preserved_tables.gsm8k()
+    make_run(copied, "gsm8k_swapped", 1, REAL, nats=NATS, **recipe_of("real/gsm8k_swapped.yaml"))
+    assert preserved_tables.gsm8k() == before
+    make_run(copied, "gsm8k_unnamed", 1, REAL, nats=NATS, **GSM8K | {"soft_tokens": 4})
+    with pytest.raises(LabError, match="gsm8k_unnamed is preserved and has no name"):
+        preserved_tables.gsm8k()

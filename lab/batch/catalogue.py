@@ -23,7 +23,7 @@ from lab.places import ROOT
 from lab.runs import write_text
 
 JOBS = ROOT / "papermill_jobs"
-CLUSTER = "cluster.yaml"
+CLUSTER, RECORDS = "cluster.yaml", "records.yaml"
 FACTS = {"Reported": "Reported", "Known": "What is known"}  # word in the file -> head of its column
 FACT = re.compile(rf"({'|'.join(FACTS)}): +(\S.*)")
 # Where a folder's table goes: `<!-- jobs in documents -->`, then the table, then `<!-- end -->`; the top folder is `.`.
@@ -42,8 +42,8 @@ class Entry:
 
 
 def job_files(folder: Path = JOBS) -> list[Path]:
-    """Every job in a folder and below it; what the cluster is lies there, too, and is none."""
-    return sorted(file for file in folder.rglob("*.yaml") if file.name != CLUSTER)
+    """Every job in a folder and below it; the cluster and the list of records lie there, too, and are none."""
+    return sorted(file for file in folder.rglob("*.yaml") if file.name not in (CLUSTER, RECORDS))
 
 
 def entry(file: Path) -> Entry:

@@ -53,9 +53,9 @@ def check_split(records: Sequence[Mapping], task: Task, data: str) -> None:
 
     `data`: where a task reads its questions from; where they are not at hand nothing is known of them.
     """
-    if "data" in task.takes and not (data and Path(data).exists()):
-        return
     whole = getattr(task, "whole", task)  # of a limited task all that it limits
+    if "data" in whole.takes and not (data and Path(data).exists()):
+        return
     try:
         splits = {"dev": whole.dev(), "exemplars": whole.exemplars(whole.most_shots)}
     except LabError:

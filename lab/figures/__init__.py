@@ -7,4 +7,4 @@ from lab.figures.catalogue import FIGURES, figures_of, missing_sentence
 from lab.figures.material import Material, Missing
 from lab.figures.plate import Plate
 from lab.figures.presenting import present
-from lab.figures.writing import write_figures, write_plate
+from lab.figures.writing import ENDINGS, told, write_figures, write_plate

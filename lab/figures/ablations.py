@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 from lab.evidence import LATENT, neighbours
 from lab.figures.material import Material, Missing
 from lab.figures.plate import BY_WORD, Plate, counted, named, sources_of
-from lab.pictures import INK, MUTED, bars, column, lines_of, look, mark
+from lab.pictures import COLUMN, INK, MUTED, bars, column, lines_of, look, mark
 
 # The section of the config that differs -> what the group is called, from top to bottom.
 GROUPS = {
@@ -20,6 +20,9 @@ GROUPS = {
 }  # fmt: skip
 MEASURES = {"effect": (100, "points of<br>accuracy"), "told": (1, "nats per<br>token saved")}
 LETTERS, ROW = 25, 38  # of a label's line; pixels
+LEFT, RIGHT, GAP = 188, 14, 0.06  # of the page, pixels; between the panels, of their ground
+SHARES = {1: (1.0,), 2: (0.42, 0.58)}  # of the ground: nats have more digits than points
+DIGIT = 9  # pixels that a letter of a number takes
 
 
 def ablation_results(material: Material) -> Plate:
@@ -31,17 +34,19 @@ def ablation_results(material: Material) -> Plate:
     found.sort(key=lambda row: order.index(row["section"]) if row["section"] in GROUPS else len(order))
     rows = [_row(one, measure) for one in found for measure in MEASURES if one[measure]]
     measures = [measure for measure in MEASURES if any(one[measure] for one in found)]
-    figure = make_subplots(1, len(measures), shared_yaxes=True, horizontal_spacing=0.06)
+    figure = make_subplots(1, len(measures), shared_yaxes=True, horizontal_spacing=GAP,
+                           column_widths=SHARES[len(measures)])  # fmt: skip
     heights, heads = _heights(found)
     for place, measure in enumerate(measures, start=1):
         at = [height for height, one in zip(heights, found, strict=True) if one[measure]]
-        _draw(figure, [row for row in rows if row["measure"] == measure], at, place)
+        wide = (COLUMN - LEFT - RIGHT) * (1 - GAP * (len(measures) - 1)) * SHARES[len(measures)][place - 1]
+        _draw(figure, [row for row in rows if row["measure"] == measure], at, place, wide)
         figure.update_xaxes(title_text=MEASURES[measure][1], row=1, col=place)
         figure.add_vline(x=0, line={"color": INK, "width": 1}, row=1, col=place)
     labels = _labels(found)
     top = max(heads) + 0.5
     figure.update_yaxes(tickvals=heights, ticktext=labels, range=[-0.7, top], showgrid=False)
-    column(figure, int(ROW * (top + 0.7)), left=188, bottom=70)
+    column(figure, int(ROW * (top + 0.7)), left=LEFT, right=RIGHT, bottom=70)
     for height, head in heads.items():
         figure.add_annotation(text=f"<b>{head}</b>", x=0, xref="paper", xanchor="right", xshift=-6, y=height,
                               yref="y", showarrow=False, font={"size": 14})  # fmt: skip
@@ -94,26 +99,49 @@ def _heights(found: Sequence[Mapping]) -> tuple[list[float], dict[float, str]]:
     return heights[::-1], heads
 
 
-def _draw(figure, rows: Sequence[Mapping], at: Sequence[float], place: int) -> None:
+def _draw(figure, rows: Sequence[Mapping], at: Sequence[float], place: int, wide: float) -> None:
+    """One panel, `wide` pixels of it."""
     unit = MEASURES[rows[0]["measure"]][0]
     sure = [row["p_holm"] <= 0.05 and row["seeds"] > 1 for row in rows]
-    ends = [[row[name] for row in rows] for name in ("effect", "low", "high")]
+    bounds = [[row[name] for row in rows] for name in ("effect", "low", "high")]
     figure.add_scatter(
         x=[unit * row["effect"] for row in rows], y=at, mode="markers", showlegend=False,
         marker={"size": 9, "color": [look(LATENT).colour if one else MUTED for one in sure],
                 "symbol": ["circle" if one else "circle-open" for one in sure], "line": {"width": 2}},
-        error_x=bars(*ends, unit=unit, color=INK, thickness=1.3, width=4), row=1, col=place,
+        error_x=bars(*bounds, unit=unit, color=INK, thickness=1.3, width=4), row=1, col=place,
         customdata=[html.escape(row["changes"]) for row in rows],
         hovertemplate="%{customdata}: %{x:.3g}<extra></extra>",
     )  # fmt: skip
     reach = [unit * row[end] for row in rows for end in ("low", "high")] + [0]
-    room = 0.28 * (max(reach) - min(reach))
-    figure.update_xaxes(range=[min(reach) - room, max(reach) + room], nticks=4, tickangle=0, row=1, col=place)
     shown = [f"{unit * row['effect']:+.1f}" if unit == 100 else f"{row['effect']:+.3f}" for row in rows]
-    # beside the line at zero, where a number over its mark would stand on it
-    sides = ["top center" if abs(unit * row["effect"]) > room else f"top {'left' if row['effect'] < 0 else 'right'}"
-             for row in rows]  # fmt: skip
-    mark(figure, [unit * row["effect"] for row in rows], [y + 0.06 for y in at], shown, sides, row=1, col=place)
+    effects = [unit * row["effect"] for row in rows]
+    ends, sides = with_room(effects, [DIGIT * len(text) / wide for text in shown], min(reach), max(reach))
+    figure.update_xaxes(range=ends, nticks=4, tickangle=0, row=1, col=place)
+    mark(figure, effects, [y + 0.06 for y in at], shown, [f"top {side}" for side in sides], row=1, col=place)
+
+
+def with_room(
+    values: Sequence[float], widths: Sequence[float], low: float, high: float
+) -> tuple[list[float], list[str]]:
+    """(the ends of an axis from `low` to `high` that has room for a number at each value, on which side it stands).
+
+    `widths`: of the numbers, as shares of the axis. One stands over its mark, or beside the line at zero where it would
+    stand on that.
+    """
+    step = 0.02 * ((high - low) or 1)
+    ends, sides = [low - step, high + step], []
+    for _ in range(400):
+        whole = [share * (ends[1] - ends[0]) for share in widths]
+        sides = ["center" if abs(value) > wide / 2 else "left" if value < 0 else "right"
+                 for value, wide in zip(values, whole, strict=True)]  # fmt: skip
+        left = {"center": 0.5, "left": 1, "right": 0}  # how much of it stands left of its mark
+        over = list(zip(values, whole, map(left.get, sides), strict=True))
+        short = [min(value - wide * part for value, wide, part in over) < ends[0],
+                 max(value + wide * (1 - part) for value, wide, part in over) > ends[1]]  # fmt: skip
+        if not any(short):
+            break
+        ends = [ends[0] - step * short[0], ends[1] + step * short[1]]
+    return ends, sides
 
 
 def _caption(found: Sequence[Mapping]) -> str:

@@ -22,10 +22,11 @@ class Missing(LabError):
 
 
 class Material:
-    """Folders of runs; the first run's recipe is the main one. `archive`: a folder of what earlier scripts left."""
+    """Folders of runs; the first run's recipe is the main one. `archive`: a folder of what earlier scripts left.
+    `evidence`: runs that are read already; of the folders then only measurements of costs are."""
 
-    def __init__(self, paths: Sequence[str | Path], archive: str | Path = ""):
-        self.paths, self._archive = [Path(path) for path in paths], archive
+    def __init__(self, paths: Sequence[str | Path], archive: str | Path = "", evidence: Evidence | None = None):
+        self.paths, self._archive, self._evidence = [Path(path) for path in paths], archive, evidence
         for path in self.paths:
             if not path.is_dir():
                 raise LabError(f"{path} is no folder: give run directories, or folders of them")
@@ -33,6 +34,8 @@ class Material:
     @cached_property
     def evidence(self) -> Evidence:
         """All finished runs, checked for comparison. Raises LabError for runs that would bend one."""
+        if self._evidence:
+            return self._evidence
         given = [path for path in self.paths if _holds_runs(path)]
         if not given:
             raise Missing("finished runs with records (config.yaml and eval_samples_step_final.jsonl)")

@@ -17,7 +17,6 @@ COUNTED = {"Agrees": "agrees", "Differs": DIFFERS, "Absent": "rows not here", "N
 REPORTED = {
     "Peak": ("REPORT.md:50", "sweep: latent at 1000", "reported"),
     "PeakTarget": ("SUCCESSFUL_EXPERIMENT.md:38", "sweep: target at 1000", "reported"),
-    "Collapsed": ("EXPERIMENTS_SUMMARY.md:17", "sweep: latent at final", "reported"),
     "PhaseOneFirst": ("REPORT.md:100", "all_fix: latent at 250", "reported"),
     "PhaseOneFirstRows": ("REPORT.md:100", "all_fix: latent at 250", "reread"),
     "PhaseOneFinal": ("REPORT.md:101", "all_fix: latent at final", "reported"),
@@ -27,14 +26,11 @@ REPORTED = {
     "SoftTokensLogged": ("EXPERIMENTS_SUMMARY.md:28", "all_fix: soft tokens", "reread"),
     "SoftOnly": ("REPORT.md:179", "swap_soft: latent at peak", "reported"),
     "SoftOnlyFirst": ("README.md:87", "swap_soft_first: latent at peak", "reported"),
-    "HybridFinal": ("REPORT.md:220", "hybrid: latent at final", "reported"),
-    "PushBest": ("REPORT.md:245", "128: latent at 1250", "reported"),
     "PushFinal": ("REPORT.md:248", "128: latent at final", "reported"),
     "PushFinalRows": ("REPORT.md:248", "128: latent at final", "recomputed"),
-    "Ratio": ("EXPERIMENTS_SUMMARY.md:60", "compression at 64 soft tokens", "reported"),
 }
 PAIRED = {"Best": ("128", 1250), "Final": ("128", "final"), "Hybrid": ("hybrid", "final")}
-OF_A_PAIR = ("Latent", "Target", "Questions", "Less", "LessCi", "P", "OnlyLatent", "OnlyTarget", "Either")
+OF_A_PAIR = ("Latent", "Target", "Questions", "Less", "LessCi", "P", "Either")
 
 
 def give_audit(macros: Macros, findings: Findings) -> None:
@@ -70,7 +66,6 @@ def _paired(name: str, row: Mapping) -> dict[str, str]:
     p = row["p (exact McNemar)"]
     found = {
         "Latent": row["latent"], "Target": row["target"], "Questions": row["n"],
-        "OnlyLatent": row["only latent right"], "OnlyTarget": row["only target right"],
         "Either": row["source or target right"],
     }  # fmt: skip
     shown = {what: whole(value) for what, value in found.items()} | {

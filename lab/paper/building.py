@@ -15,7 +15,7 @@ from lab.paper.cost_macros import give_costs
 from lab.paper.efficiency_table import efficiency
 from lab.paper.experiment_table import experiments
 from lab.paper.findings import Findings
-from lab.paper.macros import HEAD, Macros
+from lab.paper.macros import HEAD, Macros, used_in
 from lab.paper.main_table import main_results
 from lab.paper.reading import Preserved
 from lab.paper.real_macros import give_real
@@ -27,7 +27,7 @@ from lab.places import ROOT
 from lab.runs import PRESERVED, write_text
 
 PAPER = ROOT / "paper"
-SENTENCES = "sentences.yaml"
+SENTENCES, BY_HAND = "sentences.yaml", ("paper.tex", "preamble.tex")
 
 
 def all_macros(findings: Findings, sentences: Path) -> Macros:
@@ -39,7 +39,10 @@ def all_macros(findings: Findings, sentences: Path) -> Macros:
 
 
 def contents(preserved: Preserved, sentences: Path) -> dict[str, str]:
-    """File below `paper/` -> its text."""
+    """File below `paper/` -> its text, for the `paper.tex` that lies beside the sentences.
+
+    The macros are those that it, any wording of a sentence or a table uses; others are numbers that tables show.
+    """
     findings = Findings(preserved)
     macros = all_macros(findings, sentences)
     tables = {
@@ -47,12 +50,15 @@ def contents(preserved: Preserved, sentences: Path) -> dict[str, str]:
         "compression": compression(findings), "efficiency": efficiency(findings), "claims": claims(findings),
         "samples": samples(findings), "experiments": experiments(findings),
     }  # fmt: skip
+    by_hand = [sentences, *(sentences.parent / name for name in BY_HAND)]
+    texts = [*(path.read_text("utf-8") for path in by_hand), *tables.values()]
     mark = HEAD.splitlines()[0] + "\n"
-    return {"macros.tex": macros.text()} | {f"tables/{name}.tex": mark + text for name, text in tables.items()}
+    files = {f"tables/{name}.tex": mark + text for name, text in tables.items()}
+    return {"macros.tex": macros.text(used_in("\n".join(texts)))} | files
 
 
 def build_paper(runs: str | Path = PRESERVED, paper: str | Path = PAPER) -> dict[Path, bool]:
-    """Write `macros.tex` and `tables/` into `paper`, where `sentences.yaml` lies; file -> whether it is another now.
+    """Write `macros.tex` and `tables/` into `paper`, beside what is written by hand; file -> whether it is another now.
 
     Raises LabError where the folder of runs is missing.
     """

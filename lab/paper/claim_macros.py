@@ -1,4 +1,4 @@
-"""Macros of the claims: verdict, effect and corrected p of each, and how many have which verdict."""
+"""Macros of the claims: effect and corrected p of each, and how many have which verdict."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from lab.paper.findings import Findings
 from lab.paper.latex import PLUS, camel, decimal, ends, p_text, signed, whole
 from lab.paper.macros import Macros
 
-OF_A_CLAIM = ("Verdict", "Effect", "Size", "EffectCi", "HolmP")  # Size: the effect without its sign
+OF_A_CLAIM = ("Effect", "Size", "EffectCi", "HolmP")  # Size: the effect without its sign
 SIZES = ("MoreTokensMany", "MoreTokensFew")
 COUNTS = {"Supported": SUPPORTED, "Refuted": REFUTED, "Inconclusive": INCONCLUSIVE, "NotRun": NOT_RUN}
 
 
 def give_claims(macros: Macros, findings: Findings) -> None:
-    """`\\VerdictEnrichment`, `\\EffectEnrichment` and the like; `\\DocumentsSupported` and the like by family."""
+    """`\\EffectEnrichment` and the like; `\\DocumentsSupported` and the like by family."""
     macros.give(
         ["Confidence", "AlphaLevel"],
         {"Confidence": whole(100 * (1 - ALPHA)), "AlphaLevel": decimal(ALPHA, 2).lstrip("0")},
@@ -54,6 +54,6 @@ def _claim(key: str, row: Mapping) -> dict[str, str]:
         return {}
     effect, interval = effect_parts(row)
     size, _ = effect_parts({**row, "effect": abs(row["effect"])})
-    found = {"Verdict": row["verdict"], "Effect": effect, "Size": size.removeprefix(PLUS), "EffectCi": interval,
+    found = {"Effect": effect, "Size": size.removeprefix(PLUS), "EffectCi": interval,
              "HolmP": p_text(row["p_holm"])}  # fmt: skip
     return {f"{what}{camel(key)}": text for what, text in found.items()}

@@ -8,18 +8,17 @@ from statistics import fmean
 from lab.audit import MODELS, QUESTION_TOKENS, kv_bytes_per_token
 from lab.evidence import Run, cache_bytes_per_token
 from lab.paper.findings import Findings
-from lab.paper.latex import decimal, percent, whole
+from lab.paper.latex import decimal, whole
 from lab.paper.macros import Macros
 from lab.samples import latex_text
 
-CACHED = ("TokensText", "TokensSoft", "TokensSaved", "KibText", "KibSoft", "BytesToken")
+CACHED = ("TokensText", "TokensSoft", "KibText", "KibSoft")
 CLOCKED = ("WireText", "WireBf", "WireInt", "WireIntLow", "FirstTarget", "FirstLatent", "SourcePass", "SecondsTarget",
            "SecondsLatent", "Timed")  # fmt: skip
-SPEED = ("Machine", "StepTwo", "StepTwoPlain", "StepTen", "StepTenPlain", "StepShots", "StepShotsPlain", "PeakTwo",
-         "PeakTen", "PeakShots", "SampleTwo", "SampleTwoAgain", "ShareTen")  # fmt: skip
-CASES = {"Two": "batch 2", "Ten": "batch 10", "Shots": "batch 10, 8 worked examples"}
+SPEED = ("Machine", "StepTwo", "StepTwoPlain", "StepTen", "StepTenPlain", "PeakTwo", "PeakTen")
+CASES = {"Two": "batch 2", "Ten": "batch 10"}
 FULL = ("QuestionTokens", "QuestionMedian", "KibToken", "KibTokenReported", "MibReported", "MibOwn", "TokensSaved",
-        "WireKib", "SoftTokens", "Ratio", "Layers", "Width")  # fmt: skip
+        "WireKib", "SoftTokens", "Ratio")  # fmt: skip
 COSTS = "inference_aggregate.json"  # what notebook 04 leaves
 REPORTED_TOKENS = 86  # the row of the documents that the paper takes up
 
@@ -39,10 +38,9 @@ def cached(runs: Sequence[Run]) -> dict[str, str]:
     rows = [row["arms"] for run in runs for row in run.records]
     text = fmean(arms["target"]["prompt_tokens"] for arms in rows)
     soft = fmean(arms["latent"]["prompt_tokens"] + arms["latent"]["soft_tokens"] for arms in rows)
-    found = {"TokensText": decimal(text), "TokensSoft": decimal(soft), "TokensSaved": decimal(text - soft)}
+    found = {"TokensText": decimal(text), "TokensSoft": decimal(soft)}
     if size := cache_bytes_per_token(runs[0]):
-        found |= {"BytesToken": whole(size), "KibText": decimal(text * size / 1024),
-                  "KibSoft": decimal(soft * size / 1024)}  # fmt: skip
+        found |= {"KibText": decimal(text * size / 1024), "KibSoft": decimal(soft * size / 1024)}
     return found
 
 
@@ -65,15 +63,13 @@ def _clocked(found: Mapping) -> dict[str, str]:
 
 
 def _speed(found: Mapping) -> dict[str, str]:
-    """Seconds a step and GiB at the peak of a full-size pair with random weights, and seconds a question."""
+    """Seconds a step and GiB at the peak of a full-size pair with random weights."""
     shown = {"Machine": latex_text(found["device"])}
     for name, case in CASES.items():
         fast, plain = found["cases"][case]["fast"], found["cases"][case]["plain"]
         shown |= {f"Step{name}": decimal(fast["step_s"], 3), f"Step{name}Plain": decimal(plain["step_s"], 3),
                   f"Peak{name}": decimal(fast["training_peak_gib"])}  # fmt: skip
-    two, ten = (found["cases"][CASES[name]]["fast"] for name in ("Two", "Ten"))
-    return shown | {"SampleTwo": decimal(two["s_per_sample_first"], 2), "ShareTen": percent(ten["share_of_matmul"], 0),
-                    "SampleTwoAgain": decimal(two["s_per_sample_again"], 2)}  # fmt: skip
+    return shown
 
 
 def _full() -> dict[str, str]:
@@ -88,5 +84,4 @@ def _full() -> dict[str, str]:
         "MibOwn": decimal(REPORTED_TOKENS * own / 2**20, 2),
         "TokensSaved": whole(REPORTED_TOKENS), "WireKib": whole(soft * shape["width"] * 2 / 1024),
         "SoftTokens": whole(soft), "Ratio": decimal(tokens["mean"] / soft, 2),
-        "Layers": whole(shape["layers"]), "Width": whole(shape["width"]),
     }  # fmt: skip

@@ -16,6 +16,7 @@ SHOWN = {"source", "target", "token_budget", "cascade", "text_hint", "latent", "
 WIRED = {"latent": "bf16", "latent_int8": "int8", "latent_int4": "int4"}
 JOB = "papermill_jobs/inference_metrics.yaml"
 SHORT = {"batch 10, 8 worked examples": "batch 10, eight examples"}
+SPEED_CASES = (*CASES.values(), *SHORT)
 
 
 def efficiency(findings: Findings) -> str:
@@ -34,7 +35,7 @@ def efficiency(findings: Findings) -> str:
     speed = findings.preserved.benchmark("speed_h100.json")
     table.rows += [None, table.spanning(r"\emph{full size, random weights: training, one \SpeedMachine}")]
     table.rows.append([r"\emph{seconds a step}", "fast", "plain", "GiB", "plain", "s/quest.", "again"])
-    for case in CASES.values() if speed else ():
+    for case in SPEED_CASES if speed else ():
         table.rows.append(_case(case, speed["full"]["cases"][case]))
     if not speed:
         table.rows.append(table.spanning(NOT_RUN_CELL))

@@ -13,8 +13,7 @@ FOLDER = "documents"
 def experiments(findings: Findings) -> str:
     """A row per job file: its name, what it asks, whether a run of it is preserved."""
     table = Tabular(r"lp{0.62\textwidth}l", ["job", "what it asks", "state"])
-    world = findings.preserved.worlds.get("full_size")
-    known = [run.name for run in world.evidence.runs] if world else []
+    known = findings.preserved.of_full_size()
     for job in in_order([entry(file) for file in job_files(JOBS / FOLDER)]):
         name = job.file.stem
         done = any(run == name or run.startswith(f"{name}-seed") for run in known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from lab.errors import LabError
@@ -41,6 +42,12 @@ class Macros(Mapping[str, str]):
                 raise LabError(f"macros: {whole!r} is taken, or holds more than letters.")
             self._text[whole] = found.get(name, NOT_RUN_CELL)
 
-    def text(self) -> str:
-        """The file, a line for each, in the order given."""
-        return HEAD + "".join(rf"\newcommand{{\{name}}}{{{text}}}" + "\n" for name, text in self._text.items())
+    def text(self, used: Iterable[str]) -> str:
+        """The file, a line for each that is used, in the order given."""
+        lines = (rf"\newcommand{{\{name}}}{{{self[name]}}}" for name in self if name in set(used))
+        return HEAD + "".join(line + "\n" for line in lines)
+
+
+def used_in(text: str) -> set[str]:
+    """The names of LaTeX commands that occur in a text."""
+    return set(re.findall(r"\\([A-Za-z]+)", text))

@@ -1,33 +1,23 @@
 """What is preserved, read for the paper: runs by the world they belong to, and what measurements left beside them.
 
-Nothing is found by a run's name. A world is a task between a pair of models; its main recipe is the one with the most
-arms, then the most seeds; among equals one whose target reads soft tokens alone.
+Nothing is found by a run's name: `lab.paper.worlds` declares what a world's runs and its main recipe are. Where
+several recipes are main ones, the one with the most arms counts, then the most seeds, then the most steps.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from lab.config import PAIRS, short_name
+from lab.config import RunConfig, short_name
 from lab.errors import LabError
 from lab.evidence import FAMILIES as CLAIM_FAMILIES
-from lab.evidence import Evidence, Run, final_records, judge, known_config, read_evidence, read_settings
+from lab.evidence import LATENT, Evidence, Run, final_records, judge, known_config, read_evidence, read_settings
+from lab.paper.worlds import FULL_SIZE, WORLDS, Declared
 from lab.places import ROOT, below_root
-
-MINI = {short_name(name) for name in PAIRS["mini"]}
-FULL_SIZE = {short_name(name) for name in PAIRS["mistral-llama"]}
-# World -> whether a run with this task and these models belongs to it. HotpotQA is a claim of the first family.
-WORLDS: dict[str, Callable[[str, set[str]], bool]] = {
-    "embedded": lambda task, models: task in ("minigsm", "hotpotqa") and models == MINI,
-    "gsm8k": lambda task, models: task == "gsm8k" and not models & (MINI | FULL_SIZE),
-    "twohop": lambda task, models: task == "twohop",
-    "full_size": lambda task, models: models == FULL_SIZE,
-}
-FIRST_TASK = {"embedded": "minigsm"}
 
 
 @dataclass(frozen=True)
@@ -47,17 +37,22 @@ class World:
 
     def beside_main(self, name: str) -> dict | None:
         """A JSON file in the folder of the main recipe's runs, or in the one that holds them; None without."""
-        for run in self.main:
-            for folder in (run.path, run.path.parent):
-                if folder != self.folder and (folder / name).is_file():
-                    return read_json(folder / name)
-        return None
+        return next((read_json(folder / name) for folder in self.beside() if (folder / name).is_file()), None)
+
+    def beside(self) -> list[Path]:
+        """The folders of the main recipe's runs, and those that hold them."""
+        return [folder for run in self.main for folder in (run.path, run.path.parent) if folder != self.folder]
 
     def measured(self, name: str) -> dict | None:
         """The first JSON file of this name that was measured on the main recipe's models, by its folder's name."""
+        found = self.measured_in(name)
+        return read_json(found / name) if found else None
+
+    def measured_in(self, name: str) -> Path | None:
+        """The folder of that file."""
         models = self.main[0].about()["models"]
-        found = (read_json(path) for path in sorted(self.folder.rglob(name)))
-        return next((one for one in found if models_in(one) == models), None)
+        files = sorted(self.folder.rglob(name))
+        return next((file.parent for file in files if models_in(read_json(file)) == models), None)
 
 
 def models_in(found: Mapping) -> Mapping | None:
@@ -74,28 +69,30 @@ class Preserved:
 
     @cached_property
     def worlds(self) -> dict[str, World]:
-        found: dict[str, list[Path]] = {}
-        for path in run_folders(self.folder):
-            settings = read_settings(path)
-            models = set(map(short_name, known_config(settings).pair.models))
-            for name, belongs in WORLDS.items():
-                if belongs(settings["task"], models):
-                    found.setdefault(name, []).append(path)
-        return {name: self._world(paths, FIRST_TASK.get(name, "")) for name, paths in found.items()}
+        """World -> its runs; one whose main recipe is not preserved is left out."""
+        found = {name: self._world(world) for name, world in WORLDS.items()}
+        return {name: world for name, world in found.items() if world}
 
-    def _world(self, paths: list[Path], first_task: str) -> World:
+    @cached_property
+    def _configs(self) -> dict[Path, RunConfig]:
+        return {path: known_config(read_settings(path)) for path in run_folders(self.folder)}
+
+    def _world(self, declared: Declared) -> World | None:
+        paths = [path for path, config in self._configs.items() if declared.holds(config)]
+        if not any(declared.is_main(self._configs[path]) for path in paths):
+            return None
         evidence = read_evidence(paths)
-        recipes = sorted(evidence.recipes(), key=lambda runs: _place(runs, first_task))
+        recipes = sorted(evidence.recipes(), key=lambda runs: _place(runs, declared))
+        if not _is_main(recipes[0], declared):
+            return None
         runs = tuple(run for recipe in recipes for run in recipe)
         tops = [below_root(self.folder / run.path.relative_to(self.folder.resolve()).parts[0]) for run in runs]
         return World(replace(evidence, runs=runs, given=tuple(dict.fromkeys(tops))), self.folder.resolve())
 
-    def folders(self) -> list[str]:
-        """What to name to another command: the folders of all worlds, the main recipe's first, then what else lies
-        there, such as measurements of costs."""
-        named = [name for world in WORLDS if world in self.worlds for name in self.worlds[world].evidence.given]
-        others = [below_root(path) for path in sorted(self.folder.iterdir()) if path.is_dir()]
-        return list(dict.fromkeys([*named, *others]))
+    def of_full_size(self) -> list[str]:
+        """The names of runs between the full-size models, in either direction."""
+        return [path.name for path, config in self._configs.items()
+                if set(map(short_name, config.pair.models)) == FULL_SIZE]  # fmt: skip
 
     def benchmark(self, name: str) -> dict | None:
         """A checked file of what was measured once; None where it is not there."""
@@ -103,12 +100,13 @@ class Preserved:
         return read_json(path) if path.is_file() else None
 
 
-def _place(runs: list[Run], first_task: str) -> tuple:
+def _is_main(runs: Sequence[Run], declared: Declared) -> bool:
+    return declared.is_main(known_config(runs[0].settings)) and all(LATENT in run.arms for run in runs)
+
+
+def _place(runs: Sequence[Run], declared: Declared) -> tuple:
     first = runs[0]
-    return (
-        first.settings["task"] != first_task, "latent" not in first.arms, -len(first.arms), -len(runs),
-        first.context_aware(), first.settings["pair"].endswith("swapped"), first.name,
-    )  # fmt: skip
+    return (not _is_main(runs, declared), -len(first.arms), -len(runs), -first.settings["steps"], str(first.path))
 
 
 def run_folders(folder: Path) -> Iterator[Path]:

@@ -13,11 +13,11 @@ from lab.paper.world_macros import seeds_text
 from lab.tasks import groups_of
 from lab.tasks.twohop import NEW_FACT, clusters_of
 
-ARMS = {"Latent": LATENT, "Shuffled": "latent_shuffled", "Constant": "latent_constant", "TextTuned": "text_tuned",
-        "Text": "target", "Source": "source"}  # fmt: skip
+ARMS = {"Latent": LATENT, "Shuffled": "latent_shuffled", "Constant": "latent_constant",
+        "TextTuned": "text_tuned"}  # fmt: skip
 TOLD = ("Questions", "Seeds", "SoftTokens", "Recovered", "RecoveredCi", "BitsToken", *ARMS)
 HELD_OUT = "lore/long/held_out"
-HOPS = {"HeldOut": (LATENT, HELD_OUT), "Known": (LATENT, "lore/long/seen"), "NewFact": (LATENT, NEW_FACT),
+HOPS = {"HeldOut": (LATENT, HELD_OUT), "NewFact": (LATENT, NEW_FACT),
         "Shuffled": ("latent_shuffled", HELD_OUT), "Target": ("target", HELD_OUT),
         "Constant": ("latent_constant", HELD_OUT)}  # fmt: skip
 

@@ -8,7 +8,7 @@ from lab.paper.findings import Findings
 from lab.paper.latex import percent, whole
 from lab.paper.macros import Macros
 
-CALIBRATED = ("CoverLeast", "CoverMost", "CoverWorlds", "Drawn", "FamilyMost", "FamilyDrawn")
+CALIBRATED = ("CoverLeast", "CoverMost", "CoverWorlds", "Drawn", "FamilyMost")
 MUTATED = ("Mutants", "Noticed")
 
 
@@ -26,7 +26,7 @@ def _calibrated(found: Mapping) -> dict[str, str]:
     return {
         "CoverLeast": percent(min(shares)), "CoverMost": percent(max(shares)), "CoverWorlds": whole(len(shares)),
         "Drawn": whole(min(row["of"] for row in found["coverage"])),
-        "FamilyMost": percent(max(row["share"] for row in null)), "FamilyDrawn": whole(min(row["of"] for row in null)),
+        "FamilyMost": percent(max(row["share"] for row in null)),
     }  # fmt: skip
 
 

@@ -8,18 +8,17 @@ from tokenizers import Tokenizer
 
 from lab.evidence import ARM_ORDER, BOTH_HELD_OUT, BOTH_SKILLS, LATENT, in_group, proportion, rows_of
 from lab.paper.findings import Findings
-from lab.paper.latex import camel, decimal, ends, p_text, percent, signed, whole
+from lab.paper.latex import camel, decimal, ends, percent, signed, whole
 from lab.paper.macros import Macros
 from lab.paper.reading import World, read_json
 from lab.places import MINI
 
-RECIPE = {"Steps": "steps", "Batch": "batch_size", "Width": "width", "Depth": "depth", "SoftTokens": "soft_tokens",
-          "NewTokens": "max_new_tokens"}  # fmt: skip
+RECIPE = {"Steps": "steps", "SoftTokens": "soft_tokens"}
 WORLD = (*RECIPE, "Questions", "Seeds", "QuestionTokens", "Compression", "HeldOutWords", "SeenWords", "BothHeldOut",
          "BothSkills")  # fmt: skip
 MODELS = ("SourceMillions", "TargetMillions", "SourceLayers", "TargetLayers")
 # What is said of an arm: its accuracy, and latent minus it on all questions and where both skills are needed, held out.
-OF_AN_ARM = ("Right", "RightCi", "RightHeld", "Less", "LessCi", "LessP", "LessHeld", "LessHeldCi")
+OF_AN_ARM = ("Right", "RightCi", "RightHeld", "Less", "LessCi", "LessHeld", "LessHeldCi")
 
 
 def give_world(macros: Macros, findings: Findings) -> None:
@@ -81,6 +80,4 @@ def _arm(world: World, judged: dict, arm: str) -> dict[str, str]:
         if versus := row["versus"].get(place):
             found |= {name: signed(100 * versus["effect"]),
                       f"{name}Ci": ends(versus["low"], versus["high"], factor=100)}  # fmt: skip
-            if place == "all":
-                found["LessP"] = p_text(versus["p_holm"])
     return {f"{what}{camel(arm)}": text for what, text in found.items()}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from lab.translators import Bridge
 
 ON_DEVICE, ON_HOST = 2**31, 2**33  # bytes of states that are put aside
 IN_A_PASS, MOST_ROWS = 2**31, 1024  # bytes of states, and rows, of one pass of the source
+SAMPLED = 1024  # questions of which the average length is taken
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,27 @@ class _Window:
     spans: dict[int, tuple[int, int]]
 
 
+class _Room:
+    """Room for the states of a window in the host's memory, which the device copies to and from by itself. Made once:
+    to set aside and lock eight gigabytes takes as long as to read them."""
+
+    def __init__(self) -> None:
+        self.states: Tensor | None = None
+
+    def put(self, states: Tensor, at: int, expected: int) -> None:
+        """`states` [n, L, d] at the places from `at` on, for which nothing here waits; `expected`: how many places the
+        whole window may take."""
+        needed = at + len(states)
+        if self.states is None or needed > len(self.states) or self.states.shape[1:] != states.shape[1:]:
+            before, size = self.states, (max(expected, needed + needed // 4), *states.shape[1:])
+            self.states = torch.empty(size, dtype=states.dtype, pin_memory=states.is_cuda)
+            if at:
+                if states.is_cuda:
+                    torch.cuda.current_stream(states.device).synchronize()  # what was put there has to have come
+                self.states[:at] = before[:at]
+        self.states[at:needed].copy_(states, non_blocking=True)
+
+
 class ReadAhead:
     """States of each step's questions, from windows of steps that are read together. On a CPU a window is one step.
 
@@ -42,6 +65,7 @@ class ReadAhead:
     def __init__(self, bridge: Bridge, batches: Batches, questions: Sequence[Question], steps: int) -> None:
         self.bridge, self.batches, self.questions, self.steps = bridge, batches, questions, steps
         self.window, self._first, self._kept = self._steps_of_a_window(), -1, None
+        self._room = _Room()
 
     def at(self, step: int) -> SourceStates:
         """The states of this rank's questions of `step` (from 0), in their order."""
@@ -66,26 +90,35 @@ class ReadAhead:
     def _layers(self) -> int:
         return len(layer_indices(self.bridge.source_layers, self.bridge.source.num_layers))
 
+    @cached_property
+    def _tokens(self) -> float:
+        """Of a question of average length, by a thousand of them."""
+        some = self.questions[:: -(-len(self.questions) // SAMPLED)]
+        texts = [source_text(question.question, question.evidence) for question in some]
+        return sum(map(len, self.bridge.source.tokens(texts))) / len(texts) + 1
+
     def _bytes(self, layers: int) -> int:
         """Of the states of a question of average length."""
         source = self.bridge.source
-        rows = source.tokens([source_text(question.question, question.evidence) for question in self.questions])
-        tokens = sum(map(len, rows)) / len(rows) + 1
-        return int(tokens * layers * source.hidden_size * source.dtype.itemsize) + 1
+        return int(self._tokens * layers * source.hidden_size * source.dtype.itemsize) + 1
 
     def _read(self, first: int) -> _Window:
         """All questions of a window, each once."""
         steps = range(first, min(first + self.window, self.steps))
         indices = sorted({index for step in steps for index in self.batches.own(step)})
+        stays = self.bridge.source.residence is None
         states, ids, spans, count = [], [], {}, 0
         for chosen in self._passes(indices):
             found = self.bridge.read([self.questions[index] for index in chosen])
-            real = found.mask.bool()
+            real, before = found.mask.bool(), count
             for index, tokens in zip(chosen, found.mask.sum(dim=1).tolist(), strict=True):
                 spans[index], count = (count, tokens), count + tokens
-            states.append(self._aside(found.states[real]))
+            if stays:
+                states.append(found.states[real])
+            else:
+                self._room.put(found.states[real], before, int(1.1 * len(indices) * self._tokens))
             ids.append(found.ids[real])
-        return _Window(self._joined(states), torch.cat(ids), spans)
+        return _Window(torch.cat(states) if stays else self._room.states[:count], torch.cat(ids), spans)
 
     def _passes(self, indices: Sequence[int]) -> Iterator[list[int]]:
         """The questions in batches of like length, as many as a pass has memory for."""
@@ -94,16 +127,6 @@ class ReadAhead:
         size = min(MOST_ROWS, max(1, size))
         for start in range(0, len(order), size):
             yield order[start : start + size]
-
-    def _aside(self, states: Tensor) -> Tensor:
-        return states if self.bridge.source.residence is None else states.cpu()
-
-    def _joined(self, states: Sequence[Tensor]) -> Tensor:
-        if self.bridge.source.residence is None:
-            return torch.cat(states)
-        shape = (sum(map(len, states)), *states[0].shape[1:])
-        pinned = torch.empty(shape, dtype=states[0].dtype, pin_memory=True)
-        return torch.cat(states, out=pinned)
 
     def _together(self, indices: Sequence[int]) -> SourceStates:
         """Left-padded, as the source itself gives them."""

@@ -11,6 +11,7 @@ from lab.errors import LabError
 from lab.evidence.read import Rows, Run, find_runs, paths_of, read_evidence, rows_of
 from lab.evidence.refusals import check_frozen
 from lab.runs import write_jsonl
+from lab.tasks.gsm8k import GSM8K
 from lab.tasks.minigsm import MiniGSM
 
 
@@ -303,3 +304,9 @@ def test_in_half_precision_frozen_answers_are_compared_beside_the_same_arms(dtyp
 def test_evidence_says_where_it_was_read(tmp_path):
     runs = [make_run(tmp_path, "a"), make_run(tmp_path, "b", seed=2)]
     assert read_evidence(runs).given == tuple(map(str, runs))
+
+
+def test_a_run_whose_data_are_not_at_hand_is_read_without_asking_anybody_for_them(tmp_path, monkeypatch):
+    """With a limit on dev questions the task stands in another, which has to hand on what it is made from."""
+    monkeypatch.setattr(GSM8K, "dev", lambda self: pytest.fail("it went for the data"))
+    read_evidence([make_run(tmp_path, "a", task="gsm8k", pair="small", dev_questions=50)])

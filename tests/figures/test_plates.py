@@ -8,11 +8,14 @@ from itertools import combinations
 
 import pytest
 from figure_suite import figure_suite
+from hypothesis import given
+from hypothesis import strategies as st
 from synthetic_runs import ACCURACY, edit_records, make_run
 
 from lab.config import RunConfig
 from lab.errors import LabError
 from lab.figures import FIGURES, Material, Missing, Plate, figures_of, missing_sentence, write_figures
+from lab.figures.ablations import with_room
 from lab.figures.writing import as_csv, steady
 from lab.pictures import LOOKS, TEXT, arm_label, look, on_paper, painter
 from lab.pictures.measure import COLUMN, PAGE
@@ -223,3 +226,16 @@ def test_lines_and_fills_are_told_apart_in_grey(made):
         ]
         shown = {trace.name: one for trace, one in zip(named, looks, strict=True)}
         assert len(set(shown.values())) == len(shown), f"{plate.name}: {shown}"
+
+
+@given(
+    st.lists(st.floats(-1, 1), min_size=1, max_size=9), st.floats(0.1, 0.42), st.floats(0, 0.5), st.floats(0, 0.5)
+)  # fmt: skip
+def test_a_number_beside_a_mark_stays_within_its_panel(values, width, below, above):
+    """Of however many recipes, and off the line at zero."""
+    ends, sides = with_room(values, [width] * len(values), min([0, *values]) - below, max([0, *values]) + above)
+    wide = width * (ends[1] - ends[0])
+    for value, side in zip(values, sides, strict=True):
+        left = value - wide * {"center": 0.5, "left": 1, "right": 0}[side]
+        assert ends[0] <= left + 1e-9 and left + wide <= ends[1] + 1e-9
+        assert side == "center" or abs(value) <= wide / 2

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from synthetic_runs import edit_records, make_run
 
+from lab.batch import JOBS, all_parameters
+from lab.config import RunConfig
 from lab.evidence.summary import ARM_ORDER
 
 RIGHT = {"source": 0.4, "target": 0.45, "latent": 0.9, "text_hint": 0.97, "cascade": 0.45, "latent_int8": 0.9,
@@ -22,10 +24,20 @@ SUITE = {"kl": {"kl_weight": 1.0}, "k8": {"soft_tokens": 8}, "decode": {"decode_
 MODELS = {"source": "mini/source", "target": "mini/target"}
 
 
+def recipe_of(job: str) -> dict:
+    """The settings of a job file below papermill_jobs, for a run that does the same."""
+    _, parameters = all_parameters(JOBS / job)
+    settings = RunConfig.from_notebook(parameters).parameters()
+    return {name: value for name, value in settings.items() if name not in ("name", "seed")}
+
+
+MINI, GSM8K, TWO_HOPS = map(recipe_of, ("mini_soft_only.yaml", "real/gsm8k.yaml", "real/twohop.yaml"))
+
+
 def main_runs(folder: Path, seeds=(1, 2, 3)) -> Path:
     """The main recipe of the embedded world under a few seeds, with every arm."""
     for seed in seeds:
-        make_run(folder / "evidence", f"seed_{seed}", seed, ARMS, LOOKS, steps=10000)
+        make_run(folder / "evidence", f"seed_{seed}", seed, ARMS, LOOKS, **MINI | {"steps": 10000})
     return folder / "evidence"
 
 
@@ -37,13 +49,13 @@ def everything(folder: Path) -> Path:
     write(folder / "look" / "diagnostics.json", {"models": MODELS, **look()})
     write(folder / "costs" / "inference_aggregate.json", {"models": MODELS, **costs()})
     for seed in (1, 2):
-        make_run(folder, f"base-seed{seed}", seed, FEW, LOOKS, steps=1200)
+        short = MINI | {"steps": 1200}
+        make_run(folder, f"base-seed{seed}", seed, FEW, LOOKS, **short)
         for name, changed in SUITE.items():
-            make_run(folder, f"{name}-seed{seed}", seed, FEW, LOOKS, steps=1200, **changed)
+            make_run(folder, f"{name}-seed{seed}", seed, FEW, LOOKS, **short | changed)
         for tokens in (32, 16):
-            make_run(folder, f"gsm8k_{tokens}-seed{seed}", seed, REAL, nats=NATS, task="gsm8k", pair="small",
-                     soft_tokens=tokens)  # fmt: skip
-        make_run(folder, f"twohop-seed{seed}", seed, FEW, task="twohop", pair="small")
+            make_run(folder, f"gsm8k_{tokens}-seed{seed}", seed, REAL, nats=NATS, **GSM8K | {"soft_tokens": tokens})
+        make_run(folder, f"twohop-seed{seed}", seed, FEW, LOOKS, **TWO_HOPS)
     return folder
 
 
@@ -110,7 +122,9 @@ def left_out() -> dict:
 def costs() -> dict:
     names = ("seconds", "seconds_to_first_token", "source_seconds", "tokens_per_second", "kv_bytes")
     cost = {name: {"median": 0.01, "low": 0.01, "high": 0.02, "n": 9} for name in names}
-    arms = {arm: {"cost": cost} for arm in ("source", "target", "latent", "latent_int8", "latent_int4", "cascade")}
+    em = {"accuracy": 0.5, "low": 0.4, "high": 0.6, "n": 360}
+    arms = {arm: {"cost": cost, "em": em}
+            for arm in ("source", "target", "latent", "latent_int8", "latent_int4", "cascade")}  # fmt: skip
     wire = {"bf16": {"bytes": 6144.0}, "int8": {"bytes": 3104.0}, "int4": {"bytes": 1728.0}}
     return {"n": 360, "timed": 9, "arms": arms, "wire": wire, "sizes": {"text_bytes": 143.2}}
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lab.errors import LabError
 from lab.paper.latex import Tabular, camel, code, decimal, ends, p_cell, p_text, percent, signed
-from lab.paper.macros import Macros
+from lab.paper.macros import Macros, used_in
 from lab.paper.sample_table import choose, kind_of, samples_of
 
 
@@ -40,7 +40,12 @@ def test_code_shows_itself(text):
 def test_a_macro_is_given_once_and_announced():
     macros = Macros()
     macros.give(["One", "Two"], {"One": "1"}, "A")
-    assert macros["AOne"] == "1" and macros["ATwo"] == r"\notrun{}" and r"\newcommand{\AOne}{1}" in macros.text()
+    assert (
+        macros["AOne"] == "1"
+        and macros["ATwo"] == r"\notrun{}"
+        and r"\newcommand{\AOne}{1}" in macros.text({"AOne", "NewPage"})
+    )
+    assert "ATwo" not in macros.text({"AOne"}) and used_in(r"\AOne{} of \ATwo") == {"AOne", "ATwo"}
     with pytest.raises(LabError, match="taken"):
         macros.give(["One"], None, "A")
     with pytest.raises(LabError, match="letters"):

@@ -1,0 +1,139 @@
+"""Rows and a table that are computed from records, so that no number in them was typed: JSON files beside this one that
+the benchmarks write, and the preserved run of the shipped translator."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from preserved_tables import PRESERVED, between
+
+from lab.evidence import BOTH_HELD_OUT, proportion, rows_of
+from lab.paper import Preserved
+from lab.paper.world_macros import question_tokens
+
+HERE = Path(__file__).resolve().parent
+COUNTS = {2: "two", 4: "four", 8: "eight"}
+PROMPTS = {"control_constant": "constant", "control_text_tuned": "beside the text"}
+
+
+def lines_of(name: str) -> list[dict]:
+    """A file with one JSON object a line, in the order in which they were measured."""
+    return [json.loads(line) for line in (HERE / name).read_text("utf-8").splitlines() if line.strip()]
+
+
+def scaling() -> dict[str, str]:
+    """One GPU beside the most that were measured, at the same work per GPU and at the same total work.
+
+    Of several measurements of one number of processes and one batch size the last counts.
+    """
+    last = {(row["processes"], row["batch_size"]): row for row in lines_of("scaling_h100.json")}
+    alone = next(row for row in reversed(last.values()) if row["processes"] == 1)
+    batch = alone["batch_size"]
+    many = max(count for count, _ in last if count > 1 and {(count, count * batch), (count, batch)} <= set(last))
+    same_each, same_all = last[many, many * batch], last[many, batch]
+    rows, word = [alone, same_each, same_all], COUNTS.get(many, str(many))
+    first, second, third = (f"{row['step_mean_s']:.3f} ({row['step_s']:.3f})" for row in rows)
+    each = [f"{100 * alone[name] / same_each[name]:.0f} %" for name in ("step_mean_s", "step_s")]
+    faster = [alone[name] / same_all[name] for name in ("step_mean_s", "step_s")]
+    shares = sorted(100 * row["share_of_sums"] for row in (same_each, same_all))
+    least = min(row["steps"] for row in rows)
+    return {
+        "what": f"full-size training on {word} GPUs, 64 soft tokens, seconds a step, mean (median)",
+        "found": (
+            f"of the later half of {least} steps: one GPU at batch {batch} {first}, {word} at batch {many * batch} "
+            f"{second}, {word} at batch {batch} {third}. So at the same work per GPU the efficiency is {each[0]} by "
+            f"the mean, {each[1]} by the median; the same total work goes {faster[0]:.2f} ({faster[1]:.2f}) times as "
+            f"fast, an efficiency of {100 * faster[0] / many:.0f} % ({100 * faster[1] / many:.0f} %). Where the mean "
+            "is far above the median, shapes were met for the first time, and every rank waited while one captured "
+            f"them. Summing {alone['translator_parameters'] / 1e6:.0f} M gradients takes "
+            f"{1000 * same_each['sum_s']:.0f} ms, "
+            f"{shares[0]:.0f} to {shares[-1]:.0f} % of a mean step; {same_each['peak_gib']:.1f} GiB a GPU against "
+            f"{alone['peak_gib']:.1f}"
+        ),
+        "n": str(least - least // 2),
+    }  # fmt: skip
+
+
+def prompt_rates() -> dict[str, str]:
+    """The last look of each prompt at each rate; of several measurements of one the last counts."""
+    last = {(row["prompt"], row["learning_rate"]): row["nats_per_token"][-1] for row in lines_of("prompt_rates.json")}
+    rates = sorted({rate for _, rate in last})
+    ends = {prompt: {rate: last[prompt, rate][1] for rate in rates} for prompt in PROMPTS}
+    best = {prompt: min(found, key=found.get) for prompt, found in ends.items()}
+    told = "; ".join(f"{name} {' · '.join(f'{ends[prompt][rate]:.3f}' for rate in rates)}, best at {best[prompt]:g}"
+                     for prompt, name in PROMPTS.items())  # fmt: skip
+    highest = " Where the highest is best, a still higher one was not tried" * (rates[-1] in best.values())
+    (steps,) = {step for step, _ in last.values()}
+    return {
+        "what": f"learning rate of the two trained prompts, nats per token on dev after {steps} steps",
+        "found": f"at {' · '.join(f'{rate:g}' for rate in rates)}: {told}.{highest}",
+    }
+
+
+def shipped() -> dict[str, str]:
+    """The shipped translator on the test split, from its preserved records."""
+    world = Preserved(PRESERVED / "evidence_shipped").worlds["embedded"]
+    right, other = (_right(world, arm) for arm in ("latent", "latent_shuffled"))
+    held = rows_of(world.main, BOTH_HELD_OUT)
+    both = proportion(held.values(world.main, "latent"), held.clusters)["accuracy"]
+    return {
+        "what": f"shipped translator, {world.main[0].settings['soft_tokens']} soft tokens for questions of "
+                f"{question_tokens(world):.1f} tokens, right on test",
+        "found": f"{100 * right['accuracy']:.1f} % (95 % by word{between(right, 1, 100)}); "
+                 f"held-out both-skill {100 * both:.1f}; another question's soft tokens {100 * other['accuracy']:.1f}",
+        "n": f"{right['n']:,}".replace(",", " "),
+    }  # fmt: skip
+
+
+def without_it() -> dict[str, str]:
+    """The same questions without a translator."""
+    world = Preserved(PRESERVED / "evidence_shipped").worlds["embedded"]
+    found = {arm: _right(world, arm) for arm in ("source", "target", "oracle")}
+    source, target, either = (f"{100 * row['accuracy']:.1f}" for row in found.values())
+    return {
+        "what": "either model, or a router between them, on the same questions",
+        "found": f"source {source} %, target {target}, either of them {either}",
+        "n": f"{found['source']['n']:,}".replace(",", " "),
+    }
+
+
+def _right(world, arm: str) -> dict:
+    rows = rows_of(world.main)
+    return proportion(rows.values(world.main, arm), rows.clusters)
+
+
+def full_size() -> tuple[list[str], list[list[str]]]:
+    """Speed and memory of a full-size pair, a column for each case that is measured."""
+    cases = _full_size()["cases"]
+    rows = [[name, *(cell(case["fast"], case["plain"]) for case in cases.values())] for name, cell in FULL_SIZE.items()]
+    return ["", *cases], rows
+
+
+def full_size_limits() -> dict[str, str]:
+    """What the card gave in that run, for the sentence above the table."""
+    limits = _full_size()["limits"]
+    return {"tflops": f"{limits['matmul_flops'] / 1e12:.0f}", "copied": f"{limits['copy_bytes'] / 1e12:.2f}"}
+
+
+def _full_size() -> dict:
+    return json.loads((HERE / "speed_h100.json").read_text("utf-8"))["full"]
+
+
+def _step(found: Mapping) -> str:
+    return f"{found['step_s']:.3f} ({found['step_least_s']:.3f})"
+
+
+FULL_SIZE = {
+    "seconds per step, median (least), fast": lambda fast, plain: _step(fast),
+    "plain": lambda fast, plain: _step(plain),
+    "mean of the steps with all that was captured on the way, fast": lambda fast, plain: f"{fast['step_mean_s']:.3f}",
+    "peak in training, GiB, fast · plain":
+        lambda fast, plain: f"{fast['training_peak_gib']:.1f} · {plain['training_peak_gib']:.1f}",
+    "evaluation of 36 questions, four arms, 256 tokens each, seconds a question, fast · plain":
+        lambda fast, plain: f"{fast['s_per_sample_first']:.2f} · {plain['s_per_sample_first']:.2f}",
+    "the same again, source and target known, fast · plain":
+        lambda fast, plain: f"{fast['s_per_sample_again']:.2f} · {plain['s_per_sample_again']:.2f}",
+    "share of a plain matrix product, on real tokens, fast":
+        lambda fast, plain: f"{100 * fast['share_of_matmul']:.0f} %",
+}  # fmt: skip
+FINDINGS = {"scaling": scaling, "prompt_rates": prompt_rates, "shipped": shipped, "without_it": without_it}

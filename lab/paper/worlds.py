@@ -1,0 +1,61 @@
+"""The worlds of the paper, each declared by what its runs are: task, models and their direction, and a main recipe.
+
+A run of anything else, such as the same models the other way round, belongs to no world and changes none, however it
+is called and wherever it lies. What a claim of a world needs besides, its declaration names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from lab.batch import JOBS, all_parameters
+from lab.config import NOT_SCIENTIFIC, PAIRS, RunConfig, short_name
+
+Models = tuple[str, str]  # source and target by their short names
+MINI, SMALL = (tuple(map(short_name, PAIRS[name])) for name in ("mini", "small"))
+FULL_SIZE = set(map(short_name, PAIRS["mistral-llama"]))
+PEOPLE = ("real-world/source", "real-world/target")  # what `twohop_build` makes
+PLACES = {"seed", "data", *NOT_SCIENTIFIC}  # where and how often, not what
+
+
+@dataclass(frozen=True)
+class Declared:
+    """`job`: the job file, below `papermill_jobs`, of the main recipe; `free`: in what it may differ from that file.
+    `beside`: (task, models) of other runs that claims of this world are about."""
+
+    task: str
+    models: Models
+    job: str
+    free: frozenset[str] = frozenset()
+    beside: tuple[tuple[str, Models], ...] = field(default=())
+
+    def holds(self, config: RunConfig) -> bool:
+        """Whether a run with this config belongs to this world."""
+        models = tuple(map(short_name, config.pair.models))
+        return (config.task.task, models) in ((self.task, self.models), *self.beside)
+
+    def is_main(self, config: RunConfig) -> bool:
+        """Whether it is of the main recipe, under whatever seed."""
+        return self.holds(config) and self._fixed(config.parameters()) == self._recipe
+
+    @cached_property
+    def _recipe(self) -> dict[str, object]:
+        _, parameters = all_parameters(JOBS / self.job)
+        return self._fixed(RunConfig.from_notebook(parameters).parameters())
+
+    def _fixed(self, flat: Mapping[str, object]) -> dict[str, object]:
+        models = {"pair", "source", "target"}  # `holds` has compared them, by names that are the same everywhere
+        return {name: value for name, value in flat.items() if name not in self.free | PLACES | models}
+
+
+WORLDS = {
+    # How long and how closely watched is free: what is shipped and what has three seeds differ in it. HotpotQA and the
+    # other direction are claims of the documents' family.
+    "embedded": Declared("minigsm", MINI, "mini_soft_only.yaml",
+                         free=frozenset({"steps", "dev_questions", "eval_every"}),
+                         beside=(("hotpotqa", MINI), ("minigsm", MINI[::-1]))),
+    "gsm8k": Declared("gsm8k", SMALL, "real/gsm8k.yaml"),
+    "twohop": Declared("twohop", PEOPLE, "real/twohop.yaml"),
+}  # fmt: skip

@@ -1,0 +1,108 @@
+"""The worlds of the paper: what is declared is read, and a run of anything else changes no macro, table or figure."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from preserved_runs import GSM8K, NATS, REAL, everything, recipe_of, write
+from synthetic_runs import make_run
+
+from lab.figures import FIGURES as DRAWN
+from lab.figures import Plate
+from lab.figures import told as told_of
+from lab.paper.building import PAPER, contents
+from lab.paper.reading import Preserved
+from lab.paper.world_figures import FIGURES, README, draw, plates
+from lab.paper.worlds import WORLDS
+from lab.places import ROOT
+from lab.runs import PRESERVED
+
+# Job below papermill_jobs -> of which world a careless reader would take its runs.
+STRANGERS = {
+    "real/gsm8k_swapped.yaml": "gsm8k", "real/hotpotqa.yaml": "gsm8k", "real/gsm8k_target_source.yaml": "gsm8k",
+    "real/gsm8k_random_source.yaml": "gsm8k", "real/word_problems.yaml": "embedded",
+    "real/twohop_control_random_source.yaml": "twohop", "controls/control_target_source.yaml": "embedded",
+}  # fmt: skip
+
+
+def told(folder):
+    """Everything that the paper says and shows: files, then the numbers of every figure with its sources."""
+    preserved = Preserved(folder)
+    shown = {f"{world}/{name}": (plate.caption, plate.rows, [source.run for source in plate.sources])
+             for world in FIGURES if world in preserved.worlds
+             for name, plate in plates(preserved, world).items() if isinstance(plate, Plate)}  # fmt: skip
+    return contents(preserved, PAPER / "sentences.yaml") | shown
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return everything(tmp_path_factory.mktemp("preserved"))
+
+
+def test_a_run_of_another_kind_changes_nothing(whole):
+    """With more seeds and more arms than the main recipe of the world, and before it in the order of names."""
+    before = told(whole)
+    assert "gsm8k/information_over_tokens" in before and "twohop/training_curves" in before
+    arms = REAL | {f"latent_{kind}": 0.9 for kind in ("mean", "zero", "noise", "int8")} | {"latent": 0.9}
+    for number, job in enumerate(STRANGERS):
+        for seed in (1, 2, 3, 4):
+            make_run(whole / f"aa_{number}", f"seed_{seed}", seed, arms, (0.1, 0.9), NATS | {"latent": 0.2},
+                     **recipe_of(job))  # fmt: skip
+    write(whole / "aa_0" / "inference_aggregate.json", {"models": {"source": "x/y", "target": "y/z"}})
+    assert told(whole) == before
+
+
+def test_another_recipe_of_the_world_is_never_its_main_one(whole):
+    """Not a constant prompt in the translator's place, nor another loss, whatever number of seeds and arms it has."""
+    before = contents(Preserved(whole), PAPER / "sentences.yaml")["macros.tex"]
+    arms = REAL | {"latent_mean": 0.9, "latent": 0.9}
+    for seed in (1, 2, 3):
+        for name, changed in {"aa_constant": {"translator": "constant"}, "aa_kl": {"kl_weight": 0.5}}.items():
+            make_run(whole, f"{name}-seed{seed}", seed, arms, nats=NATS | {"latent": 0.2}, **GSM8K | changed)
+    after = contents(Preserved(whole), PAPER / "sentences.yaml")["macros.tex"]
+    pieces = [line for line in after.splitlines() if line not in before.splitlines()]
+    assert not [line for line in pieces if re.match(r"\\newcommand\{\\(Told|Hop|Emb|Right|Less)", line)], pieces
+
+
+def test_a_world_without_its_main_recipe_says_that_nothing_was_run(tmp_path):
+    make_run(tmp_path, "k16", 1, REAL, nats=NATS, **GSM8K | {"soft_tokens": 16})
+    make_run(tmp_path, "swapped", 1, REAL, **recipe_of("effects/effect_swapped.yaml"))
+    preserved = Preserved(tmp_path)
+    assert not preserved.worlds
+    assert r"\newcommand{\ToldRecovered}{\notrun{}}" in contents(preserved, PAPER / "sentences.yaml")["macros.tex"]
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_every_declared_recipe_is_a_job(name):
+    world = WORLDS[name]
+    assert world._recipe["soft_tokens"] > 0 and not (world.free & {"task", "layout", "translator"})
+
+
+def test_the_paper_shows_the_figures_of_named_worlds():
+    shown = set(re.findall(r"\\labfigure\{(\w+/\w+)\}", (PAPER / "paper.tex").read_text("utf-8")))
+    assert shown == {f"{world}/{name}" for world, names in FIGURES.items() for name in names}
+    assert set(FIGURES) == {*WORLDS, "audit"} and {name for names in FIGURES.values() for name in names} <= set(DRAWN)
+
+
+def test_the_readme_shows_what_the_preserved_records_say():
+    """Each picture's JSON, with its numbers and the hashes of what they came from, as it would be written now."""
+    page = (ROOT / "README.md").read_text("utf-8")
+    shown = set(re.findall(r"figures/(\w+/\w+)\.svg", page)) - {"demo/accuracy_by_group"}
+    assert shown == {f"{world}/{name}" for world, names in README.items() for name in names}
+    for world, names in README.items():
+        made = plates(Preserved(PRESERVED), world)
+        for name in names:
+            kept = json.loads((ROOT / "figures" / world / f"{name}.json").read_text("utf-8"))
+            assert kept == json.loads(json.dumps(told_of(made[name]))), "run `python -m lab paper --figures figures`"
+            assert (ROOT / "figures" / world / f"{name}.svg").is_file()
+
+
+def test_a_figure_that_cannot_be_made_any_more_is_taken_away(tmp_path):
+    old = tmp_path / "figures" / "twohop" / "people_curve.pdf"
+    old.parent.mkdir(parents=True)
+    old.write_bytes(b"of other runs")
+    (tmp_path / "runs").mkdir()
+    found = {files.relative_to(tmp_path / "figures"): missing for files, missing in
+             draw(Preserved(tmp_path / "runs"), tmp_path / "figures")}  # fmt: skip
+    assert not old.exists() and "main recipe" in str(found[Path("twohop/people_curve")])
