@@ -211,9 +211,13 @@ def test_graphs_replay_what_the_plain_pass_gives(name, shots):
     assert len(model.captured.known) == 1
 
 
-@pytest.mark.parametrize("dtype, noise", [(torch.float32, 1e-4), (torch.bfloat16, 0.2)])
-def test_a_replay_may_round_and_may_not_be_another_batch(dtype, noise):
-    """In bfloat16 the rows of a batch and the batch itself round further apart than their losses."""
+@pytest.mark.parametrize(
+    "dtype, products, noise",
+    [(torch.float32, "highest", 1e-4), (torch.float32, "high", 5e-3), (torch.bfloat16, "highest", 0.2)],
+)
+def test_a_replay_may_round_and_may_not_be_another_batch(dtype, products, noise, monkeypatch):
+    """In bfloat16 the rows of a batch and the batch itself round further apart than their losses, with TF32 as well."""
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: products)
     torch.manual_seed(0)
     loss, gradient = torch.tensor(1.5), torch.randn(4, 8, 16).to(dtype)
     rounded = (gradient + noise * torch.randn(4, 8, 16)).to(dtype)
@@ -223,5 +227,8 @@ def test_a_replay_may_round_and_may_not_be_another_batch(dtype, noise):
     for name, other in wrong.items():
         with pytest.raises(LabError, match="gradients differ by .* of their size; set cuda_graphs=false"):
             nll._check_replay(name, (loss, other), (loss, gradient))
+    if products == "highest" and dtype == torch.float32:
+        with pytest.raises(LabError, match="gradients differ by 0.5% of their size"):
+            nll._check_replay("tiny", (loss, gradient * 1.005), (loss, gradient))
     with pytest.raises(LabError, match="gives the loss 3.0000, the plain pass 1.5000"):
         nll._check_replay("tiny", (2 * loss, gradient), (loss, gradient))
