@@ -10,10 +10,13 @@ from pathlib import Path
 
 import preserved_tables
 import yaml
-from recorded import FINDINGS, full_size, full_size_limits
+from recorded import FINDINGS, costs, costs_numbers, full_size, full_size_limits, gpu_time, since
 
-TABLES = preserved_tables.TABLES | {"full_size": full_size}
-NUMBERS = preserved_tables.NUMBERS | {"full_size": full_size_limits}  # in the sentence above a table, between braces
+TABLES = preserved_tables.TABLES | {"full_size": full_size, "since": since, "costs": costs, "gpu_time": gpu_time}
+NUMBERS = preserved_tables.NUMBERS | {
+    "full_size": full_size_limits,
+    "costs": costs_numbers,
+}  # in the sentence above a table, between braces
 HERE = Path(__file__).resolve().parent
 PAGES = (HERE.parent / "README.md", HERE / "README.md")
 PLACE = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- /measured -->)", re.DOTALL)

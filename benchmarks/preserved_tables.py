@@ -7,7 +7,7 @@ from lab.errors import LabError
 from lab.evidence import SUPPORTED, known_config, read_evidence, read_settings, recipe_rows
 from lab.evidence.crossed import paired_difference, proportion
 from lab.evidence.read import Run, rows_of
-from lab.paper.reading import Preserved, run_folders
+from lab.paper.reading import Preserved, World, run_folders
 from lab.paper.worlds import WORLDS
 from lab.places import ROOT
 from lab.tasks.twohop import clusters_of
@@ -71,23 +71,39 @@ def _recipe(name: str, row: dict) -> list[str]:
 
 def two_hops() -> tuple[list[str], list[list[str]]]:
     """Per cent right by kind of question, each seed; the difference to another question's soft tokens in points."""
-    runs = Preserved(PRESERVED / "twohop").worlds["twohop"].main
+    world = two_hop_world()
     guess = json.loads(CARD.read_text("utf-8"))["measured"]["best constant guess"]
     columns = ["questions", "n", "best constant guess", "source", "target", "latent", "another question's soft tokens",
-               "latent minus these"]  # fmt: skip
-    return columns, [[name, *_cell(runs, cell, guess[cell])] for cell, name in CELLS.items()]
+               "latent minus these", "a trained constant prompt", "latent minus this"]  # fmt: skip
+    return columns, [[name, *_cell(world, cell, guess[cell])] for cell, name in CELLS.items()]
 
 
-def _cell(runs: Sequence[Run], cell: str, guess: float) -> list[str]:
-    rows = rows_of(runs, (cell,))
+def two_hop_world() -> World:
+    return Preserved(PRESERVED).worlds["twohop"]
+
+
+def _cell(world: World, cell: str, guess: float) -> list[str]:
+    rows = rows_of(world.main, (cell,))
     clusters = clusters_of(cell, rows.records)
-    values = {arm: rows.values(runs, arm) for arm in ("source", "target", "latent", "latent_shuffled")}
-    right = {arm: [100 * one for one in proportion(each, clusters)["per_seed"]] for arm, each in values.items()}
-    apart = paired_difference(values["latent"], values["latent_shuffled"], clusters)
+    values = {arm: rows.values(world.main, arm) for arm in ("source", "target", "latent", "latent_shuffled")}
+    right = {arm: _per_seed(each, clusters) for arm, each in values.items()}
     alone = [f"{right[arm][0]:.1f}" for arm in ("source", "target")]
-    seeds = [dots(right[arm], 1) for arm in ("latent", "latent_shuffled")]
-    return [str(len(rows.records)), f"{100 * guess:.1f}", *alone, *seeds,
-            f"{100 * apart['difference']:+.1f}{between(apart, 1, 100)}"]  # fmt: skip
+    constants = {run.seed: run for run in world.controls["latent_constant"]}
+    paired = [run for run in world.main if run.seed in constants]
+    theirs = rows.values([constants[run.seed] for run in paired], "latent")
+    same = rows.values(paired, "latent")
+    return [str(len(rows.records)), f"{100 * guess:.1f}", *alone, dots(right["latent"], 1),
+            dots(right["latent_shuffled"], 1), _apart(values["latent"], values["latent_shuffled"], clusters),
+            dots(_per_seed(theirs, clusters), 1), _apart(same, theirs, clusters)]  # fmt: skip
+
+
+def _per_seed(values: Sequence, clusters: Sequence) -> list[float]:
+    return [100 * one for one in proportion(values, clusters)["per_seed"]]
+
+
+def _apart(ours: Sequence, theirs: Sequence, clusters: Sequence) -> str:
+    found = paired_difference(ours, theirs, clusters)
+    return f"{100 * found['difference']:+.1f}{between(found, 1, 100)}"
 
 
 def gsm8k_numbers() -> dict[str, object]:
@@ -100,7 +116,22 @@ def gsm8k_numbers() -> dict[str, object]:
 def two_hops_numbers() -> dict[str, object]:
     """The same of two hops, and what the target has right with the home as text."""
     told = json.loads(CARD.read_text("utf-8"))["measured"]["target with the home as text"]["lore/long/held_out"]
-    return _of(Preserved(PRESERVED / "twohop").worlds["twohop"].main) | {"with_home": f"{100 * told:.1f}"}
+    world = two_hop_world()
+    longer = [run for run in world.evidence.runs if is_longer(run, world.main[0])]
+    rows = rows_of(longer, ("lore/long/held_out",))
+    clusters = clusters_of("lore/long/held_out", rows.records)
+    more = {f"longer_{arm}": dots(_per_seed(rows.values(longer, arm), clusters), 1)
+            for arm in ("latent", "latent_shuffled")}  # fmt: skip
+    return _of(world.main) | more | {
+        "with_home": f"{100 * told:.1f}", "control_seeds": len(world.controls["latent_constant"]),
+        "longer_steps": f"{longer[0].settings['steps']:,}".replace(",", " "), "longer_seeds": len(longer),
+    }  # fmt: skip
+
+
+def is_longer(run: Run, main: Run) -> bool:
+    """Whether a run is of the main recipe but for the length of its training."""
+    length = ("steps", "warmup_steps", "eval_every")
+    return run.recipe(length) == main.recipe(length) and run.settings["steps"] > main.settings["steps"]
 
 
 def _of(runs: Sequence[Run]) -> dict[str, object]:

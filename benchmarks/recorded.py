@@ -136,4 +136,83 @@ FULL_SIZE = {
     "share of a plain matrix product, on real tokens, fast":
         lambda fast, plain: f"{100 * fast['share_of_matmul']:.0f} %",
 }  # fmt: skip
-FINDINGS = {"scaling": scaling, "prompt_rates": prompt_rates, "shipped": shipped, "without_it": without_it}
+
+
+def since() -> tuple[list[str], list[list[str]]]:
+    """Cases that were timed after the table above, by the fast path alone."""
+    rows = []
+    for one in json.loads((HERE / "since_h100.json").read_text("utf-8"))["cases"]:
+        fast = one["fast"]
+        rows.append([
+            f"{one['pair']}, {one['case']}", "yes" if one["left"] else "no", _step(fast), f"{fast['step_mean_s']:.3f}",
+            f"{100 * fast['share_of_matmul']:.0f} %", f"{fast['training_peak_gib']:.1f}",
+            f"{fast['s_per_sample_first']:.2f} · {fast['s_per_sample_again']:.2f}",
+        ])  # fmt: skip
+    return ["pair, case", "rows at the left", "seconds per step, median (least)", "mean", "share of a matrix product",
+            "peak, GiB", "evaluation, seconds a question, first · again"], rows  # fmt: skip
+
+
+COSTED = ("source", "target", "latent", "token_budget", "cascade")
+
+
+def costs() -> tuple[list[str], list[list[str]]]:
+    """What an answer costs at full size, arm by arm, for each number of soft tokens that was measured."""
+    rows = []
+    for count, found in _costs().items():
+        for arm in COSTED:
+            own = found["arms"][arm]
+            cost = {name: value["median"] for name, value in own["cost"].items()}
+            rows.append([
+                str(count), f"`{arm}`", f"{own['prompt_tokens']:.0f} + {own['soft_tokens']:.0f}",
+                f"{cost['kv_bytes'] / 1e6:.1f}", f"{1e3 * cost['seconds_to_first_token']:.0f}",
+                f"{1e3 * cost['source_seconds']:.0f}", f"{cost['seconds']:.2f}", f"{own['peak_bytes'] / 2**30:.1f}",
+            ])  # fmt: skip
+    return ["soft tokens", "arm", "tokens before the answer, text + soft", "KV cache, MB", "first token, ms",
+            "source's part, ms", "end to end, s", "peak, GiB"], rows  # fmt: skip
+
+
+def costs_numbers() -> dict[str, str]:
+    """How many questions and new tokens, for the sentence above the table."""
+    found = next(iter(_costs().values()))
+    return {"n": str(found["timed"]), "new_tokens": f"{found['arms']['target']['new_tokens']:.0f}"}
+
+
+def _costs() -> dict[int, dict]:
+    folders = sorted((HERE / "full_size_costs").glob("soft_tokens_*"), key=lambda path: int(path.name.split("_")[-1]))
+    return {int(path.name.split("_")[-1]): json.loads((path / "inference_aggregate.json").read_text("utf-8"))
+            for path in folders}  # fmt: skip
+
+
+def gpu_time() -> tuple[list[str], list[list[str]]]:
+    """Where a GPU's time goes in a step, by kind of kernel."""
+    rows = []
+    for one in json.loads((HERE / "gpu_time_h100.json").read_text("utf-8")):
+        found, steps = one["training"], one["training"]["steps"]
+        attention = sum(seconds for name, seconds, _ in found["kernels"] if "fmha" in name or "flash" in name)
+        kinds = found["by_kind_s"] | {"matrix products": found["by_kind_s"]["matrix products"] - attention}
+        kinds["attention"] = attention
+        rows.append([one["case"], f"{found['wall_s'] / steps:.3f}",
+                     *(f"{kinds[kind] / steps:.3f}" for kind in GPU_KINDS), f"{100 * found['idle']:.0f} %"])  # fmt: skip
+    return ["case", "seconds a step, profiled", *GPU_KINDS, "no kernel runs"], rows
+
+
+GPU_KINDS = ("matrix products", "attention", "copies", "everything else")
+
+
+def effects() -> dict[str, str]:
+    """Runs of the embedded pair that share a GPU."""
+    found = json.loads((HERE / "effects_h100.json").read_text("utf-8"))
+    whole = sum(sum(one["parts_s"].values()) for one in found["each"])
+    share = {name: 100 * sum(one["parts_s"][name] for one in found["each"]) / whole for name in ("checks", "other")}
+    rate = found["runs"] * found["steps"] / found["wall_s"]
+    return {
+        "what": f"{found['runs']} runs of {found['steps']} steps of 256 on the embedded pair at once, {found['cores']} cores",
+        "found": f"{found['wall_s']:.0f} s, everything in them, {rate:.0f} steps a second; of a run's time "
+                 f"{share['checks']:.0f} % goes into making and checking its questions, {share['other']:.0f} % into what "
+                 "no part is named for (tokens, batches), both on the processor",
+        "n": str(found["runs"]),
+    }  # fmt: skip
+
+
+FINDINGS = {"scaling": scaling, "prompt_rates": prompt_rates, "shipped": shipped, "without_it": without_it,
+            "effects": effects}  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -27,6 +27,8 @@ class World:
     evidence: Evidence
     folder: Path
     """What the runs were preserved in."""
+    controls: Mapping[str, Sequence[Run]] = field(default_factory=dict)
+    """Arm -> the runs of a control of the main recipe in which it stands in latent's place, by seed."""
 
     @property
     def main(self) -> list[Run]:
@@ -87,7 +89,12 @@ class Preserved:
             return None
         runs = tuple(run for recipe in recipes for run in recipe)
         tops = [below_root(self.folder / run.path.relative_to(self.folder.resolve()).parts[0]) for run in runs]
-        return World(replace(evidence, runs=runs, given=tuple(dict.fromkeys(tops))), self.folder.resolve())
+        controls: dict[str, list[Run]] = {}
+        for run in runs:
+            if arm := declared.control_of(known_config(run.settings)):
+                controls.setdefault(arm, []).append(run)
+        given = replace(evidence, runs=runs, given=tuple(dict.fromkeys(tops)))
+        return World(given, self.folder.resolve(), controls)
 
     def of_full_size(self) -> list[str]:
         """The names of runs between the full-size models, in either direction."""

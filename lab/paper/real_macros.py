@@ -25,7 +25,7 @@ HOPS = {"HeldOut": (LATENT, HELD_OUT), "NewFact": (LATENT, NEW_FACT),
 def give_real(macros: Macros, findings: Findings) -> None:
     """`\\ToldRecovered` and the like on GSM8K; `\\HopHeldOut` and the like on two hops."""
     macros.give(TOLD, findings.told and _told(findings.told), "Told")
-    names = ["Questions", "Seeds", *(f"{name}{what}" for name in HOPS for what in ("", "Ci"))]
+    names = ["Questions", "Seeds", "ControlSeeds", *(f"{name}{what}" for name in HOPS for what in ("", "Ci"))]
     macros.give(names, findings.twohop and _hops(findings.twohop), "Hop")
 
 
@@ -41,8 +41,12 @@ def _told(found: Mapping) -> dict[str, str]:
 
 
 def _hops(world: World) -> dict[str, str]:
-    runs, shown = world.main, {"Seeds": seeds_text(len(world.main))}
+    shown = {"Seeds": seeds_text(len(world.main))}
     for name, (arm, group) in HOPS.items():
+        runs = world.main
+        if arm in world.controls and not all(arm in run.arms for run in runs):  # a run of its own
+            runs, arm = world.controls[arm], LATENT
+            shown["ControlSeeds"] = seeds_text(len(runs))
         asked = [row for row in runs[0].records if group in groups_of(row["cell"])]
         if asked and all(arm in run.arms for run in runs):
             right = [run.right(arm) for run in runs]

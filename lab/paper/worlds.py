@@ -23,13 +23,15 @@ PLACES = {"seed", "data", *NOT_SCIENTIFIC}  # where and how often, not what
 @dataclass(frozen=True)
 class Declared:
     """`job`: the job file, below `papermill_jobs`, of the main recipe; `free`: in what it may differ from that file.
-    `beside`: (task, models) of other runs that claims of this world are about."""
+    `beside`: (task, models) of other runs that claims of this world are about; `controls`: arm -> the job of a control
+    whose runs are runs of their own, in which it answers in latent's place."""
 
     task: str
     models: Models
     job: str
     free: frozenset[str] = frozenset()
     beside: tuple[tuple[str, Models], ...] = field(default=())
+    controls: tuple[tuple[str, str], ...] = field(default=())
 
     def holds(self, config: RunConfig) -> bool:
         """Whether a run with this config belongs to this world."""
@@ -38,12 +40,20 @@ class Declared:
 
     def is_main(self, config: RunConfig) -> bool:
         """Whether it is of the main recipe, under whatever seed."""
-        return self.holds(config) and self._fixed(config.parameters()) == self._recipe
+        return self.holds(config) and self._fixed(config.parameters()) == self._recipes[self.job]
+
+    def control_of(self, config: RunConfig) -> str:
+        """The arm that a run with this config is the control of; empty where it is none."""
+        if not self.holds(config):
+            return ""
+        own = self._fixed(config.parameters())
+        return next((arm for arm, job in self.controls if own == self._recipes[job]), "")
 
     @cached_property
-    def _recipe(self) -> dict[str, object]:
-        _, parameters = all_parameters(JOBS / self.job)
-        return self._fixed(RunConfig.from_notebook(parameters).parameters())
+    def _recipes(self) -> dict[str, dict[str, object]]:
+        jobs = (self.job, *(job for _, job in self.controls))
+        found = {job: all_parameters(JOBS / job)[1] for job in jobs}
+        return {job: self._fixed(RunConfig.from_notebook(parameters).parameters()) for job, parameters in found.items()}
 
     def _fixed(self, flat: Mapping[str, object]) -> dict[str, object]:
         models = {"pair", "source", "target"}  # `holds` has compared them, by names that are the same everywhere
@@ -57,5 +67,6 @@ WORLDS = {
                          free=frozenset({"steps", "dev_questions", "eval_every"}),
                          beside=(("hotpotqa", MINI), ("minigsm", MINI[::-1]))),
     "gsm8k": Declared("gsm8k", SMALL, "real/gsm8k.yaml"),
-    "twohop": Declared("twohop", PEOPLE, "real/twohop.yaml"),
+    "twohop": Declared("twohop", PEOPLE, "real/twohop.yaml",
+                       controls=(("latent_constant", "real/twohop_control_constant.yaml"),)),
 }  # fmt: skip

@@ -2,10 +2,11 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
-from preserved_runs import GSM8K, NATS, REAL, everything, recipe_of, write
+from preserved_runs import FEW, GSM8K, NATS, REAL, everything, recipe_of, write
 from synthetic_runs import make_run
 
 from lab.figures import FIGURES as DRAWN
@@ -76,7 +77,29 @@ def test_a_world_without_its_main_recipe_says_that_nothing_was_run(tmp_path):
 @pytest.mark.parametrize("name", WORLDS)
 def test_every_declared_recipe_is_a_job(name):
     world = WORLDS[name]
-    assert world._recipe["soft_tokens"] > 0 and not (world.free & {"task", "layout", "translator"})
+    recipes = world._recipes.values()
+    assert all(recipe["soft_tokens"] > 0 for recipe in recipes)
+    assert not (world.free & {"task", "layout", "translator"}) and len(recipes) == 1 + len(world.controls)
+
+
+def test_a_control_that_is_a_run_of_its_own_stands_in_the_paper(whole, tmp_path):
+    """In the arm's name, by its own answers, of its own seeds; one of another length is none."""
+    folder = tmp_path / "preserved"
+    shutil.copytree(whole, folder)
+    job = dict(WORLDS["twohop"].controls)["latent_constant"]
+
+    def macro(name):
+        text = contents(Preserved(folder), PAPER / "sentences.yaml")["macros.tex"]
+        return re.search(rf"newcommand{{\\{name}}}{{(.*)}}", text)[1]
+
+    make_run(folder / "longer", "seed_1", 1, FEW | {"latent": 0.9}, **recipe_of(job) | {"steps": 9000})
+    assert Preserved(folder).worlds["twohop"].controls == {}
+    for seed in (1, 2):
+        make_run(folder / "constant", f"seed_{seed}", seed, FEW | {"latent": 0.25}, **recipe_of(job))
+    (runs,) = Preserved(folder).worlds["twohop"].controls.values()
+    assert [run.seed for run in runs] == [1, 2]
+    assert 15 < float(macro("HopConstant")) < 35 and float(macro("HopHeldOut")) > 70  # of one cell, of 25 and 80 in all
+    assert "two" in macro("HopControlSeeds") and "three" in macro("HopSeeds")
 
 
 def test_the_paper_shows_the_figures_of_named_worlds():

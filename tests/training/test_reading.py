@@ -1,5 +1,7 @@
 """Reading the source ahead: the states that each step would have read by itself, in fewer passes."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from sums_task import Sums
@@ -53,6 +55,31 @@ def test_what_a_pass_holds_is_bounded(tiny_pair, passes, monkeypatch):
     del passes[:]
     reader(tiny_pair, window=2).at(0)
     assert set(passes) == {1}
+
+
+def test_states_put_into_the_hosts_room_are_those_that_were_read(tiny_pair, monkeypatch):
+    """Where the source leaves the device: in several passes, and window after window in the same room."""
+    expected = [reader(tiny_pair, window=3).at(step) for step in range(7)]
+    monkeypatch.setattr(reading, "MOST_ROWS", 3)
+    monkeypatch.setattr(type(tiny_pair.source), "at_home", lambda self: nullcontext())
+    monkeypatch.setattr(tiny_pair.source, "residence", object())
+    ahead = reader(tiny_pair, window=3)
+    rooms = set()
+    for step in range(7):
+        found = ahead.at(step)
+        rooms.add(ahead._room.states.data_ptr())
+        assert torch.equal(found.ids, expected[step].ids)
+        torch.testing.assert_close(found.states, expected[step].states, rtol=1e-4, atol=1e-5)
+    assert len(rooms) == 1
+
+
+def test_a_room_that_is_too_small_grows_and_keeps_what_it_holds():
+    room, states = reading._Room(), torch.randn(9, 2, 4)
+    room.put(states[:4], 0, expected=5)
+    small = room.states
+    assert len(small) == 5
+    room.put(states[4:], 4, expected=5)
+    assert room.states is not small and torch.equal(room.states[:9], states)
 
 
 def test_a_window_begun_in_its_middle_is_read_in_the_same_batches(tiny_pair):
