@@ -13,10 +13,8 @@ import yaml
 from recorded import FINDINGS, costs, costs_numbers, full_size, full_size_limits, gpu_time, since
 
 TABLES = preserved_tables.TABLES | {"full_size": full_size, "since": since, "costs": costs, "gpu_time": gpu_time}
-NUMBERS = preserved_tables.NUMBERS | {
-    "full_size": full_size_limits,
-    "costs": costs_numbers,
-}  # in the sentence above a table, between braces
+# In the sentence above a table, between braces.
+NUMBERS = preserved_tables.NUMBERS | {"full_size": full_size_limits, "costs": costs_numbers}
 HERE = Path(__file__).resolve().parent
 PAGES = (HERE.parent / "README.md", HERE / "README.md")
 PLACE = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- /measured -->)", re.DOTALL)

@@ -191,8 +191,8 @@ def gpu_time() -> tuple[list[str], list[list[str]]]:
         attention = sum(seconds for name, seconds, _ in found["kernels"] if "fmha" in name or "flash" in name)
         kinds = found["by_kind_s"] | {"matrix products": found["by_kind_s"]["matrix products"] - attention}
         kinds["attention"] = attention
-        rows.append([one["case"], f"{found['wall_s'] / steps:.3f}",
-                     *(f"{kinds[kind] / steps:.3f}" for kind in GPU_KINDS), f"{100 * found['idle']:.0f} %"])  # fmt: skip
+        shown = [f"{seconds / steps:.3f}" for seconds in (found["wall_s"], *(kinds[kind] for kind in GPU_KINDS))]
+        rows.append([one["case"], *shown, f"{100 * found['idle']:.0f} %"])
     return ["case", "seconds a step, profiled", *GPU_KINDS, "no kernel runs"], rows
 
 
@@ -206,10 +206,11 @@ def effects() -> dict[str, str]:
     share = {name: 100 * sum(one["parts_s"][name] for one in found["each"]) / whole for name in ("checks", "other")}
     rate = found["runs"] * found["steps"] / found["wall_s"]
     return {
-        "what": f"{found['runs']} runs of {found['steps']} steps of 256 on the embedded pair at once, {found['cores']} cores",
+        "what": f"{found['runs']} runs of {found['steps']} steps of 256 on the embedded pair at once, "
+                f"{found['cores']} cores",
         "found": f"{found['wall_s']:.0f} s, everything in them, {rate:.0f} steps a second; of a run's time "
-                 f"{share['checks']:.0f} % goes into making and checking its questions, {share['other']:.0f} % into what "
-                 "no part is named for (tokens, batches), both on the processor",
+                 f"{share['checks']:.0f} % goes into making and checking its questions, {share['other']:.0f} % into "
+                 "what no part is named for (tokens, batches), both on the processor",
         "n": str(found["runs"]),
     }  # fmt: skip
 
