@@ -215,5 +215,20 @@ def effects() -> dict[str, str]:
     }  # fmt: skip
 
 
+def decoding() -> dict[str, str]:
+    """A token of the target at full size, and what of it is reading weights."""
+    found = json.loads((HERE / "decoding_h100.json").read_text("utf-8"))
+    ms, rate = found["ms"], found["linear_bytes_a_second"]
+    return {
+        "what": f"a token of greedy decoding at full size, ms, {' · '.join(ms)} rows",
+        "found": f"{' · '.join(f'{each:.1f}' for each in ms.values())}; of {found['rows']} rows with attention over "
+                 f"{found['longer_slots']} slots in place of {found['slots']} {found['longer_ms']:.1f}, without any "
+                 f"{found['without_attention_ms']:.1f}, with compiled layers {found['compiled_ms']:.1f}. A linear "
+                 f"layer reads its weights at {rate[str(found['rows'])] / 1e12:.2f} TB/s there, so reading them is "
+                 "most of it; less would take fewer bits, or several tokens a step",
+        "n": str(found["rows"]),
+    }  # fmt: skip
+
+
 FINDINGS = {"scaling": scaling, "prompt_rates": prompt_rates, "shipped": shipped, "without_it": without_it,
-            "effects": effects}  # fmt: skip
+            "decoding": decoding, "effects": effects}  # fmt: skip

@@ -43,6 +43,7 @@ def copied(tmp_path, monkeypatch):
     """The JSON files in a folder of their own, which the rows are then computed from."""
     for file in recorded.HERE.glob("*.json"):
         shutil.copy(file, tmp_path)
+    shutil.copytree(recorded.HERE / "full_size_costs", tmp_path / "full_size_costs")
     monkeypatch.setattr(recorded, "HERE", tmp_path)
     return tmp_path
 
@@ -106,6 +107,22 @@ def test_a_new_speed_changes_its_table(copied):
     speed["full"]["cases"]["batch 2"]["plain"]["step_s"] = 9.0
     (copied / "speed_h100.json").write_text(json.dumps(speed), "utf-8")
     assert recorded.full_size()[1][1][1].startswith("9.000 (")
+
+
+@pytest.mark.parametrize("name, found, change", [
+    ("since_h100.json", "since", lambda text: text.replace('"step_s": 0.149', '"step_s": 7.149')),
+    ("gpu_time_h100.json", "gpu_time", lambda text: text.replace('"wall_s": 0.77', '"wall_s": 9.77')),
+    ("full_size_costs/soft_tokens_32/inference_aggregate.json", "costs",
+     lambda text: text.replace('"kv_bytes": {"median": 13565952.0', '"kv_bytes": {"median": 99565952.0')),
+    ("effects_h100.json", "effects", lambda text: text.replace('"wall_s": 120.0', '"wall_s": 60.0')),
+    ("decoding_h100.json", "decoding", lambda text: text.replace('"72": 9.91', '"72": 3.91')),
+])  # fmt: skip
+def test_another_measurement_is_another_row(copied, name, found, change):
+    before, file = getattr(recorded, found)(), copied / name
+    text = file.read_text("utf-8")
+    assert change(text) != text
+    file.write_text(change(text), "utf-8")
+    assert getattr(recorded, found)() != before
 
 
 @pytest.mark.parametrize("key", preserved_tables.TABLES)
