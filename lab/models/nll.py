@@ -150,10 +150,10 @@ def _replayed(target: FrozenModel, rest: Unread, labels: Tensor, scored: int) ->
     return loss, gradient
 
 
-def _one_by_one(stages: Sequence[tuple[str, Callable]], made: tuple) -> tuple[Tensor, Tensor]:
+def _one_by_one(stages: Sequence[tuple[str, Callable]], made: tuple, within: Callable = part) -> tuple[Tensor, Tensor]:
     """What a graph of `stages` would replay, launch by launch."""
     for name, stage in stages:
-        with part(name):
+        with within(name):
             made = stage(*made)
     return made
 
