@@ -12,7 +12,8 @@ import lab.models.nll as nll
 from lab.config.layout import get_layout
 from lab.errors import LabError
 from lab.models import IGNORED, answer_logits, answer_nll, build_inputs
-from lab.models.attention import moved_left, says_the_same_unmasked
+from lab.models.architecture import apart
+from lab.models.attention import goes_unmasked, moved_left, says_the_same_unmasked
 from lab.models.cross_entropy import head_nll
 from lab.models.inputs import next_labels
 from lab.models.nll import _backward, _block_forward
@@ -209,6 +210,23 @@ def test_graphs_replay_what_the_plain_pass_gives(name, shots):
         torch.testing.assert_close(ours, loss, rtol=1e-3, atol=1e-4)
         torch.testing.assert_close(torch.autograd.grad(ours, soft)[0], gradient, rtol=1e-2, atol=1e-5)
     assert len(model.captured.known) == 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="flash attention runs on a GPU")
+@pytest.mark.parametrize("shots", ["", SHOTS], ids=["short", "behind a prefix"])
+def test_on_a_gpu_rows_at_the_left_give_what_the_masked_pass_gives(shots):
+    """In half precision; seen first, captured, and replayed."""
+    model = copy.deepcopy(zoo_model("llama"))
+    model.model.to("cuda", torch.bfloat16)
+    model.device, model.dtype, model.graphs = torch.device("cuda"), torch.bfloat16, True
+    for scale in (1.0, 1.0, 0.5):
+        inputs, soft = batch(model, shots, scale)
+        assert goes_unmasked(model, inputs.embeds.shape[1])
+        with model.plainly():
+            loss, gradient = plain(model, inputs, soft)
+        ours = answer_nll(model, inputs)
+        torch.testing.assert_close(ours.float(), loss.float(), rtol=1e-2, atol=1e-2)
+        assert apart(torch.autograd.grad(ours, soft)[0], gradient) < 0.3
 
 
 @pytest.mark.parametrize(
