@@ -97,7 +97,7 @@ def main() -> None:
     found = {"ms": {str(count): milliseconds(target, count, PROMPT) for count in rows}}
     at = 72 if given.models else 4
     longer = LONGER if given.models else PROMPT
-    found |= {"rows": at, "slots": slots_read(PROMPT), "longer_slots": slots_read(longer)}
+    found |= {"tokens": TIMED, "rows": at, "slots": slots_read(PROMPT), "longer_slots": slots_read(longer)}
     found["longer_ms"] = milliseconds(target, at, longer)
     with without_attention():
         found["without_attention_ms"] = milliseconds(target, at, PROMPT)

@@ -33,8 +33,8 @@ from lab.translators import Bridge
 
 STEPS, TOKENS = 4, 16
 KINDS = {  # of a kernel's name, the first that matches
-    "matrix products": r"gemm|nvjet|cutlass|xmma|splitk|gemv",
     "attention": r"flash|fmha|attention|softmax",
+    "matrix products": r"gemm|nvjet|cutlass|xmma|splitk|gemv",
     "copies": r"memcpy|memset|copy|cat|index|gather|scatter",
 }
 

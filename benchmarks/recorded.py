@@ -187,10 +187,7 @@ def gpu_time() -> tuple[list[str], list[list[str]]]:
     """Where a GPU's time goes in a step, by kind of kernel."""
     rows = []
     for one in json.loads((HERE / "gpu_time_h100.json").read_text("utf-8")):
-        found, steps = one["training"], one["training"]["steps"]
-        attention = sum(seconds for name, seconds, _ in found["kernels"] if "fmha" in name or "flash" in name)
-        kinds = found["by_kind_s"] | {"matrix products": found["by_kind_s"]["matrix products"] - attention}
-        kinds["attention"] = attention
+        found, steps, kinds = one["training"], one["training"]["steps"], one["training"]["by_kind_s"]
         shown = [f"{seconds / steps:.3f}" for seconds in (found["wall_s"], *(kinds[kind] for kind in GPU_KINDS))]
         rows.append([one["case"], *shown, f"{100 * found['idle']:.0f} %"])
     return ["case", "seconds a step, profiled", *GPU_KINDS, "no kernel runs"], rows
@@ -226,7 +223,7 @@ def decoding() -> dict[str, str]:
                  f"{found['without_attention_ms']:.1f}, with compiled layers {found['compiled_ms']:.1f}. A linear "
                  f"layer reads its weights at {rate[str(found['rows'])] / 1e12:.2f} TB/s there, so reading them is "
                  "most of it; less would take fewer bits, or several tokens a step",
-        "n": str(found["rows"]),
+        "n": str(found["tokens"]),
     }  # fmt: skip
 
 
