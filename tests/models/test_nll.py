@@ -24,6 +24,13 @@ QUESTIONS = ["Tom has 3 apples.", "A box holds 24 pens. Mia fills 5 boxes. How m
 ANSWERS = ["3 + 12 = 15.\n#### 15", "#### 120"]
 
 
+def installed(name):
+    model = zoo_model(name)
+    if model is None:
+        pytest.skip("the installed transformers has no such model")
+    return model
+
+
 def batch(model, shots="", scale=1.0):
     torch.manual_seed(0)
     soft = (torch.randn(2, 3, model.embedding_size) * model.embedding_rms * scale).to(model.device).requires_grad_()
@@ -40,9 +47,7 @@ def plain(model, inputs, soft):
 @pytest.mark.parametrize("name", ZOO)
 @pytest.mark.parametrize("shots", ["", SHOTS], ids=["short", "behind a prefix"])
 def test_loss_and_gradient_are_those_of_the_plain_pass(name, shots):
-    model = zoo_model(name)
-    if model is None:
-        pytest.skip("the installed transformers has no such model")
+    model = installed(name)
     inputs, soft = batch(model, shots)
     with model.plainly():
         loss, gradient = plain(model, inputs, soft)
@@ -54,9 +59,7 @@ def test_loss_and_gradient_are_those_of_the_plain_pass(name, shots):
 @pytest.mark.parametrize("name", ZOO)
 def test_what_a_graph_captures_is_the_plain_pass(name):
     """More positions than are scored, those without a label counting for nothing: no shape depends on a value."""
-    model = zoo_model(name)
-    if model is None:
-        pytest.skip("the installed transformers has no such model")
+    model = installed(name)
     inputs, soft = batch(model)
     loss, gradient = plain(model, inputs, inputs.embeds)
     rest, labels = unread(model, inputs), next_labels(inputs).flatten()
@@ -72,9 +75,7 @@ def test_what_a_graph_captures_is_the_plain_pass(name):
 @pytest.mark.parametrize("shots", ["", SHOTS], ids=["short", "behind a prefix"])
 def test_rows_at_the_left_need_no_mask(name, shots):
     """Where a model passes its trial, loss and gradient are those of the plain pass, behind a kept prefix as well."""
-    model = zoo_model(name)
-    if model is None:
-        pytest.skip("the installed transformers has no such model")
+    model = installed(name)
     if not says_the_same_unmasked(model):
         assert name not in ("llama", "mistral", "qwen3", "gemma", "smollm3")
         return
