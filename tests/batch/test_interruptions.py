@@ -56,6 +56,11 @@ def wait_until(true) -> None:
         time.sleep(0.05)
 
 
+def codes(how: str) -> set[int]:
+    """How a run may end by these signals: of two that come at once, the system says which is dealt with first."""
+    return {128 + getattr(signal, f"SIG{name}") for name in how.split(", then ")}
+
+
 def is_alive(pid: str) -> bool:
     try:
         return Path("/proc", pid, "stat").read_text().split()[2] != "Z"
@@ -76,14 +81,13 @@ def left_beside(project) -> list[str]:
 def test_an_interrupted_run_says_one_line_and_goes_on(project, start, how):
     process = start("-p", "rate", "0.2")
     assert process.stdout.readline() == "step 0\n"
-    signum = getattr(signal, f"SIG{how.split(',')[0]}")
-    os.killpg(process.pid, signum)
+    os.killpg(process.pid, getattr(signal, f"SIG{how.split(',')[0]}"))
     if how.endswith("then TERM"):  # Ctrl-C of a submission: from the terminal, and then from it
         process.terminate()
     _, errors = process.communicate(timeout=SECONDS)
     run = project.root / "runs" / "j"
     assert errors == f"interrupted: {run} is safe; the same command with `-p resume True` goes on\n"
-    assert process.returncode == 128 + signum
+    assert process.returncode in codes(how)
     assert not is_alive(kernel_of(project))
     assert RunDirectory(run).status == "interrupted" and left_beside(project) == ["j", "kernel"]
     assert "step 0" in (run / "notebook.ipynb").read_text()
@@ -110,7 +114,7 @@ def test_a_run_that_is_warned_ends_by_itself(project, start, how):
     said = [line for line in errors.splitlines() if line.startswith(("interrupted", "error"))]  # torchao speaks as well
     assert said == [f"interrupted: {run} is safe; the same command with `-p resume True` goes on"]
     assert errors.splitlines()[-1] == said[0]
-    assert process.returncode == 128 + getattr(signal, f"SIG{how.split(',')[0]}")
+    assert process.returncode in codes(how)
     assert "saved after step" in (run / "notebook.ipynb").read_text()
     assert RunDirectory(run).status == "interrupted"
 
@@ -128,7 +132,7 @@ def test_a_run_that_does_not_end_by_itself_is_ended(project, start, how):
         time.sleep(0.2)
     _, errors = process.communicate(timeout=SECONDS)
     assert errors.startswith("interrupted: ") and errors.count("\n") == 1
-    assert process.returncode == 128 + signal.SIGTERM and not is_alive(kernel_of(project))
+    assert process.returncode in codes(how) and not is_alive(kernel_of(project))
 
 
 @pytest.mark.slow
