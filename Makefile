@@ -42,7 +42,7 @@ test: .venv/.installed
 	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps -r requirements-real.lock
 	touch $@
 
-# Trains a small bridge between them and both prompts beside it on two cores, into runs/word_problems.
+# Trains a small bridge between them, and the constant prompt, on two cores, into runs/word_problems.
 real: .venv/.real
 	$(BIN)/python -m lab run papermill_jobs/real/word_problems.yaml
 

@@ -129,8 +129,7 @@ def submit(
     jobs = plan_all(files, numbers, [split(pair) for pair in p or []], folder, again)
     made = write_submission(jobs, Keeping(preserve, claim, weights) if preserve else None)
     if settings:
-        number, count = queue(made, settings)
-        print(f"array {number}: {count} of {len(jobs)} runs are queued" if count else "all runs are finished")
+        print(queue(made, settings))
         print(f"output: {made.folder}; how far they are: python -m lab status {jobs[0].run.parent}")
         return
     with one_line_if_interrupted():
@@ -148,23 +147,22 @@ def task(
 ) -> None:
     """Execute one job of a submission; what `submit` starts for each, here and on a cluster."""
     from lab.batch import end_with_parent, execute, is_finished, read_submission, write_summary_log
-    from lab.places import ROOT
 
     submission = read_submission(folder)
     with one_line_if_interrupted():
         end_with_parent()
-        run = submission.runs[index]
-        if is_finished(run):
+        run, finished, first = submission.runs[index], is_finished(submission.runs[index]), not ranks.started()[0]
+        if submission.is_done(index) or finished and not first:
             print(f"{run} is finished")
             return
-        if ranks.started()[0]:
+        if not first:
             execute(submission.job(index))
             return
         try:
-            execute(submission.job(index))
+            if not finished:  # else it was stopped before it was preserved
+                execute(submission.job(index))
             if keeping := submission.keeping:
-                name = run.name if run.parent == ROOT / "runs" else f"{run.parent.name}-{run.name}"
-                print(_preserve(run, keeping.why, keeping.claim, name, keeping.weights))
+                print(_preserve(run, keeping.why, keeping.claim, keeping.folder(run), keeping.weights))
         finally:
             write_summary_log(submission)
     print(f"run: {run}")
@@ -238,17 +236,19 @@ def preserve(
     weights: Annotated[bool, typer.Option(help="With the best translator's weights.")] = False,
 ) -> None:
     """Copy what README and paper rest on into runs/preserved, with checksums and a line of why."""
-    print(_preserve(run, why, claim, name, weights))
+    from lab.runs import PRESERVED
+
+    print(_preserve(run, why, claim, PRESERVED / (name or run.name), weights))
 
 
-def _preserve(run: Path, why: str, claim: str, name: str = "", weights: bool = False) -> Path:
-    """Preserve a run whose records are as they were written."""
+def _preserve(run: Path, why: str, claim: str, folder: Path, weights: bool) -> Path:
+    """Preserve a run whose records are as they were written, as `folder`."""
     from lab.evidence import verify_run
     from lab.runs import preserve as keep
 
     if findings := [finding for folder in _with_records(run) for finding in verify_run(folder)]:
         raise LabError(f"{run} is not preserved: {findings[0]} (`python -m lab verify {run}` names everything)")
-    return keep(run, why, claim, name=name, weights=weights)
+    return keep(run, why, claim, folder.parent, folder.name, weights)
 
 
 def _with_records(folder: Path) -> list[Path]:

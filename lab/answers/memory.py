@@ -1,6 +1,7 @@
 """Batches that do not fit into the memory of a GPU are halved, and the evaluation goes on.
 
-Which batch a question was in changes no answer (in half precision: by rounding, as everything beside it does).
+What a training has captured, which it can capture again, makes room first. Which batch a question was in changes no
+answer (in half precision: by rounding, as everything beside it does).
 """
 
 from __future__ import annotations
@@ -18,10 +19,15 @@ Row, Found = TypeVar("Row"), TypeVar("Found")
 
 
 class Halving:
-    """Does `work` on batches, in parts that fit: once memory ran out, no part is larger than what fitted then."""
+    """Does `work` on batches, in parts that fit: once memory ran out, no part is larger than what fitted then.
 
-    def __init__(self, work: Callable[[Sequence[Row]], Found], what: str) -> None:
-        self.work, self.what, self.most = work, what, 0
+    `spare`, asked once, before any batch is halved, gives back what can be spared, and says whether there was any.
+    """
+
+    def __init__(
+        self, work: Callable[[Sequence[Row]], Found], what: str, spare: Callable[[], bool] = lambda: False
+    ) -> None:
+        self.work, self.what, self.spare, self.most = work, what, spare, 0
 
     def __call__(self, batch: Sequence[Row]) -> Iterator[Found]:
         """What `work` finds, part by part. Raises LabError where a single row does not fit."""
@@ -33,15 +39,20 @@ class Halving:
             except torch.OutOfMemoryError:
                 found = None
             if found is None:  # here nothing of the failed attempt is held any more
-                self._halve(len(rows))
+                self._make_room(len(rows))
                 continue
             yield found
             start += len(rows)
 
-    def _halve(self, count: int) -> None:
+    def _make_room(self, count: int) -> None:
+        spared = self.spare()
+        self.spare = lambda: False
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+        if spared:
+            tqdm.write(f"{self.what}: out of memory with {count} questions at a time, trying once more without graphs")
+            return
         if count == 1:
             raise LabError(
                 f"{self.what}: the GPU's memory holds not one question at a time; lower max_new_tokens or shots, or "

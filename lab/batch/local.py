@@ -38,14 +38,14 @@ class Outcome:
 
 
 def run_here(submission: Submission, parallel: int = 1, gpus: Sequence[str] = ()) -> list[Outcome]:
-    """Run what is not finished, `parallel` at a time. A failed run does not stop the others.
+    """Run what is not done, `parallel` at a time. A failed run does not stop the others.
 
     Each process gets its share of the cores (torch's threads and the tokenizers'): else each starts one per core.
     Of several `gpus` (as in CUDA_VISIBLE_DEVICES) each process sees one, in turn. Raises Interrupted on Ctrl-C and the
     other signals of `STOPPING`, once every process that was started has ended.
     """
-    outcomes = [Outcome(run.name, "skipped") for run in submission.runs if is_finished(run)]
-    todo = [index for index, run in enumerate(submission.runs) if not is_finished(run)]
+    todo = [index for index in range(len(submission.runs)) if not submission.is_done(index)]
+    outcomes = [Outcome(run.name, "skipped") for index, run in enumerate(submission.runs) if index not in todo]
     threads = max(1, (os.cpu_count() or 1) // max(1, min(parallel, len(todo))))
     processes = Processes()
     slots: SimpleQueue[str] = SimpleQueue()

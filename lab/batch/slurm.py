@@ -7,21 +7,21 @@ that is filled in and kept with the submission. A task finds at its start how fa
 from __future__ import annotations
 
 import difflib
+import getpass
 import re
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import yaml
 
-from lab.batch.members import is_finished
 from lab.batch.signals import SECONDS_TO_SAVE
-from lab.batch.submission import Submission
+from lab.batch.submission import ABOUT, Submission, read_submission
 from lab.config import load_yaml
 from lab.errors import LabError
 from lab.places import ROOT
@@ -107,20 +107,69 @@ def script(submission: Submission, cluster: Cluster, template: Path = TEMPLATE) 
         raise LabError(f"{template} cannot be filled in ({error}); put back what was there") from None
 
 
-def queue(submission: Submission, cluster: Cluster) -> tuple[str, int]:
-    """Give what is not finished to SLURM: (number of the array, how many tasks). Raises LabError with its reason."""
+@dataclass(frozen=True)
+class Queued:
+    """`tasks` of `runs` were given to SLURM as an `array`, none where it is empty. `before`: names of runs that were
+    there already -> their tasks."""
+
+    array: str
+    tasks: int
+    runs: int
+    before: Mapping[str, str]
+
+    def __str__(self) -> str:
+        if not self.array and not self.before:
+            return "all runs are finished"
+        new = f"array {self.array}: {self.tasks} of {self.runs} runs are queued" if self.array else "nothing is queued"
+        return new + "".join(f"; {name} is there already as {task}" for name, task in self.before.items())
+
+
+def queue(submission: Submission, cluster: Cluster) -> Queued:
+    """Give to SLURM what is not done and not there yet. Raises LabError with its reason, or for a run that is there
+    with other parameters."""
     if not shutil.which("sbatch"):
         raise LabError("--slurm needs `sbatch`, which is not on this machine; submit from a login node of the cluster")
-    todo = [index for index, run in enumerate(submission.runs) if not is_finished(run)]
+    there = _there()
+    before, todo = {}, []
+    for index, run in enumerate(submission.runs):
+        if submission.is_done(index):
+            continue
+        if run not in there:
+            todo.append(index)
+            continue
+        before[run.name], other, number = there[run]
+        if (_text(submission, index), submission.keeping) != (_text(other, number), other.keeping):
+            raise LabError(
+                f"the run {run} is task {before[run.name]} of SLURM already, with other parameters or another "
+                f"--preserve: `scancel {before[run.name]}` first, or choose another name"
+            )
     if not todo:
-        return "", 0
+        return Queued("", 0, len(submission.runs), before)
     path = submission.folder / SCRIPT
     write_text(path, script(submission, cluster))
     array = ",".join(map(str, todo)) + (f"%{cluster.at_once}" if cluster.at_once else "")
     said = _ask("sbatch", "--parsable", f"--array={array}", str(path))
     number = said.strip().partition(";")[0]
     write_text(submission.folder / JOB, number + "\n")
-    return number, len(todo)
+    return Queued(number, len(todo), len(submission.runs), before)
+
+
+def _there() -> dict[Path, tuple[str, Submission, int]]:
+    """Run -> the task of SLURM in which it waits or runs, its submission, and which of its runs it is. A task is known
+    by its script, which stays the same however often it is queued again."""
+    asked = ("--array", "--noheader", f"--user={getpass.getuser()}", "--states=PENDING,RUNNING,SUSPENDED")
+    found = {}
+    for line in _ask("squeue", *asked, "--format=%i %K %o").splitlines():
+        task, index, *script = line.split(" ", 2)
+        path = Path(*script)
+        if path.name == SCRIPT and (path.parent / ABOUT).is_file():
+            other = read_submission(path.parent)
+            found[other.runs[int(index)]] = task, other, int(index)
+    return found
+
+
+def _text(submission: Submission, index: int) -> str:
+    return submission.file(index).read_text(encoding="utf-8")
 
 
 def _ask(*words: str | Sequence[str]) -> str:

@@ -15,9 +15,10 @@ from pathlib import Path
 import yaml
 
 from lab.batch.jobs import Job, notebook_parameters, plan
+from lab.batch.members import is_finished
 from lab.errors import LabError
 from lab.places import ROOT
-from lab.runs import new_folder, write_text
+from lab.runs import PRESERVED, is_copy_of, new_folder, write_text
 
 FOLDER, ABOUT, BY_TIME = ".submissions", "submission.json", "%Y-%m-%d_%H-%M-%S"
 
@@ -30,6 +31,16 @@ class Keeping:
     claim: str
     weights: bool = False
 
+    def folder(self, run: Path) -> Path:
+        """Where a run is preserved: under its own name, outside of runs/ after that of its folder."""
+        return PRESERVED / (run.name if run.parent == ROOT / "runs" else f"{run.parent.name}-{run.name}")
+
+    def check(self, run: Path) -> None:
+        """Raise LabError where another run is preserved under its name: that would come to light when it ends."""
+        folder = self.folder(run)
+        if folder.exists() and not is_copy_of(folder, run):
+            raise LabError(f"{folder} is preserved of another run than {run}; choose another --runs folder, or move it")
+
 
 @dataclass(frozen=True)
 class Submission:
@@ -39,9 +50,18 @@ class Submission:
     runs: tuple[Path, ...]
     keeping: Keeping | None = None
 
+    def is_done(self, index: int) -> bool:
+        """Whether nothing is left to do for a run: it is finished and, where that was asked for, preserved."""
+        run = self.runs[index]
+        return is_finished(run) and (self.keeping is None or is_copy_of(self.keeping.folder(run), run))
+
+    def file(self, index: int) -> Path:
+        """The job file of a run."""
+        return self.folder / f"{index}.yaml"
+
     def job(self, index: int, root: Path = ROOT) -> Job:
         """The job as it was submitted, checked again: notebooks may have changed since."""
-        return plan(self.folder / f"{index}.yaml", root=root)
+        return plan(self.file(index), root=root)
 
     def output(self, index: int) -> Path:
         """Where the output of a job goes, of all its starts."""
@@ -54,14 +74,17 @@ def named_by_time(runs: Path) -> Path:
 
 
 def write_submission(jobs: Sequence[Job], keeping: Keeping | None = None) -> Submission:
-    """Write down checked jobs, beside the run of the first. Raises LabError where that cannot be written."""
+    """Write down checked jobs, beside the run of the first. Raises LabError where that cannot be written, or where
+    another run is preserved under the name of one."""
+    for job in jobs if keeping else ():
+        keeping.check(job.run)
     folder = named_by_time(jobs[0].run.parent / FOLDER)
     made = Submission(folder, tuple(job.run for job in jobs), keeping)
     for index, job in enumerate(jobs):
         given = {name: parameter.default for name, parameter in notebook_parameters(job.notebook).items()}
         given |= job.parameters | {"runs": str(job.run.parent)}
         text = yaml.safe_dump({"notebook": job.notebook.stem, "parameters": given}, sort_keys=False, allow_unicode=True)
-        write_text(folder / f"{index}.yaml", text)
+        write_text(made.file(index), text)
     about = {"runs": [str(run) for run in made.runs], "keeping": asdict(keeping) if keeping else None}
     write_text(folder / ABOUT, json.dumps(about, indent=2) + "\n")
     return made

@@ -46,9 +46,9 @@ def _loss_and_error(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     wide = logits.float()
     total = wide.logsumexp(dim=-1, keepdim=True)
     loss = ((total - wide.gather(1, label)) * scored).sum()
-    places = torch.arange(logits.shape[1], device=logits.device)
-    error = ((wide - total).exp() - (places == label).float()) * scored
-    return loss, error.to(logits.dtype)
+    error = (wide - total).exp_()
+    error.scatter_add_(1, label, torch.full_like(total, -1.0))
+    return loss, error.mul_(scored).to(logits.dtype)
 
 
 _known: list = []

@@ -58,6 +58,13 @@ class Graphs:
         """Inside, plain passes take their memory from the graphs' pool: both are never at work at once."""
         return torch.cuda.use_mem_pool(self.pool)
 
+    def forget(self) -> bool:
+        """Give the memory of all of them back; what comes again is captured again. Whether there were any."""
+        there = bool(self.known)
+        self.known.clear()
+        self._pool = None
+        return there
+
     def at(self, key: tuple, stages: Sequence[tuple[str, Callable]], given: Sequence[Tensor]) -> Graph | None:
         """The graph of `key`, which holds all that decides what is computed but for the values of `given`; None for
         one that is met for the first time: it may be the last, and a plain run warms up what a capture needs."""

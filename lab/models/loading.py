@@ -46,6 +46,10 @@ class Pair:
     source: FrozenModel
     target: FrozenModel
 
+    def forget_graphs(self) -> bool:
+        """Give back what was captured of both, see `Graphs.forget`."""
+        return any([self.source.captured.forget(), self.target.captured.forget()])
+
 
 def load_pair(config: PairConfig) -> Pair:
     """Load both models of `config`, safetensors only and no remote code, onto one device.

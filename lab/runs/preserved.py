@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lab.errors import LabError
 from lab.places import ROOT
+from lab.runs.directory import RunDirectory
 from lab.runs.locks import patient_lock
 from lab.runs.records import write_text
 
@@ -61,10 +62,16 @@ def preserve(
     sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(beside)}"
             for path in sorted(beside.rglob("*")) if path.is_file()]  # fmt: skip
     write_text(beside / SUMS, "\n".join(sums) + "\n")
-    beside.rename(folder)
     with patient_lock(into / ".lock"):  # runs of a submission end at once, and each has a line
         _index(into, folder.name, why, claim)
+    beside.rename(folder)  # last: where there is a folder, everything is there
     return folder
+
+
+def is_copy_of(folder: str | Path, run: str | Path) -> bool:
+    """Whether `folder` is what `preserve` made of this very run, whatever was done with the run since."""
+    copy, own = (RunDirectory(place).manifest() for place in (folder, run))
+    return "started" in own and all(copy.get(name) == own.get(name) for name in ("started", "config_hash"))
 
 
 def check_sums(folder: str | Path) -> list[str]:

@@ -1,5 +1,7 @@
 """An evaluation that runs out of a GPU's memory goes on with half as many questions at a time."""
 
+import weakref
+
 import pytest
 import torch
 from evaluations import alike, evaluated
@@ -44,6 +46,30 @@ def test_it_halves_its_batches_and_ends_in_the_same_records(tiny_pair, room, mon
     assert sum(size > 2 for size in tried) == 2 * 2  # 8, then 4, once for each model: what fitted is remembered
     out = capsys.readouterr().out
     assert "source: out of memory with 8 questions at a time, going on with 4" in out
+
+
+def test_captured_graphs_make_room_before_a_batch_is_halved(tiny_pair, room, monkeypatch, capsys):
+    """Once for each model that is asked: what is captured meanwhile belongs to this evaluation."""
+    config = CONFIG.replace(eval_batch_size=8)
+    whole = evaluated(config, tiny_pair, Sums(), QUESTIONS, ARMS)
+    monkeypatch.setattr(AnswerCache, "_memory", {})
+    tried, fitted = room(4)
+    captured = tiny_pair.target.captured
+    graph = captured.known["a shape"] = Sums()
+    found, respond_ = weakref.ref(graph), together.respond
+    del graph
+
+    def answered(*given):
+        captured.known.setdefault("another shape", 1)  # as decoding does
+        return respond_(*given)
+
+    monkeypatch.setattr(together, "respond", answered)
+    monkeypatch.setattr(captured, "_pool", "a pool")
+    assert evaluated(config, tiny_pair, Sums(), QUESTIONS, ARMS) == alike(whole)
+    assert tried[:3] == [8, 8, 4] and max(fitted) == 4
+    assert found() is None and captured._pool is None
+    captured.known.clear()
+    assert "8 questions at a time, trying once more without graphs" in capsys.readouterr().out
 
 
 def test_where_not_one_question_fits_it_says_so(tiny_pair, room):

@@ -15,7 +15,7 @@ from one_node_slurm import ask, missing, one_node_slurm, wait_until
 from lab.batch import slurm
 from lab.batch.members import plan_all
 from lab.batch.slurm import Cluster, read_cluster, script
-from lab.batch.submission import write_submission
+from lab.batch.submission import Keeping, write_submission
 from lab.errors import LabError
 from lab.places import ROOT
 from lab.runs import RunDirectory
@@ -32,6 +32,17 @@ def submission(tmp_path):
     for file in files:
         file.write_text("notebook: 01_train\nparameters: {control: false}\n")
     return write_submission(plan_all(files, [], [], tmp_path / "runs"))
+
+
+@pytest.fixture
+def again(submission, tmp_path):
+    """The same two runs submitted once more, perhaps with other parameters."""
+
+    def write(overrides=(), keeping=None):
+        files = [tmp_path / f"{name}.yaml" for name in ("one", "two")]
+        return write_submission(plan_all(files, [], overrides, tmp_path / "runs"), keeping)
+
+    return write
 
 
 def test_the_settings_that_come_with_it_are_the_defaults():
@@ -81,14 +92,53 @@ def test_without_slurm_it_says_so(submission, monkeypatch):
         slurm.queue(submission, Cluster())
 
 
-def test_only_what_is_not_finished_is_queued(submission, monkeypatch):
+@pytest.fixture
+def asked(monkeypatch):
+    """A SLURM that takes every job and holds those of `held`, each as squeue prints it; what it was asked."""
+    words, held = [], []
+
+    def ask_(*given):
+        words.append(given)
+        return "".join(held) if given[0] == "squeue" else "17;east\n"
+
+    monkeypatch.setattr(slurm.shutil, "which", lambda name: name)
+    monkeypatch.setattr(slurm, "_ask", ask_)
+    return words, held
+
+
+def test_only_what_is_not_finished_is_queued(submission, asked):
     submission.runs[0].mkdir(parents=True)
     (submission.runs[0] / "manifest.json").write_text('{"status": "finished"}')
-    asked = []
-    monkeypatch.setattr(slurm.shutil, "which", lambda name: name)
-    monkeypatch.setattr(slurm, "_ask", lambda *words: asked.append(words) or "17;east\n")
-    assert slurm.queue(submission, Cluster(at_once=3)) == ("17", 1)
-    assert asked == [("sbatch", "--parsable", "--array=1%3", str(submission.folder / "job.sh"))]
+    queued = slurm.queue(submission, Cluster(at_once=3))
+    assert str(queued) == "array 17: 1 of 2 runs are queued"
+    assert asked[0][1:] == [("sbatch", "--parsable", "--array=1%3", str(submission.folder / "job.sh"))]
+
+
+def test_what_is_queued_is_not_queued_twice(submission, again, asked):
+    said, held = asked
+    held += [
+        f"9_1 1 {submission.folder / 'job.sh'}\n",
+        f"8 0 {ROOT / 'job.sh'}\n",
+        "7 N/A (null)\n",
+        "6 N/A\n",
+        "5 0 /x y/z\n",
+    ]
+    queued = slurm.queue(again([]), Cluster())
+    assert str(queued) == "array 17: 1 of 2 runs are queued; two is there already as 9_1"
+    assert said[-1][2] == "--array=0"
+    held.append(f"9_0 0 {submission.folder / 'job.sh'}\n")
+    assert str(slurm.queue(again([]), Cluster())) == (
+        "nothing is queued; one is there already as 9_0; two is there already as 9_1"
+    )
+    assert said[-1][0] == "squeue"
+
+
+@pytest.mark.parametrize("change", [dict(overrides=[("steps", "7")]), dict(keeping=Keeping("why", "what"))])
+def test_a_run_that_is_queued_with_other_parameters_is_not_passed_off_as_this_one(submission, again, asked, change):
+    asked[1].append(f"9_1 1 {submission.folder / 'job.sh'}\n")
+    with pytest.raises(LabError, match="two is task 9_1 .* `scancel 9_1` first"):
+        slurm.queue(again(**change), Cluster())
+    assert not any(words[0] == "sbatch" for words in asked[0])
 
 
 @pytest.fixture(scope="module")
@@ -195,10 +245,10 @@ def pretended(cluster, submission, tmp_path, monkeypatch):
     (submission.runs[1] / "manifest.json").write_text('{"status": "finished"}')
 
     def queue(**settings) -> str:
-        array, count = slurm.queue(submission, Cluster(gpus_per_node=0, **settings))
-        assert count == 1
+        queued = slurm.queue(submission, Cluster(gpus_per_node=0, **settings))
+        assert queued.tasks == 1
         wait_until((tmp_path / "runs-now").exists, "the run", 30)
-        return array
+        return queued.array
 
     return queue
 
@@ -212,6 +262,17 @@ def test_where_requeueing_is_off_a_warned_run_submits_itself_again(pretended, su
     wait_until(lambda: (tmp_path / "starts").read_text().count("started") == 2, "the second start", 60)
     assert job(os.environ, array, 0)["Restarts"] == "0"
     wait_until(lambda: "started 1 times before" in submission.output(0).read_text(), "its output")
+
+
+@pytest.mark.slow
+@needs_slurm
+def test_a_run_that_slurm_has_is_not_queued_twice(pretended, again):
+    """While it runs, and when it has queued itself again by another array."""
+    array = pretended(requeue=False)
+    assert slurm.queue(again(), Cluster(gpus_per_node=0)).before == {"one": f"{array}_0"}
+    subprocess.run(["scancel", "--signal=USR1", "--batch", f"{array}_0"], env=os.environ, check=True)
+    wait_until(lambda: f"{array}_0" not in ask(os.environ, "squeue", "--array", "--noheader", "--format=%i"), "its end")
+    wait_until(lambda: slurm.queue(again(), Cluster(gpus_per_node=0)).before == {}, "the end of the second")
 
 
 @pytest.mark.slow

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from lab import __main__ as main
 from lab import batch
 from lab.__main__ import app
-from lab.batch import Interrupted, local, read_submission, write_submission
+from lab.batch import Interrupted, Keeping, local, read_submission, write_submission
+from lab.batch import submission as batch_submission
 from lab.batch.jobs import notebook_parameters
 from lab.batch.members import plan_all
 from lab.config import RunConfig
@@ -37,7 +38,7 @@ def run(jobs, parallel, gpus=()):
 
 def finish(run, status="finished"):
     run.mkdir(parents=True)
-    (run / "manifest.json").write_text(json.dumps({"status": status}))
+    (run / "manifest.json").write_text(json.dumps({"status": status, "started": str(time.time_ns())}))
 
 
 def test_every_file_runs_with_every_seed(files, tmp_path):
@@ -214,10 +215,12 @@ def submit(*words):
 
 @pytest.fixture
 def executed(monkeypatch):
-    """Jobs are not executed: each leaves a finished run with a summary."""
+    """Jobs are not executed: each leaves a finished run with its notebook."""
 
     def execute(job):
         finish(job.run)
+        notebook = {"metadata": {"papermill": {"parameters": job.parameters}}}
+        (job.run / "notebook.ipynb").write_text(json.dumps(notebook))
         return job.run
 
     def here(submission, parallel, gpus):
@@ -237,15 +240,49 @@ def test_a_submission_may_have_a_folder_named_by_its_time(files, tmp_path, execu
     assert {path.name for path in folder.iterdir()} == {"one", "two", "summary.log", ".submissions"}
 
 
-def test_each_run_is_preserved_as_it_ends(files, tmp_path, executed, monkeypatch):
-    kept = []
-    monkeypatch.setattr(main, "_preserve", lambda *given: kept.append(given))
-    done = submit(*files, "--runs", tmp_path / "sweep", "--preserve", "to see", "--claim", "none")
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """Preserving copies a run's manifest alone, into a folder of the test; the calls."""
+    calls = []
+
+    def keep(run, why, claim, folder, weights):
+        calls.append((run.name, why, claim, folder.name, weights))
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_bytes((run / "manifest.json").read_bytes())
+
+    monkeypatch.setattr(main, "_preserve", keep)
+    monkeypatch.setattr(batch_submission, "PRESERVED", tmp_path / "preserved")
+    return calls
+
+
+def test_each_run_is_preserved_as_it_ends(files, tmp_path, executed, kept):
+    words = (*files, "--runs", tmp_path / "sweep", "--preserve", "to see", "--claim", "none")
+    done = submit(*words)
     assert done.exit_code == 0, done.exception
-    runs = tmp_path / "sweep"
-    assert kept == [(runs / name, "to see", "none", f"sweep-{name}", False) for name in ("one", "two")]
+    assert kept == [(name, "to see", "none", f"sweep-{name}", False) for name in ("one", "two")]
+    assert submit(*words).exit_code == 0 and len(kept) == 2
     wrong = submit(*files, "--runs", tmp_path / "sweep", "--weights")
     assert "--weights goes with --preserve" in str(wrong.exception)
+
+
+def test_a_run_that_ended_before_it_was_preserved_is_preserved_by_the_same_command(files, tmp_path, executed, kept):
+    """It is not executed again: `finish` could not make its folder twice."""
+    runs = tmp_path / "sweep"
+    assert submit(*files, "--runs", runs).exit_code == 0 and not kept
+    for job in plan_all(files[:1], [], [], runs):  # killed between the two
+        assert not write_submission([job], Keeping("why", "what")).is_done(0) and write_submission([job]).is_done(0)
+    done = submit(*files, "--runs", runs, "--preserve", "to see")
+    assert done.exit_code == 0, done.exception
+    assert [call[0] for call in kept] == ["one", "two"]
+
+
+def test_another_run_that_is_preserved_under_the_name_stops_the_submission_before_it_begins(
+    files, tmp_path, executed, kept
+):
+    finish(tmp_path / "preserved" / "sweep-two")
+    done = submit(*files, "--runs", tmp_path / "sweep", "--preserve", "to see")
+    assert isinstance(done.exception, LabError) and "sweep-two is preserved of another run" in str(done.exception)
+    assert not (tmp_path / "sweep").exists() and not kept
 
 
 def test_nothing_is_written_where_a_job_or_the_cluster_is_wrong(files, tmp_path):

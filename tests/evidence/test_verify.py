@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,8 +19,9 @@ from lab.evidence.read import read_evidence
 from lab.evidence.summary import summarise
 from lab.evidence.verify import verify_run
 from lab.places import ROOT
+from lab.runs import preserved
 from lab.runs.directory import RunDirectory
-from lab.runs.preserved import check_sums, preserve
+from lab.runs.preserved import check_sums, is_copy_of, preserve
 from lab.runs.records import read_jsonl, write_jsonl
 from lab.runs.seals import pack_tokens, unpack_tokens, write_seal, write_sealed
 from lab.tasks.minigsm import MiniGSM
@@ -175,6 +177,53 @@ def test_a_preserved_run_is_complete_sound_and_the_same_bytes_each_time(run, tmp
         preserve(run, " ", "nothing", tmp_path / "c")
     with pytest.raises(LabError, match="holds no records"):
         preserve(run / "checkpoints", "no", "no", tmp_path / "c")
+
+
+class Killed(BaseException):
+    """As if the process ended here: nothing catches it."""
+
+
+def test_preserving_that_was_killed_anywhere_is_done_again_whole(run, tmp_path, monkeypatch):
+    """Before every write and rename of it. A folder that is there is whole and has its line, the only one."""
+    whole = preserve(run, "why", "what", tmp_path / "whole")
+    line = (tmp_path / "whole" / "README.md").read_text()
+    steps, last = [], []
+
+    def dying(own):
+        def call(*given, **named):
+            steps.append(own)
+            if len(steps) == last[0]:
+                raise Killed
+            return own(*given, **named)
+
+        return call
+
+    monkeypatch.setattr(preserved, "_copy", dying(preserved._copy))
+    monkeypatch.setattr(preserved, "write_text", dying(preserved.write_text))
+    monkeypatch.setattr(Path, "rename", dying(Path.rename))
+    for step in range(1, 100):
+        steps[:], last[:], into = [], [step], tmp_path / f"at_{step}"
+        try:
+            preserve(run, "why", "what", into)
+            break
+        except Killed:
+            assert not is_copy_of(into / run.name, run) and not (into / run.name).exists()
+        last[:] = [0]
+        kept = preserve(run, "why", "what", into)
+        assert is_copy_of(kept, run) and not list(into.glob(".*.tmp"))
+        assert {path.name: path.read_bytes() for path in kept.iterdir()} == {
+            path.name: path.read_bytes() for path in whole.iterdir()
+        }
+        assert (into / "README.md").read_text() == line
+    assert step > 8 and is_copy_of(into / run.name, run)
+
+
+def test_a_copy_is_of_one_run_whatever_is_noted_in_it_later(run, tmp_path):
+    kept = preserve(run, "why", "what", tmp_path / "kept")
+    RunDirectory(run).note(test_looks=[1, 2])
+    assert is_copy_of(kept, run)
+    RunDirectory(run).note(started="at another time")
+    assert not is_copy_of(kept, run) and not is_copy_of(tmp_path, run) and not is_copy_of(tmp_path, tmp_path)
 
 
 def test_a_folder_of_seeds_is_verified_seed_by_seed(run, tmp_path):
