@@ -21,7 +21,7 @@ from lab.models.cross_entropy import IGNORED
 from lab.models.frozen import FrozenModel, positions
 from lab.models.prefix import shared_start, unread
 
-__all__ = ["IGNORED", "TargetInputs", "answer_logits", "build_inputs", "joined", "next_labels"]
+__all__ = ["IGNORED", "TargetInputs", "answer_logits", "build_inputs", "joined", "next_labels", "tokenise_ahead"]
 
 PARTS = ("instruction", "shots", "question")
 
@@ -94,6 +94,14 @@ def build_inputs(
     text = [length - count for length, count in zip(lengths, taken, strict=True)]
     answered = () if answers is None else tuple(map(len, endings))
     return TargetInputs(embeds, mask, positions(mask), labels, lengths, text, shared, answered)
+
+
+def tokenise_ahead(
+    target: FrozenModel, layout: Layout, contexts: Sequence[Mapping[str, str]], answers: Sequence[str]
+) -> None:
+    """Make the texts known that `build_inputs` is going to tokenise, at a moment when nobody waits for it."""
+    _prompt_rows(target, layout, contexts, [0] * len(contexts))
+    answer_rows(target, answers)
 
 
 def joined(target: FrozenModel, parts: Sequence[TargetInputs]) -> TargetInputs:

@@ -53,6 +53,7 @@ def lore_by_word() -> dict[str, Container]:
     return {container.word: container for container in lore()}
 
 
+@cache
 def words_of(split: str) -> tuple[Container, ...]:
     """The containers of one split, `seen` or `held_out`."""
     return tuple(container for container in lore() if container.split == split)

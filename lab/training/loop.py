@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 import torch
 from torch import nn
@@ -22,7 +22,7 @@ from lab import ranks
 from lab.clock import part
 from lab.config import RunConfig, TrainConfig
 from lab.errors import LabError
-from lab.models import Pair
+from lab.models import Pair, tokenise_ahead
 from lab.progress import tqdm
 from lab.runs import RunDirectory
 from lab.tasks import Task, surroundings
@@ -115,7 +115,7 @@ def train(
             batch = batch_of(progress.step)
             ranks.draw_apart(settings.seed, progress.step)
             terms_at = partial(training_terms, translator, pair, config, batch, progress.step + 1, task, decode)
-            row = _step(translator, optimizer, config, progress.step, terms_at)
+            row = _step(translator, optimizer, config, progress.step, terms_at, partial(batch_of, progress.step + 1))
             progress.step += 1
             bar.update()
             # --- log
@@ -162,8 +162,11 @@ def _check(settings: TrainConfig, select: Selection | None) -> None:
         )
 
 
-def _batches(config: RunConfig, pair: Pair, task: Task, translator: nn.Module, label: str) -> Callable[[int], Batch]:
-    """step (from 0) -> this rank's part of its batch, with the source's states, which are read ahead."""
+def _batches(
+    config: RunConfig, pair: Pair, task: Task, translator: nn.Module, label: str
+) -> Callable[[int], Batch | None]:
+    """step (from 0) -> this rank's part of its batch, its texts tokenised and with the source's states, which are read
+    ahead; None after the last one. The latest is kept, so that it can be asked for ahead."""
     settings = config.training
     questions = task.train(settings.steps * settings.batch_size, settings.seed)
     if not questions:
@@ -172,7 +175,17 @@ def _batches(config: RunConfig, pair: Pair, task: Task, translator: nn.Module, l
     batches = Batches(lengths, settings.batch_size, settings.seed)
     reader = ReadAhead(Bridge(pair.source, translator), batches, questions, settings.steps)
     shared = surroundings(task, config.task.shots)
-    return lambda step: Batch([questions[i] for i in batches.own(step)], shared, reader.at(step))
+
+    @lru_cache(maxsize=1)
+    def batch_of(step: int) -> Batch | None:
+        if step >= settings.steps:
+            return None
+        batch = Batch([questions[i] for i in batches.own(step)], shared, reader.at(step))
+        layout = pair.target.reads(config.layout.at(step + 1))
+        tokenise_ahead(pair.target, layout, batch.contexts, batch.answers)
+        return batch
+
+    return batch_of
 
 
 def _diverged(label: str, step: int, row: dict, rate: float) -> str:
@@ -197,9 +210,11 @@ def _fast_products() -> Iterator[None]:
 
 
 def _step(
-    translator: nn.Module, optimizer: torch.optim.Optimizer, config: RunConfig, step: int, terms_at: Callable[[], dict]
-) -> dict:
-    """One optimiser step, the one after `step` others; returns its row of `metrics.jsonl`.
+    translator: nn.Module, optimizer: torch.optim.Optimizer, config: RunConfig, step: int,
+    terms_at: Callable[[], dict], meanwhile: Callable[[], object],
+) -> dict:  # fmt: skip
+    """One optimiser step, the one after `step` others; returns its row of `metrics.jsonl`. `meanwhile` is called while
+    a GPU still has to do what the host has asked for.
 
     The row holds the loss that is optimised, its terms and their weights, learning rate, gradient norm and seconds: of
     all ranks.
@@ -219,6 +234,7 @@ def _step(
             optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     parts = ranks.summed(torch.stack([loss, *terms.values()]).detach())
+    meanwhile()
     numbers = torch.cat([norm[None], parts]).tolist()  # one wait for the device, not one for each
     return {
         "loss": numbers[1],

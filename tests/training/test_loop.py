@@ -14,6 +14,7 @@ from lab.tasks import Dev, Test
 from lab.training.batches import WINDOW, Batches
 from lab.training.loop import train
 from lab.training.optimizer import build_optimizer, schedule
+from lab.training.reading import ReadAhead
 from lab.training.selection import Selection
 from lab.translators import build_translator, load_translator, save_translator
 
@@ -125,6 +126,34 @@ def test_an_evaluation_that_draws_random_numbers_sees_no_dropout(tiny_pair, tmp_
 
     result = train(settings, tiny_pair, Sums(), fresh(tmp_path / "run", settings), choosing(evaluate))
     assert modes == [False] * 3 and not result.translator.training
+
+
+def test_the_next_batch_is_made_while_the_device_works_and_none_after_the_last(tiny_pair, tmp_path, monkeypatch):
+    """Each once, before the numbers of the step before are read; a step then tokenises nothing."""
+    events, read, summed, terms = [], ReadAhead.at, training.ranks.summed, training.training_terms
+    known = tiny_pair.target._known_tokens
+
+    def terms_at(*given):
+        before = len(known)
+        found = terms(*given)
+        assert len(known) == before
+        return found
+
+    monkeypatch.setattr(training, "training_terms", terms_at)
+    monkeypatch.setattr(ReadAhead, "at", lambda self, step: events.append(f"batch {step}") or read(self, step))
+    monkeypatch.setattr(training.ranks, "summed", lambda values: events.append("asked") or Numbers(summed(values)))
+
+    class Numbers(torch.Tensor):
+        def tolist(self):
+            events.append("read")
+            return super().tolist()
+
+    known.clear()
+    settings = config(steps=3, warmup_steps=0)
+    train(settings, tiny_pair, Sums(), fresh(tmp_path / "run", settings))
+    assert events == [
+        "batch 0", "asked", "batch 1", "read", "asked", "batch 2", "read", "asked", "read"
+    ]  # fmt: skip
 
 
 def test_batches_are_a_pure_function_of_seed_and_step():
