@@ -34,21 +34,28 @@ def head_scores(head: nn.Linear, states: Tensor, labels: Tensor) -> tuple[Tensor
 
 
 def scores(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """(negative log-likelihood of each label [N] in nats, whether it is the likeliest one), of logits [N, V]."""
+    """(negative log-likelihood of each label [N] in nats, whether it is the likeliest one), of logits [N, V], which are
+    used up."""
     wide = logits.float()
-    return wide.logsumexp(dim=-1) - wide.gather(1, labels[:, None])[:, 0], wide.argmax(dim=-1) == labels
+    own, (most, likeliest) = wide.gather(1, labels[:, None]), wide.max(dim=-1, keepdim=True)
+    total = wide.sub_(most).exp_().sum(dim=-1, keepdim=True)
+    return (total.log() + most - own)[:, 0], likeliest[:, 0] == labels
 
 
 def _loss_and_error(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """(sum of the negative log-likelihoods, softmax minus one-hot in the logits' dtype, zero where ignored)."""
-    scored = (labels != IGNORED)[:, None]
+    """(sum of the negative log-likelihoods, softmax minus one-hot in the logits' dtype, zero where ignored).
+
+    The logits are used up: a second array of their size would cost as much as the arithmetic.
+    """
+    scored = (labels != IGNORED)[:, None].float()
     label = labels.clamp_min(0)[:, None]
     wide = logits.float()
-    total = wide.logsumexp(dim=-1, keepdim=True)
-    loss = ((total - wide.gather(1, label)) * scored).sum()
-    error = (wide - total).exp_()
-    error.scatter_add_(1, label, torch.full_like(total, -1.0))
-    return loss, error.mul_(scored).to(logits.dtype)
+    most, own = wide.amax(dim=-1, keepdim=True), wide.gather(1, label)
+    raised = wide.sub_(most).exp_()
+    total = raised.sum(dim=-1, keepdim=True)
+    loss = ((total.log() + most - own) * scored).sum()
+    error = raised.mul_(scored / total).scatter_add_(1, label, -scored)
+    return loss, error.to(logits.dtype)
 
 
 _known: list = []
