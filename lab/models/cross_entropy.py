@@ -54,8 +54,9 @@ def _loss_and_error(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     raised = wide.sub_(most).exp_()
     total = raised.sum(dim=-1, keepdim=True)
     loss = ((total.log() + most - own) * scored).sum()
-    error = raised.mul_(scored / total).scatter_add_(1, label, -scored)
-    return loss, error.to(logits.dtype)
+    share = scored / total
+    error = raised.mul_(share).to(logits.dtype)
+    return loss, error.scatter_(1, label, ((own - most).exp() * share - scored).to(error.dtype))
 
 
 _known: list = []

@@ -18,9 +18,9 @@ GIB = 2**30
 STRIDE, READ = 64, 256  # slots of keys and values come, and are read, in multiples of so many; see `lab.models.slots`
 CHUNK = 2**28  # logits of a piece, and
 WHOLE = 2**24  # those that are computed in one piece; see `lab.models.cross_entropy`
-# Bytes a logit at the loss. Whole: log-softmax and two gradients in float32. In pieces: what `_loss_and_error` makes on
-# its way, in bfloat16 and float32; compiled, what goes in and comes out.
-LOGITS_WHOLE, LOGITS_PIECES, LOGITS_FUSED = 12, 18, 4
+# Bytes a logit at the loss. Whole: log-softmax and two gradients in float32. In pieces: what goes into
+# `_loss_and_error` and comes out, in bfloat16, and float32 on the way; compiled, what goes in and comes out.
+LOGITS_WHOLE, LOGITS_PIECES, LOGITS_FUSED = 12, 8, 4
 EMBEDS = 3  # copies of a batch's embeddings: built, padded to its neighbours, the pass's own
 
 
@@ -138,11 +138,11 @@ class Arms:
 
 def _scoring(sizes: Sizes, model: Decoder, rows: int, prompt: int, answer: int) -> dict[str, float]:
     """Bytes while a batch of gold answers is scored: a layer over prompts and answers, and a piece of the logits, as
-    they are, in float32, and once more under the logarithm."""
+    they are and in float32."""
     tokens = rows * (sizes.ways.padded(prompt, rows) + answer)
     count = min(rows * answer * model.vocabulary, CHUNK)
     inside = tokens * (model.layer_bytes(sizes.element) + model.hidden * sizes.element)
-    return {"activations": inside, "logits": count * (sizes.element + 8)}
+    return {"activations": inside, "logits": count * (sizes.element + 4)}
 
 
 def evaluating(sizes: Sizes, arms: Arms, captured: Iterable[Group] = ()) -> dict[str, float]:

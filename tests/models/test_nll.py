@@ -174,6 +174,17 @@ def test_the_loss_in_pieces_is_that_of_whole_logits(monkeypatch, bias):
         torch.testing.assert_close(torch.autograd.grad(2 * loss, states)[0], wanted)
 
 
+def test_the_error_of_a_sure_label_is_not_rounded_away():
+    """In half precision 1 - p of a label that is nearly certain is a number of its own, not the rest of a rounded p."""
+    logits, labels = torch.zeros(3, 50, dtype=torch.bfloat16), torch.tensor([4, 9, IGNORED])
+    logits[0, 4] = logits[1, 9] = 12
+    wide = logits.float().clone().requires_grad_()
+    wanted = torch.autograd.grad(torch.nn.functional.cross_entropy(wide, labels, reduction="sum"), wide)[0]
+    _, error = pieces._loss_and_error(logits.clone(), labels)
+    assert 0 < -wanted[0, 4] < 1e-3
+    torch.testing.assert_close(error, wanted.to(torch.bfloat16), rtol=8e-3, atol=0)
+
+
 def test_a_large_vocabulary_goes_in_pieces(monkeypatch):
     seen = []
     own = pieces._loss_and_error
