@@ -266,13 +266,14 @@ def test_where_requeueing_is_off_a_warned_run_submits_itself_again(pretended, su
 
 @pytest.mark.slow
 @needs_slurm
-def test_a_run_that_slurm_has_is_not_queued_twice(pretended, again):
-    """While it runs, and when it has queued itself again by another array."""
+def test_a_run_that_slurm_has_is_not_queued_twice(pretended, submission):
+    """While it runs, and when it has queued itself again as another array."""
     array = pretended(requeue=False)
-    assert slurm.queue(again(), Cluster(gpus_per_node=0)).before == {"one": f"{array}_0"}
+    twice = slurm.queue(submission, Cluster(gpus_per_node=0))
+    assert (twice.array, twice.before) == ("", {"one": f"{array}_0"})
     subprocess.run(["scancel", "--signal=USR1", "--batch", f"{array}_0"], env=os.environ, check=True)
-    wait_until(lambda: f"{array}_0" not in ask(os.environ, "squeue", "--array", "--noheader", "--format=%i"), "its end")
-    wait_until(lambda: slurm.queue(again(), Cluster(gpus_per_node=0)).before == {}, "the end of the second")
+    wait_until(lambda: "started 1 times before" in submission.output(0).read_text(), "the second start", 60)
+    wait_until(lambda: not slurm._there(), "the end of all")
 
 
 @pytest.mark.slow
