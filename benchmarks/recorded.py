@@ -70,6 +70,32 @@ def prompt_rates() -> dict[str, str]:
     }
 
 
+def word_problems() -> dict[str, str]:
+    """The end of `make real`, from its summary: how little of what a few hundred questions teach is of the question."""
+    found = json.loads((HERE / "word_problems.json").read_text("utf-8"))
+    told, spent = found["likelihood"]["arms"], found["time_and_memory"]
+    other, constant = (told[arm]["versus"] for arm in ("latent_shuffled", "latent_constant"))
+    minutes = (spent["seconds"] + spent["control_constant"]["seconds"]) / 60
+    learned = (
+        "In so few steps the bridge learns how answers look, sooner than the prompt; of the question nothing is seen"
+    )
+    if other["low"] > 0:
+        share = 100 * other["difference"] / constant["difference"]
+        learned = f"{share:.0f} % of the lead over the prompt depends on the question, the rest is how answers look"
+    return {
+        "what": "`make real`: word problems from SmolLM2-135M to Gemma-3-270M, nats per token of the gold answers",
+        "found": (
+            f"latent {told['latent']['nats']:.3f}; another question's soft tokens {_more(other)}, a constant prompt "
+            f"{_more(constant)}. {learned}. {minutes:.0f} minutes, both trainings and the test in it"
+        ),
+        "n": str(found["n"]),
+    }
+
+
+def _more(versus: Mapping) -> str:
+    return f"{versus['difference']:+.3f} [{versus['low']:.3f}, {versus['high']:.3f}]"
+
+
 def shipped() -> dict[str, str]:
     """The shipped translator on the test split, from its preserved records."""
     world = Preserved(PRESERVED / "evidence_shipped").worlds["embedded"]
@@ -227,5 +253,6 @@ def decoding() -> dict[str, str]:
     }  # fmt: skip
 
 
-FINDINGS = {"scaling": scaling, "prompt_rates": prompt_rates, "shipped": shipped, "without_it": without_it,
+FINDINGS = {"word_problems": word_problems,
+            "scaling": scaling, "prompt_rates": prompt_rates, "shipped": shipped, "without_it": without_it,
             "decoding": decoding, "effects": effects}  # fmt: skip
