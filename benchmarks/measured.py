@@ -1,4 +1,4 @@
-"""What was measured once, as tables in README.md and benchmarks/README.md: `python benchmarks/measured.py` writes them.
+"""What was measured once, as tables in three README.md: `python benchmarks/measured.py` writes them.
 
 The values lie in measured.yaml, beside the command, the device and the date of each; of a row or a table with `records`
 they are computed from these, in runs/preserved or in a JSON file here. A table stands between two comments that name
@@ -8,15 +8,27 @@ it, and whatever stands there is written anew.
 import re
 from pathlib import Path
 
+import embedded_tables
 import preserved_tables
+import recorded
 import yaml
-from recorded import FINDINGS, costs, costs_numbers, full_size, full_size_limits, gpu_time, since
+from recorded import costs, costs_numbers, full_size, full_size_limits, gpu_time, since
 
-TABLES = preserved_tables.TABLES | {"full_size": full_size, "since": since, "costs": costs, "gpu_time": gpu_time}
+TABLES = (
+    preserved_tables.TABLES
+    | embedded_tables.TABLES
+    | {
+        "full_size": full_size,
+        "since": since,
+        "costs": costs,
+        "gpu_time": gpu_time,
+    }
+)
 # In the sentence above a table, between braces.
-NUMBERS = preserved_tables.NUMBERS | {"full_size": full_size_limits, "costs": costs_numbers}
+FINDINGS = recorded.FINDINGS | embedded_tables.FINDINGS
+NUMBERS = preserved_tables.NUMBERS | embedded_tables.NUMBERS | {"full_size": full_size_limits, "costs": costs_numbers}
 HERE = Path(__file__).resolve().parent
-PAGES = (HERE.parent / "README.md", HERE / "README.md")
+PAGES = (HERE.parent / "README.md", HERE / "README.md", HERE.parent / "papermill_jobs" / "README.md")
 PLACE = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- /measured -->)", re.DOTALL)
 
 

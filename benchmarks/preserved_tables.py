@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
 
 from lab.errors import LabError
 from lab.evidence import SUPPORTED, known_config, read_evidence, read_settings, recipe_rows
 from lab.evidence.crossed import paired_difference, proportion
 from lab.evidence.read import Run, rows_of
+from lab.paper.findings import Findings
 from lab.paper.reading import Preserved, World, run_folders
 from lab.paper.worlds import WORLDS
 from lab.places import ROOT
@@ -22,6 +25,9 @@ NAMES = {
 }  # fmt: skip
 READS = {"latent": "the question's", "latent_shuffled": "another question's", "latent_constant": "a constant prompt",
          "text_tuned": "a prompt beside the text", "target": "the text alone"}  # fmt: skip
+CONTROLS = {"latent_constant": "a constant prompt", "latent_random_source": "source of random weights",
+            "latent_target_source": "the target as source",
+            "latent_no_lore_source": "source without the facts"}  # fmt: skip
 CELLS = {
     "lore/long/held_out": "held-out people, all",
     "lore/long/held_out/known_way": "asked in a way that was trained on",
@@ -31,6 +37,22 @@ CELLS = {
     "lore/short/held_out": "where held-out people live",
     "plain/short": "what a country has",
 }
+
+
+def preserved() -> Preserved:
+    """What is preserved."""
+    return findings().preserved
+
+
+def findings() -> Findings:
+    """What it says, read once as long as no file of it changes."""
+    files = [path.stat() for path in PRESERVED.rglob("*")]
+    return _findings(PRESERVED, len(files), max(file.st_mtime_ns for file in files))
+
+
+@lru_cache(maxsize=1)
+def _findings(folder: Path, _files: int, _newest: int) -> Findings:
+    return Findings(Preserved(folder))
 
 
 def folders_of(world: str) -> set[str]:
@@ -74,12 +96,12 @@ def two_hops() -> tuple[list[str], list[list[str]]]:
     world = two_hop_world()
     guess = json.loads(CARD.read_text("utf-8"))["measured"]["best constant guess"]
     columns = ["questions", "n", "best constant guess", "source", "target", "latent", "another question's soft tokens",
-               "latent minus these", "a trained constant prompt", "latent minus this"]  # fmt: skip
+               "latent minus these", *CONTROLS.values(), "latent minus the constant prompt"]  # fmt: skip
     return columns, [[name, *_cell(world, cell, guess[cell])] for cell, name in CELLS.items()]
 
 
 def two_hop_world() -> World:
-    return Preserved(PRESERVED).worlds["twohop"]
+    return preserved().worlds["twohop"]
 
 
 def _cell(world: World, cell: str, guess: float) -> list[str]:
@@ -88,13 +110,19 @@ def _cell(world: World, cell: str, guess: float) -> list[str]:
     values = {arm: rows.values(world.main, arm) for arm in ("source", "target", "latent", "latent_shuffled")}
     right = {arm: _per_seed(each, clusters) for arm, each in values.items()}
     alone = [f"{right[arm][0]:.1f}" for arm in ("source", "target")]
-    constants = {run.seed: run for run in world.controls["latent_constant"]}
-    paired = [run for run in world.main if run.seed in constants]
-    theirs = rows.values([constants[run.seed] for run in paired], "latent")
-    same = rows.values(paired, "latent")
+    theirs = {arm: rows.values(world.controls[arm], "latent") for arm in CONTROLS}
+    pairs = of_same_seeds(world.main, world.controls["latent_constant"])
+    same = [rows.values(runs, "latent") for runs in pairs]
     return [str(len(rows.records)), f"{100 * guess:.1f}", *alone, dots(right["latent"], 1),
             dots(right["latent_shuffled"], 1), _apart(values["latent"], values["latent_shuffled"], clusters),
-            dots(_per_seed(theirs, clusters), 1), _apart(same, theirs, clusters)]  # fmt: skip
+            *(dots(_per_seed(each, clusters), 1) for each in theirs.values()),
+            _apart(*same, clusters)]  # fmt: skip
+
+
+def of_same_seeds(ours: Sequence[Run], theirs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
+    """The runs of either whose seed the other has, too."""
+    seeds = sorted({run.seed for run in ours} & {run.seed for run in theirs})
+    return tuple([next(run for run in runs if run.seed == seed) for seed in seeds] for runs in (ours, theirs))
 
 
 def _per_seed(values: Sequence, clusters: Sequence) -> list[float]:
@@ -108,7 +136,7 @@ def _apart(ours: Sequence, theirs: Sequence, clusters: Sequence) -> str:
 
 def gsm8k_numbers() -> dict[str, object]:
     """For the sentence above the table: the main recipe's questions and training, and how the claims stand."""
-    world = Preserved(PRESERVED).worlds["gsm8k"]
+    world = preserved().worlds["gsm8k"]
     verdicts = [row["verdict"] for row in world.judged("likelihood")["claims"]]
     return _of(world.main) | {"declared": len(verdicts), "supported": verdicts.count(SUPPORTED)}
 
@@ -123,7 +151,7 @@ def two_hops_numbers() -> dict[str, object]:
     more = {f"longer_{arm}": dots(_per_seed(rows.values(longer, arm), clusters), 1)
             for arm in ("latent", "latent_shuffled")}  # fmt: skip
     return _of(world.main) | more | {
-        "with_home": f"{100 * told:.1f}", "control_seeds": len(world.controls["latent_constant"]),
+        "with_home": f"{100 * told:.1f}", "no_facts_seeds": len(world.controls["latent_no_lore_source"]),
         "longer_steps": f"{longer[0].settings['steps']:,}".replace(",", " "), "longer_seeds": len(longer),
     }  # fmt: skip
 

@@ -1,6 +1,5 @@
 """What was measured once stands in the pages as in its data file, each with command, device and date."""
 
-import gzip
 import json
 import shutil
 
@@ -14,6 +13,7 @@ from synthetic_runs import make_run
 from lab.errors import LabError
 from lab.places import ROOT
 from lab.runs import read_jsonl
+from lab.runs.packed import pack
 
 
 @pytest.mark.parametrize("path", measured.PAGES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -50,7 +50,7 @@ def copied(tmp_path, monkeypatch):
 
 def test_what_a_record_holds_is_not_typed():
     found = measured.read()
-    assert {row.get("records") for row in found["findings"]} - {None} == set(recorded.FINDINGS)
+    assert {row.get("records") for row in found["findings"]} - {None} == set(measured.FINDINGS)
     assert {table.get("records") for table in found["tables"]} - {None} == set(measured.TABLES)
     assert not [row for row in found["findings"] if "records" in row and {"what", "found"} & set(row)]
     above = {table["records"]: table["about"] for table in found["tables"] if "{" in table["about"]}
@@ -93,11 +93,10 @@ def test_an_altered_answer_of_the_shipped_translator_makes_no_row(tmp_path, monk
     copied = tmp_path / "preserved"
     shutil.copytree(recorded.PRESERVED / "evidence_shipped", copied / "evidence_shipped")
     monkeypatch.setattr(recorded, "PRESERVED", copied)
-    (file,) = copied.rglob("eval_samples_*.jsonl.gz")
+    (file,) = copied.rglob("eval_samples_*.jsonl.xz")
     records = read_jsonl(file)
     records[0]["arms"]["latent"]["correct"] = not records[0]["arms"]["latent"]["correct"]
-    with gzip.open(file, "wt", encoding="utf-8") as out:
-        out.writelines(json.dumps(record) + "\n" for record in records)
+    file.write_bytes(pack("".join(json.dumps(record) + "\n" for record in records).encode()))
     with pytest.raises(LabError, match="the row was altered after it was written"):
         recorded.shipped()
 
@@ -125,29 +124,39 @@ def test_another_measurement_is_another_row(copied, name, found, change):
     assert getattr(recorded, found)() != before
 
 
-@pytest.mark.parametrize("key", preserved_tables.TABLES)
+TOLD_BY = {  # table -> folders that it is computed from, a run that is taken away, one that is altered
+    "gsm8k": ("gsm8k*", "gsm8k/seed_2", "gsm8k/seed_1"),
+    "two_hops": ("twohop*", "twohop/twohop-seed2", "twohop/twohop-seed1"),
+    "evidence": ("evidence_three_seeds", "evidence_three_seeds/seed_2", "evidence_three_seeds/seed_1"),
+    "translators": ("[et][!f]*", "translators/layers_last-seed2", "translators/layers_last-seed1"),
+}
+
+
+@pytest.mark.parametrize("key", TOLD_BY)
 def test_a_table_of_records_says_what_they_say(key, tmp_path, monkeypatch):
     """A seed less is another table; an answer that was changed after it was written makes none."""
-    columns, rows = preserved_tables.TABLES[key]()
+    folders, gone, altered = TOLD_BY[key]
+    for folder in preserved_tables.PRESERVED.glob(folders):
+        shutil.copytree(folder, tmp_path / folder.name)
+    for base in preserved_tables.PRESERVED.glob("effects/effect_base-*") if key == "translators" else ():
+        shutil.copytree(base, tmp_path / "effects" / base.name)
+    monkeypatch.setattr(preserved_tables, "PRESERVED", tmp_path)
+    columns, rows = measured.TABLES[key]()
     assert all(len(row) == len(columns) for row in rows)
-    copied = tmp_path / "preserved"
-    shutil.copytree(preserved_tables.PRESERVED, copied)
-    monkeypatch.setattr(preserved_tables, "PRESERVED", copied)
-    run = copied / {"gsm8k": "gsm8k", "two_hops": "twohop"}[key]
-    shutil.rmtree(run / "seed_2")
-    assert preserved_tables.TABLES[key]()[1] != rows
-    (file,) = (run / "seed_1").glob("eval_samples_*.jsonl.gz")
+    shutil.rmtree(tmp_path / gone)
+    assert measured.TABLES[key]()[1] != rows
+    (file,) = (tmp_path / altered).glob("eval_samples_*.jsonl.xz")
     records = read_jsonl(file)
-    records[0]["arms"]["latent"]["gold_nats"] *= 2
-    with gzip.open(file, "wt", encoding="utf-8") as out:
-        out.writelines(json.dumps(record) + "\n" for record in records)
+    records[0]["arms"]["latent"]["correct"] ^= True
+    file.write_bytes(pack("".join(json.dumps(record) + "\n" for record in records).encode()))
     with pytest.raises(LabError, match="the row was altered after it was written"):
-        preserved_tables.TABLES[key]()
+        measured.TABLES[key]()
 
 
 def test_a_run_of_another_kind_is_in_no_table(tmp_path, monkeypatch):
     copied = tmp_path / "preserved"
-    shutil.copytree(preserved_tables.PRESERVED, copied)
+    for folder in preserved_tables.PRESERVED.glob("gsm8k*"):
+        shutil.copytree(folder, copied / folder.name)
     monkeypatch.setattr(preserved_tables, "PRESERVED", copied)
     before = preserved_tables.gsm8k()
     make_run(copied, "gsm8k_swapped", 1, REAL, nats=NATS, **recipe_of("real/gsm8k_swapped.yaml"))

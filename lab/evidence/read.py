@@ -28,7 +28,7 @@ from lab.evidence.refusals import (
     check_words,
 )
 from lab.evidence.summary import ORACLE, check_records, in_group
-from lab.runs import RunDirectory, broken_seal, read_jsonl, read_seal
+from lab.runs import RunDirectory, broken_seal, lying, read_jsonl, read_seal
 from lab.tasks import TASKS, load_task
 
 FINAL = "eval_samples_step_final.jsonl"
@@ -175,8 +175,8 @@ def check_seed(path: Path, settings: Mapping) -> None:
 
 
 def final_records(path: Path) -> Path | None:
-    """The records of a run's last evaluation, compressed or not; None where it has none yet."""
-    return next((file for file in (path / FINAL, path / f"{FINAL}.gz") if file.is_file()), None)
+    """The records of a run's last evaluation, packed or not; None where it has none yet."""
+    return lying(path / FINAL)
 
 
 def paths_of(names: Sequence[str], runs: str | Path) -> list[Path]:

@@ -89,12 +89,16 @@ class Preserved:
             return None
         runs = tuple(run for recipe in recipes for run in recipe)
         tops = [below_root(self.folder / run.path.relative_to(self.folder.resolve()).parts[0]) for run in runs]
-        controls: dict[str, list[Run]] = {}
-        for run in runs:
-            if arm := declared.control_of(known_config(run.settings)):
-                controls.setdefault(arm, []).append(run)
         given = replace(evidence, runs=runs, given=tuple(dict.fromkeys(tops)))
-        return World(given, self.folder.resolve(), controls)
+        return World(given, self.folder.resolve(), self._controls(declared))
+
+    def _controls(self, declared: Declared) -> dict[str, Sequence[Run]]:
+        """Arm -> the runs of that control, which may have another source than the world's."""
+        found: dict[str, list[Path]] = {}
+        for path, config in self._configs.items():
+            if arm := declared.control_of(config):
+                found.setdefault(arm, []).append(path)
+        return {arm: read_evidence(paths).runs for arm, paths in found.items()}
 
     def of_full_size(self) -> list[str]:
         """The names of runs between the full-size models, in either direction."""

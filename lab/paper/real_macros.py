@@ -10,6 +10,7 @@ from lab.paper.latex import decimal, ends, percent, whole
 from lab.paper.macros import Macros
 from lab.paper.reading import World
 from lab.paper.world_macros import seeds_text
+from lab.paper.worlds import WORLDS
 from lab.tasks import groups_of
 from lab.tasks.twohop import NEW_FACT, clusters_of
 
@@ -19,13 +20,16 @@ TOLD = ("Questions", "Seeds", "SoftTokens", "Recovered", "RecoveredCi", "BitsTok
 HELD_OUT = "lore/long/held_out"
 HOPS = {"HeldOut": (LATENT, HELD_OUT), "NewFact": (LATENT, NEW_FACT),
         "Shuffled": ("latent_shuffled", HELD_OUT), "Target": ("target", HELD_OUT),
-        "Constant": ("latent_constant", HELD_OUT)}  # fmt: skip
+        "Constant": ("latent_constant", HELD_OUT), "RandomSource": ("latent_random_source", HELD_OUT),
+        "NoFacts": ("latent_no_lore_source", HELD_OUT), "TargetSource": ("latent_target_source", HELD_OUT)}  # fmt: skip
 
 
 def give_real(macros: Macros, findings: Findings) -> None:
     """`\\ToldRecovered` and the like on GSM8K; `\\HopHeldOut` and the like on two hops."""
     macros.give(TOLD, findings.told and _told(findings.told), "Told")
-    names = ["Questions", "Seeds", "ControlSeeds", *(f"{name}{what}" for name in HOPS for what in ("", "Ci"))]
+    retrained = [name for name, (arm, _) in HOPS.items() if arm in dict(WORLDS["twohop"].controls)]
+    names = ["Questions", "Seeds", *(f"{name}{what}" for name in HOPS for what in ("", "Ci")),
+             *(f"{name}Seeds" for name in retrained)]  # fmt: skip
     macros.give(names, findings.twohop and _hops(findings.twohop), "Hop")
 
 
@@ -46,7 +50,7 @@ def _hops(world: World) -> dict[str, str]:
         runs = world.main
         if arm in world.controls and not all(arm in run.arms for run in runs):  # a run of its own
             runs, arm = world.controls[arm], LATENT
-            shown["ControlSeeds"] = seeds_text(len(runs))
+            shown[f"{name}Seeds"] = seeds_text(len(runs))
         asked = [row for row in runs[0].records if group in groups_of(row["cell"])]
         if asked and all(arm in run.arms for run in runs):
             right = [run.right(arm) for run in runs]

@@ -6,7 +6,6 @@ is called and wherever it lies. What a claim of a world needs besides, its decla
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -24,7 +23,7 @@ PLACES = {"seed", "data", *NOT_SCIENTIFIC}  # where and how often, not what
 class Declared:
     """`job`: the job file, below `papermill_jobs`, of the main recipe; `free`: in what it may differ from that file.
     `beside`: (task, models) of other runs that claims of this world are about; `controls`: arm -> the job of a control
-    whose runs are runs of their own, in which it answers in latent's place."""
+    whose runs are runs of their own, in which it answers in latent's place, also from another source."""
 
     task: str
     models: Models
@@ -40,24 +39,23 @@ class Declared:
 
     def is_main(self, config: RunConfig) -> bool:
         """Whether it is of the main recipe, under whatever seed."""
-        return self.holds(config) and self._fixed(config.parameters()) == self._recipes[self.job]
+        return self._recipe(config) == self._recipes[self.job]
 
     def control_of(self, config: RunConfig) -> str:
         """The arm that a run with this config is the control of; empty where it is none."""
-        if not self.holds(config):
-            return ""
-        own = self._fixed(config.parameters())
+        own = self._recipe(config)
         return next((arm for arm, job in self.controls if own == self._recipes[job]), "")
 
     @cached_property
     def _recipes(self) -> dict[str, dict[str, object]]:
         jobs = (self.job, *(job for _, job in self.controls))
-        found = {job: all_parameters(JOBS / job)[1] for job in jobs}
-        return {job: self._fixed(RunConfig.from_notebook(parameters).parameters()) for job, parameters in found.items()}
+        return {job: self._recipe(RunConfig.from_notebook(all_parameters(JOBS / job)[1])) for job in jobs}
 
-    def _fixed(self, flat: Mapping[str, object]) -> dict[str, object]:
-        models = {"pair", "source", "target"}  # `holds` has compared them, by names that are the same everywhere
-        return {name: value for name, value in flat.items() if name not in self.free | PLACES | models}
+    def _recipe(self, config: RunConfig) -> dict[str, object]:
+        """What decides a run but for `free` and places; models by names that are the same everywhere."""
+        models = {"pair": "", "source": "", "target": "", "models": tuple(map(short_name, config.pair.models))}
+        given = config.parameters() | models
+        return {name: value for name, value in given.items() if name not in self.free | PLACES}
 
 
 WORLDS = {
@@ -68,5 +66,8 @@ WORLDS = {
                          beside=(("hotpotqa", MINI), ("minigsm", MINI[::-1]))),
     "gsm8k": Declared("gsm8k", SMALL, "real/gsm8k.yaml"),
     "twohop": Declared("twohop", PEOPLE, "real/twohop.yaml",
-                       controls=(("latent_constant", "real/twohop_control_constant.yaml"),)),
+                       controls=(("latent_constant", "real/twohop_control_constant.yaml"),
+                                 ("latent_random_source", "real/twohop_control_random_source.yaml"),
+                                 ("latent_no_lore_source", "real/twohop_control_no_facts_source.yaml"),
+                                 ("latent_target_source", "real/twohop_control_target_source.yaml"))),
 }  # fmt: skip

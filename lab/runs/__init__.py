@@ -9,10 +9,11 @@ from lab.runs.locks import Lock, Taken, is_held, is_written, patient_lock
 from lab.runs.logs import FINAL, log_text
 from lab.runs.naming import new_folder
 from lab.runs.onlooker import Onlooker
+from lab.runs.packed import lying
 from lab.runs.reading import read_step
 from lab.runs.preserved import PRESERVED, check_sums, is_copy_of, preserve
 from lab.runs.directory import TIME_AND_MEMORY, RunDirectory
 from lab.runs.records import read_jsonl, write_bytes, write_jsonl, write_text
 from lab.runs.rows import StepRows
-from lab.runs.runfiles import RunFiles, StepFile, find_runs
+from lab.runs.runfiles import RunFiles, StepFile, find_runs, step_of
 from lab.runs.seals import broken_seal, pack_tokens, questions_hash, read_seal, unpack_tokens, write_seal, write_sealed

@@ -16,6 +16,7 @@ from lab.errors import LabError
 from lab.places import PACKAGE
 from lab.runs.folders import fingerprint, flush
 from lab.runs.locks import RUN_LOCK, Lock, Taken, is_written, lock_for_process
+from lab.runs.packed import lying
 from lab.runs.records import json_line, read_jsonl, write_jsonl, write_text
 
 TIME_AND_MEMORY = "time_and_memory"  # in a summary and a manifest: what a run spent, as `lab.clock` counts it
@@ -230,9 +231,8 @@ class RunDirectory:
         return read_jsonl(path) if path else []
 
     def metrics_file(self) -> Path | None:
-        """Where they lie: as they are written, or compressed as a preserved run has them."""
-        paths = (self.path / "metrics.jsonl", self.path / "metrics.jsonl.gz")
-        return next((path for path in paths if path.exists()), None)
+        """Where they lie: as they are written, or packed as a preserved run has them."""
+        return lying(self.path / "metrics.jsonl")
 
     def metrics_so_far(self) -> dict:
         """Length and hash of metrics.jsonl, flushed to the disk: what a checkpoint rests on."""

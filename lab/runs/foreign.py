@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from lab.runs.packed import PACKED
 from lab.runs.rows import FACTS, StepRows
 
 HARNESS, INSPECT = "lm-evaluation-harness", "Inspect"
@@ -16,7 +17,7 @@ FORMATS = (
     "lm-evaluation-harness (--log_samples); .eval and .json logs of Inspect"
 )
 _TIME = r"\d{4}-\d\d-\d\dT\d\d[:-]\d\d[:-]\d\d"
-_HARNESS = re.compile(rf"samples_(?P<task>.+)_(?P<time>{_TIME})(?:\.\d+)?\.jsonl(?:\.gz)?")
+_HARNESS = re.compile(rf"samples_(?P<task>.+)_(?P<time>{_TIME})(?:\.\d+)?\.jsonl{PACKED}")
 _INSPECT = re.compile(rf"(?P<time>{_TIME})[^_]*(?:_(?P<task>[^_]+))?.*\.(?:eval|json)")
 
 

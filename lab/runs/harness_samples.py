@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lab.runs.foreign import HARNESS, Samples, foreign_answer, origin_of
 from lab.runs.legacy import bare_question
+from lab.runs.packed import plain_name
 from lab.runs.rows import Problem, json_row, name_repeated
 from lab.tasks import INVALID, final_answer, question_id
 
@@ -195,7 +196,7 @@ def _choices(row: Mapping) -> list[tuple[str, float]]:
 
 def _model(path: Path) -> str:
     """The model that the results of the same time name; the file's folder, which the harness names by the model."""
-    stamp = path.name.removesuffix(".gz").removesuffix(".jsonl").rpartition("_")[2]
+    stamp = plain_name(path).removesuffix(".jsonl").rpartition("_")[2]
     for beside in sorted(path.parent.glob(f"*_{stamp}.json")) if origin_of(path) else ():
         try:
             results = json.loads(beside.read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""Facts of a run from its logs: settings, evaluations, loss, how it ended. Old formats, new ones, gzipped ones.
+"""Facts of a run from its logs: settings, evaluations, loss, how it ended. Old formats, new ones, packed ones.
 
 A log is written by several processes at once and by the models themselves (sample outputs), so it is searched for
 known lines and never trusted to be complete. Bytes that are not UTF-8 become U+FFFD.
@@ -6,9 +6,10 @@ known lines and never trusted to be complete. Bytes that are not UTF-8 become U+
 
 import ast
 import re
-import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from lab.runs.packed import unpack_tolerantly
 
 FINAL = "final"
 _ACCURACY = re.compile(r"(Source|Target|Bridged)(?:-alone)? acc: (\d*\.?\d+)")
@@ -45,38 +46,18 @@ class LogFacts:
 
 
 def read_tolerantly(path: Path) -> tuple[bytes, str | None]:
-    """The bytes of a file, gzipped or not, and what was wrong with it: as much as can be had of a torn archive.
+    """The bytes of a file, packed or not, and what was wrong with it: as much as can be had of a torn archive.
 
     UTF-16, which some shells write on Windows, comes as UTF-8.
     """
-    data, damage = _unpacked(Path(path).read_bytes())
+    data, damage = unpack_tolerantly(Path(path).read_bytes())
     if data[:2] in (b"\xff\xfe", b"\xfe\xff") and b"\0" in data[:64]:  # without zeros it is damage, not UTF-16
         data = data.decode("utf-16", "replace").encode("utf-8")
     return data, damage
 
 
-def _unpacked(raw: bytes) -> tuple[bytes, str | None]:
-    if raw[:2] != b"\x1f\x8b":
-        return raw, None
-    parts, rest = [], raw
-    while rest[:2] == b"\x1f\x8b":  # an archive may hold several members
-        engine = zlib.decompressobj(wbits=31)
-        try:
-            for start in range(0, len(rest), 65536):
-                parts.append(engine.decompress(rest[start : start + 65536]))
-                if engine.eof:
-                    break
-        except zlib.error as error:
-            return b"".join(parts), f"the gzip archive is damaged ({error})"
-        if not engine.eof:
-            return b"".join(parts), "the gzip archive ends too early"
-        consumed = min(start + 65536, len(rest)) - len(engine.unused_data)
-        rest = rest[consumed:]
-    return b"".join(parts), None
-
-
 def read_log(path: str | Path) -> LogFacts:
-    """The facts of one train.log or summary.log (or .gz). Never fails on content; OSError where there is no file."""
+    """The facts of one train.log or summary.log, packed or not. Never fails on content; OSError where there is no file."""
     data, damage = read_tolerantly(Path(path))
     return replace(parse_log(_text(data)), damage=damage)
 

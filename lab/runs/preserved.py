@@ -1,12 +1,11 @@
 """Preserving a run: what README and paper rest on, copied into the repository, with checksums; weights only if asked.
 
-Records, logs and metrics are compressed, always to the same bytes; config, manifest, summaries and seals stay readable.
+Records, seals, logs and metrics are packed, always to the same bytes; config, manifest and summaries stay readable.
 `runs/preserved/README.md` has a line for each run: why it is kept, and what may be claimed of it.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import shutil
 from pathlib import Path
@@ -15,12 +14,13 @@ from lab.errors import LabError
 from lab.places import ROOT
 from lab.runs.directory import RunDirectory
 from lab.runs.locks import patient_lock
+from lab.runs.packed import SUFFIX, pack
 from lab.runs.records import write_text
 
 PRESERVED = ROOT / "runs" / "preserved"
-READABLE = ("config.yaml", "manifest.json", "*.seal.json", "summary.json", "evidence.json", "claims.json",
+READABLE = ("config.yaml", "manifest.json", "summary.json", "evidence.json", "claims.json",
             "diagnostics.json", "inference_aggregate.json")  # fmt: skip
-COMPRESSED = ("eval_samples_step_*.jsonl", "metrics.jsonl", "train.log", "inference_per_sample.jsonl")
+TO_PACK = ("eval_samples_step_*.jsonl", "*.seal.json", "metrics.jsonl", "train.log", "inference_per_sample.jsonl")
 WEIGHTS = "checkpoints/best"  # the translator that was chosen, with what loads it; no optimiser
 NOT_WEIGHTS = ("optimizer.safetensors", "state.json", "manifest.json")
 SUMS, INDEX = "SHA256SUMS", "README.md"
@@ -55,10 +55,10 @@ def preserve(
     beside = into / f".{folder.name}.tmp"
     shutil.rmtree(beside, ignore_errors=True)
     for path in files:
-        _copy(path, beside / path.relative_to(run), compress=_kind(path) == "compressed")
+        _copy(path, beside / path.relative_to(run), packed=_kind(path) == "packed")
     for path in (file for folder in run.rglob(WEIGHTS) for file in folder.iterdir()) if weights else ():
         if path.name not in NOT_WEIGHTS:
-            _copy(path, beside / path.relative_to(run), compress=False)
+            _copy(path, beside / path.relative_to(run), packed=False)
     sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(beside)}"
             for path in sorted(beside.rglob("*")) if path.is_file()]  # fmt: skip
     write_text(beside / SUMS, "\n".join(sums) + "\n")
@@ -97,13 +97,13 @@ def _is_kept(run: Path, path: Path) -> bool:
 def _kind(path: Path) -> str:
     if any(path.match(pattern) for pattern in READABLE):
         return "readable"
-    return "compressed" if any(path.match(pattern) for pattern in COMPRESSED) else ""
+    return "packed" if any(path.match(pattern) for pattern in TO_PACK) else ""
 
 
-def _copy(path: Path, to: Path, compress: bool) -> None:
+def _copy(path: Path, to: Path, packed: bool) -> None:
     to.parent.mkdir(parents=True, exist_ok=True)
-    if compress:
-        to.with_name(to.name + ".gz").write_bytes(gzip.compress(path.read_bytes(), mtime=0))
+    if packed:
+        to.with_name(to.name + SUFFIX).write_bytes(pack(path.read_bytes()))
     else:
         shutil.copyfile(path, to)
 

@@ -5,15 +5,14 @@
 are the only bridge from the models to the analysis, so reading is strict: a broken line is never skipped.
 """
 
-import gzip
 import json
 import math
 import os
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
 from lab.errors import LabError
+from lab.runs.packed import unpack
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -68,7 +67,7 @@ def read_jsonl(path: str | Path) -> list[dict]:
     try:
         # bytes split at \n only: texts may hold U+2028, where str.splitlines would cut a row in two
         lines = _content(Path(path)).split(b"\n")
-    except (OSError, EOFError, zlib.error) as error:
+    except OSError as error:
         reason = getattr(error, "strerror", None) or error
         raise LabError(f"{path}: cannot be read ({reason}); give the path of a JSONL file.") from error
     for number, line in enumerate(lines, start=1):
@@ -90,10 +89,8 @@ def read_jsonl(path: str | Path) -> list[dict]:
 
 
 def _content(path: Path) -> bytes:
-    """The bytes of a file, decompressed, without a byte-order mark."""
-    data = path.read_bytes()
-    data = gzip.decompress(data) if path.suffix == ".gz" else data
-    return data.removeprefix(b"\xef\xbb\xbf")
+    """The bytes of a file, unpacked, without a byte-order mark."""
+    return unpack(path).removeprefix(b"\xef\xbb\xbf")
 
 
 def _no_number(name: str) -> None:

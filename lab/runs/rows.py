@@ -54,7 +54,7 @@ class Problem(Exception):
 
 
 def read_lines(path: Path) -> tuple[list[bytes], str | None]:
-    """The lines of a file, gzipped or not, and what was wrong with the file itself. Raises LabError if it cannot be
+    """The lines of a file, packed or not, and what was wrong with the file itself. Raises LabError if it cannot be
     opened. Lines end in \\n alone: texts may hold other separators. An empty rest after the last one is no line."""
     try:
         data, damage = read_tolerantly(path)

@@ -14,10 +14,11 @@ from lab.errors import LabError
 from lab.runs.foreign import FORMATS, origin_of
 from lab.runs.locks import is_written
 from lab.runs.logs import FINAL, LogFacts, read_log
+from lab.runs.packed import PACKED
 
-STEP_FILE = re.compile(r"eval_samples_step_(.+?)\.jsonl(?:\.gz)?")
-LOG_FILE = re.compile(r"train[^/]*\.log(?:\.gz)?")
-SUMMARY_FILE = re.compile(r"summary\.log(?:\.gz)?")
+STEP_FILE = re.compile(rf"eval_samples_step_(.+?)\.jsonl{PACKED}")
+LOG_FILE = re.compile(rf"train[^/]*\.log{PACKED}")
+SUMMARY_FILE = re.compile(rf"summary\.log{PACKED}")
 FINISHED, EARLY_STOPPED, UNFINISHED = "finished", "early_stopped", "unfinished"
 RUNNING, DEAD = "running", "dead"
 
@@ -123,7 +124,7 @@ def _order(file: StepFile) -> tuple:
 def find_runs(path: str | Path | Sequence[str | Path]) -> list[RunFiles]:
     """All runs at `path`: one run's folder, a folder of them (nested or not), a single JSONL or log file; or several.
 
-    A run is a folder with `eval_samples_step_*.jsonl` files or a `train*.log`, gzipped or not; a folder with nothing
+    A run is a folder with `eval_samples_step_*.jsonl` files or a `train*.log`, packed or not; a folder with nothing
     but a sweep's `summary.log` counts, too. Names are folders relative to `path`. Samples of other tools become one
     run per task, their models side by side; files of theirs that are named one by one become one run whatever their
     tasks. Only file names are looked at, so thousands of files cost nothing. Raises LabError where there is no such
@@ -197,7 +198,7 @@ def _runs_of(folder: Path, names: list[str], root: Path) -> list[RunFiles]:
         step = step_of(name)
         if step is None:
             continue
-        if step in steps:  # names are sorted: x.jsonl comes before x.jsonl.gz
+        if step in steps:  # names are sorted: x.jsonl comes before x.jsonl.xz
             ignored.append(f"{name}: step {step} is read from {steps[step].path.name}")
         else:
             steps[step] = StepFile(step, folder / name)

@@ -16,6 +16,7 @@ import numpy as np
 
 from lab.errors import LabError
 from lab.runs.directory import RunDirectory
+from lab.runs.packed import lying, plain_name, unpack
 from lab.runs.records import write_text
 from lab.tasks import Question, normalised_text
 
@@ -52,9 +53,9 @@ def row_digest(row: Mapping) -> str:
 
 
 def seal_path(records: str | Path) -> Path:
-    """Where the seal of a file of records lies, compressed or not."""
+    """Where the seal of a file of records, packed or not, is written."""
     path = Path(records)
-    return path.with_name(path.name.removesuffix(".gz").removesuffix(".jsonl") + ".seal.json")
+    return path.with_name(plain_name(path).removesuffix(".jsonl") + ".seal.json")
 
 
 def write_sealed(run: RunDirectory, step: int | str, rows: Sequence[Mapping], evaluation: Mapping) -> Path:
@@ -88,13 +89,14 @@ def read_seal(records: str | Path) -> dict | None:
     """The seal beside a file of records; None if it never had one. Raises LabError for one that cannot be read, or that
     was taken away."""
     path = seal_path(records)
-    if not path.exists():
+    file = lying(path)
+    if file is None:
         step = path.name.removeprefix("eval_samples_step_").removesuffix(".seal.json")
         if step in RunDirectory(path.parent).manifest().get("sealed", []):
             raise LabError(f"{path} is missing, though its run wrote one; restore it, or evaluate again.")
         return None
     try:
-        seal = json.loads(path.read_text("utf-8"))
+        seal = json.loads(unpack(file))
         if seal["version"] == VERSION and isinstance(seal["evaluation"], dict) and isinstance(seal["rows"], dict):
             return seal
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

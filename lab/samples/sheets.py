@@ -133,7 +133,7 @@ _FLAGS = {
 
 
 def _characters(value: object) -> int:
-    """Text in a record, whatever its form; a gzipped file's size would tell little."""
+    """Text in a record, whatever its form; a packed file's size would tell little."""
     if isinstance(value, str):
         return len(value)
     if isinstance(value, dict):

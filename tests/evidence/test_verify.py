@@ -161,8 +161,8 @@ def test_a_preserved_run_is_complete_sound_and_the_same_bytes_each_time(run, tmp
     write_jsonl(run / "metrics.jsonl", [{"kind": "step", "step": 1, "loss": 2.0}])
     one, two = (preserve(run, "the test rests on it", "nothing at all", tmp_path / name) for name in ("a", "b"))
     names = sorted(path.name for path in one.iterdir())
-    assert {"config.yaml", "manifest.json", "summary.json", "eval_samples_step_final.jsonl.gz", "SHA256SUMS",
-            "eval_samples_step_final.seal.json"} <= set(names)  # fmt: skip
+    assert {"config.yaml", "manifest.json", "summary.json", "eval_samples_step_final.jsonl.xz", "SHA256SUMS",
+            "eval_samples_step_final.seal.json.xz"} <= set(names)  # fmt: skip
     assert not any("safetensors" in path.name for path in one.rglob("*"))
     assert all((one / name).read_bytes() == (two / name).read_bytes() for name in names)
     assert verify_run(one) == [] == check_sums(one)
@@ -256,7 +256,7 @@ def test_weights_are_preserved_only_if_asked(run, tmp_path):
 
 
 def test_what_the_repository_preserves_is_sound():
-    kept = sorted({path.parent for path in (ROOT / "runs" / "preserved").rglob("eval_samples_*.jsonl.gz")})
+    kept = sorted({path.parent for path in (ROOT / "runs" / "preserved").rglob("eval_samples_*.jsonl.xz")})
     assert kept and [finding for folder in kept for finding in verify_run(folder)] == []
     sums = sorted(path.parent for path in (ROOT / "runs" / "preserved").rglob("SHA256SUMS"))
     assert sums and [finding for folder in sums for finding in check_sums(folder)] == []

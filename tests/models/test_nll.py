@@ -243,15 +243,16 @@ def test_on_a_gpu_rows_at_the_left_give_what_the_masked_pass_gives(shots):
 
 @pytest.mark.parametrize(
     "dtype, products, noise",
-    [(torch.float32, "highest", 1e-4), (torch.float32, "high", 5e-3), (torch.bfloat16, "highest", 0.2)],
+    [(torch.float32, "highest", 1e-4), (torch.float32, "high", 5e-3), (torch.bfloat16, "highest", 0.7)],
 )
 def test_a_replay_may_round_and_may_not_be_another_batch(dtype, products, noise, monkeypatch):
-    """In bfloat16 the rows of a batch and the batch itself round further apart than their losses, with TF32 as well."""
+    """In bfloat16 two ways to a gradient round much further apart than their losses, with TF32 as well."""
     monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: products)
     torch.manual_seed(0)
     loss, gradient = torch.tensor(1.5), torch.randn(4, 8, 16).to(dtype)
     rounded = (gradient + noise * torch.randn(4, 8, 16)).to(dtype)
-    nll._check_replay("tiny", (loss, rounded), (loss, gradient))
+    rounding = 1.001 if dtype == torch.bfloat16 else 1.0001  # 1.3116 for 1.3127, as an H100 had it
+    nll._check_replay("tiny", (loss * rounding, rounded), (loss, gradient))
     wrong = {"other rows": gradient.roll(1, 0), "no gradient": 0 * gradient, "NaN": gradient * float("nan"),
              "half": gradient / 2}  # fmt: skip
     for name, other in wrong.items():

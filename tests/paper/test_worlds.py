@@ -23,7 +23,7 @@ from lab.runs import PRESERVED
 STRANGERS = {
     "real/gsm8k_swapped.yaml": "gsm8k", "real/hotpotqa.yaml": "gsm8k", "real/gsm8k_target_source.yaml": "gsm8k",
     "real/gsm8k_random_source.yaml": "gsm8k", "real/word_problems.yaml": "embedded",
-    "real/twohop_control_random_source.yaml": "twohop", "controls/control_target_source.yaml": "embedded",
+    "controls/control_target_source.yaml": "embedded",
 }  # fmt: skip
 
 
@@ -99,7 +99,7 @@ def test_a_control_that_is_a_run_of_its_own_stands_in_the_paper(whole, tmp_path)
     (runs,) = Preserved(folder).worlds["twohop"].controls.values()
     assert [run.seed for run in runs] == [1, 2, 3]
     assert 15 < float(macro("HopConstant")) < 35 and float(macro("HopHeldOut")) > 70  # of one cell, of 25 and 80 in all
-    assert macro("HopControlSeeds").startswith("3 ") and macro("HopSeeds") != macro("HopControlSeeds")
+    assert macro("HopConstantSeeds").startswith("3 ") and macro("HopSeeds") != macro("HopConstantSeeds")
 
 
 def test_the_paper_shows_the_figures_of_named_worlds():
