@@ -42,9 +42,9 @@ test: .venv/.installed
 	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps -r requirements-real.lock
 	touch $@
 
-# Trains a small bridge between them, and the constant prompt, on two cores, into runs/word_problems.
+# Evaluates the bridge between them that is shipped (lab/pairs/small), on two cores, into runs/word_problems_evidence.
 real: .venv/.real
-	$(BIN)/python -m lab run papermill_jobs/real/word_problems.yaml
+	$(BIN)/python -m lab run papermill_jobs/real/word_problems_evidence.yaml
 
 # Every run that README and paper rest on, anew, into runs/records (papermill_jobs/records.yaml): a GPU, DATA=GSM8K's folder.
 records: .venv/.installed

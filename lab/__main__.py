@@ -35,14 +35,10 @@ def run(
         made = execute(plan(job, [split(pair) for pair in p or []], runs))
     if ranks.started()[0]:
         return
-    summary = made / "summary.json"
-    if summary.is_file():
-        from lab.pictures import arms_table, likelihood_table
+    from lab.pictures import result_tables
 
-        found = json.loads(summary.read_text(encoding="utf-8"))
-        print(arms_table(found))
-        if any((found.get("likelihood") or {}).get("recovered", {}).values()):  # both ends of the scale were trained
-            print(f"\n{likelihood_table(found['likelihood'])}")
+    if tables := result_tables(made):
+        print(*tables, sep="\n\n")
     print(f"run: {made}")
 
 

@@ -22,7 +22,7 @@ from lab.answers import Decoding, Hygiene, Likelihood, generate, latent_inputs, 
 from lab.config import Layout, RunConfig
 from lab.errors import LabError
 from lab.models import TargetInputs, build_inputs, load_pair
-from lab.studies import trained_folder
+from lab.studies import as_it_runs_here, trained_folder
 from lab.tasks import Question, load_task, question_id, split_prompt
 from lab.translators import Bridge, load_translator
 
@@ -57,6 +57,7 @@ class LabModel(TemplateLM):
         config = RunConfig.from_yaml(Path(run) / "config.yaml")
         if device and (torch.cuda.is_available() or not device.startswith("cuda")):  # its default is cuda:0 everywhere
             config = config.replace(device=device)
+        config = as_it_runs_here(config)
         self.arm, self.config, self.pair = arm, config, load_pair(config.pair)
         self.hygiene = Hygiene(config.evaluation.repetition_penalty, config.evaluation.no_repeat_ngram)
         self.model = self.pair.source if arm == "source" else self.pair.target

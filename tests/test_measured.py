@@ -108,6 +108,20 @@ def test_a_new_speed_changes_its_table(copied):
     assert recorded.full_size()[1][1][1].startswith("9.000 (")
 
 
+def test_the_row_of_make_real_is_that_of_its_summary(copied):
+    file = copied / "word_problems.json"
+    summary, row = json.loads(file.read_text("utf-8")), recorded.word_problems()
+    told = summary["likelihood"]["arms"]
+    assert row["n"] == str(summary["n"]) and f"latent {told['latent']['nats']:.3f};" in row["found"]
+    assert "Latent tells more than the prompt" in row["found"]
+    assert f"{summary['wall_s'] / 60:.0f} minutes" in row["found"]
+    told["latent_shuffled"]["versus"] |= {"difference": 0.02, "low": -0.01, "high": 0.05}
+    file.write_text(json.dumps(summary | {"wall_s": 7200.0, "n": 7}), "utf-8")
+    changed = recorded.word_problems()
+    assert "another question's soft tokens +0.020 [-0.010, 0.050]" in changed["found"] and changed["n"] == "7"
+    assert "is not seen to tell more" in changed["found"] and "120 minutes" in changed["found"]
+
+
 @pytest.mark.parametrize("name, found, change", [
     ("since_h100.json", "since", lambda text: text.replace('"step_s": 0.149', '"step_s": 7.149')),
     ("gpu_time_h100.json", "gpu_time", lambda text: text.replace('"wall_s": 0.77', '"wall_s": 9.77')),

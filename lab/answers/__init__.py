@@ -4,6 +4,7 @@ Imports config, tasks, models, translators and runs.
 """
 
 from lab.answers.arms import (
+    AFTER_THE_SOURCE,
     ALL_ARMS,
     BASELINES,
     RETRAINED,

@@ -63,8 +63,8 @@ if TYPE_CHECKING:
     from lab.runs import RunDirectory
 
 __all__ = [
-    "ALL_ARMS", "ARMS", "BASELINES", "RETRAINED", "UNTRAINED", "WIRED", "choose_cascade_prompt", "evaluate",
-    "likelihoods",
+    "AFTER_THE_SOURCE", "ALL_ARMS", "ARMS", "BASELINES", "RETRAINED", "UNTRAINED", "WIRED", "choose_cascade_prompt",
+    "evaluate", "likelihoods",
 ]  # fmt: skip
 
 ARMS = ("source", "target", "latent", "latent_shuffled", "latent_constant", TEXT_TUNED)  # unless others are asked for

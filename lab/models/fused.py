@@ -6,6 +6,7 @@ Optional, and on a GPU alone. Results round as another order of the same sums do
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor
@@ -13,6 +14,11 @@ from transformers import PreTrainedModel
 
 from lab.errors import LabError
 from lab.models.architecture import apart, close
+
+
+def can_fuse(device: torch.device) -> bool:
+    """Whether the kernels can be had there at all: a GPU, and Liger installed."""
+    return device.type == "cuda" and find_spec("liger_kernel") is not None
 
 
 def fuse(name: str, model: PreTrainedModel, ids: Tensor) -> None:

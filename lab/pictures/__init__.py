@@ -43,6 +43,7 @@ from lab.pictures.measure import COLUMN, COLUMN_INCHES, PAGE, TEXT, column, line
 from lab.pictures.numbers import format_p
 from lab.pictures.people_curve import CHANCE, LINES, people_figure, people_rows, people_table
 from lab.pictures.preflight_tables import preflight_text
+from lab.pictures.results import result_tables
 from lab.pictures.showing import NoPicture, painter, show
 from lab.pictures.summaries import COLUMNS, summaries_text, summarize
 from lab.pictures.tables import Table, frame_table, table

@@ -104,7 +104,7 @@ def cascade_table(cascade: tuple[str, Mapping[str, float]]) -> Table:
     """What `choose_cascade_prompt` found: each place for the source's answer, its accuracy on dev, the chosen one."""
     chosen, accuracies = cascade
     rows = [[name, percent(right), "chosen" if name == chosen else ""] for name, right in accuracies.items()]
-    return Table(["cascade prompt", "right on dev, %", ""], rows)
+    return Table(["cascade prompt", "right on dev, %", ""], rows, empty="No arm hands the source's answer over.")
 
 
 def cells_table(accuracies: Mapping[str, Mapping[str, float]]) -> Table:

@@ -8,7 +8,6 @@ without lore, or the target's own states.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from lab.answers import RETRAINED, TEXT_TUNED
@@ -18,7 +17,7 @@ from lab.models import Pair, load_pair
 from lab.places import MINI
 from lab.runs import RunDirectory
 from lab.studies.budget import PROMPTS, beyond, check_equal_budget, check_same_rates, constant_config, text_tuned_config
-from lab.studies.measured import trained_config
+from lab.studies.measured import as_it_runs_here, trained_config
 from lab.training import check_translator
 from lab.translators import Bridge, load_translator
 
@@ -92,7 +91,8 @@ def load_bridge(folder: str | Path, pair: Pair, config: RunConfig | None = None)
     translator = load_translator(trained_folder(folder))
     source = pair.source
     if config is not None and config.pair.models[0] != source.name:
-        source = load_pair(replace(config.pair, device=str(pair.target.device))).source
+        own = as_it_runs_here(config.replace(device=str(pair.target.device)))
+        source = load_pair(own.pair).source
     return Bridge(source, translator.to(pair.target.device).eval())
 
 

@@ -15,14 +15,14 @@ from typing import Any
 from lab.answers import DEFAULT_CASCADE, Evaluation, weights_of
 from lab.config import OF_TASKS, EvalConfig, PairConfig, RunConfig, TaskConfig, short_name
 from lab.errors import LabError
-from lab.models import Pair
+from lab.models import Pair, can_fuse, device_of
 from lab.places import ROOT, below_root
 from lab.runs import RunDirectory
 from lab.studies.looks import note_look
 from lab.tasks import Question, Task, Test
 from lab.translators import Bridge
 
-__all__ = ["Candidate", "measured_config", "recipe_config", "said", "trained_config"]
+__all__ = ["Candidate", "as_it_runs_here", "measured_config", "recipe_config", "said", "trained_config"]
 
 MAY_BE_SET = {item.name for kind in (PairConfig, TaskConfig, EvalConfig) for item in fields(kind)} | {"layout"}
 MAY_BE_SET -= {"source_layers", "train_questions", "people"}  # those were trained with
@@ -115,7 +115,16 @@ def recipe_config(folder: str | Path, given: Mapping[str, Any]) -> RunConfig:
 def _with(config: RunConfig, given: Mapping[str, Any]) -> RunConfig:
     """`config` with `given` set in it. Another task takes none of the old one's own `data`, `evidence` and `scorer`."""
     other = given.get("task", config.task.task) != config.task.task
-    return config.replace(**({**OF_A_TASK, **given} if other else given))
+    config = config.replace(**({**OF_A_TASK, **given} if other else given))
+    return config if "fused_kernels" in given else as_it_runs_here(config)
+
+
+def as_it_runs_here(config: RunConfig) -> RunConfig:
+    """The config of a finished run without the fused kernels that its machine had, where this one has none: they made
+    it fast, and a translator that was trained with them is measured on a laptop all the same."""
+    if config.pair.fused_kernels and not can_fuse(device_of(config.pair.device)):
+        return config.replace(fused_kernels=False)
+    return config
 
 
 def measured_config(folder: str | Path, given: Mapping[str, Any]) -> tuple[RunConfig, RunConfig]:

@@ -12,7 +12,17 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from lab.answers import BASELINES, RETRAINED, TEXT_TUNED, UNTRAINED, WIRED, evaluate
+from lab.answers import (
+    AFTER_THE_SOURCE,
+    BASELINES,
+    DEFAULT_CASCADE,
+    RETRAINED,
+    TEXT_TUNED,
+    UNTRAINED,
+    WIRED,
+    choose_cascade_prompt,
+    evaluate,
+)
 from lab.config import RunConfig, TaskConfig, short_name
 from lab.errors import LabError
 from lab.evidence import information, summarise
@@ -27,12 +37,15 @@ from lab.studies.edited_homes import choose_moves, moved_source, questions_of_tw
 from lab.studies.experiment import start, train_constant, train_text_tuned, train_translator
 from lab.studies.measured import Candidate, measured_config
 from lab.studies.probe import READ_OF, probe
-from lab.tasks import Task, Test, load_task
+from lab.tasks import Dev, Task, Test, load_task
 from lab.translators import Bridge
 
 __all__ = [
-    "compare", "from_folders", "probe_source", "run_counterfactual", "train_candidates", "write_evidence",
+    "choose_cascade", "compare", "from_folders", "probe_source", "run_counterfactual", "train_candidates",
+    "write_evidence",
 ]  # fmt: skip
+
+UNASKED = (*BASELINES, *UNTRAINED, *WIRED)  # what is measured beside the models, latent and its retrained controls
 
 
 def from_folders(
@@ -114,15 +127,27 @@ def train_candidates(
     return pair, task, found
 
 
+def choose_cascade(
+    pair: Pair, task: Task, candidates: Sequence[Candidate], arms: Sequence[str] | None = None
+) -> tuple[str, dict[str, float]]:
+    """What `choose_cascade_prompt` finds on dev; the default, with nothing measured, where none of `arms` hands the
+    source's answer over (see `compare`)."""
+    if not set(AFTER_THE_SOURCE) & set(UNASKED if arms is None else arms):
+        return DEFAULT_CASCADE, {}
+    return choose_cascade_prompt(candidates[0].evaluation(pair, task, Dev.of(task)))
+
+
 def compare(
     folder: str | Path, pair: Pair, task: Task, candidates: Sequence[Candidate], cascade_prompt: str,
-    arms: Sequence[str] = (*BASELINES, *UNTRAINED, *WIRED), resume: bool = False,
+    arms: Sequence[str] | None = None, resume: bool = False,
 ) -> list[Path]:  # fmt: skip
-    """Evaluate every candidate on the test split, once: source, target, latent, `arms` and all its retrained controls.
+    """Evaluate every candidate on the test split, once: source, target, latent, `arms` (None: all that need no
+    training) and all its retrained controls.
 
     Writes one run per candidate into `folder`, each with the log of its training, and returns their folders. A task
     without a gold gloss has no text_hint.
     """
+    arms = UNASKED if arms is None else arms
     if getattr(task, "hint", None) is None:
         arms = [arm for arm in arms if arm != "text_hint"]
     made = []
@@ -175,14 +200,17 @@ def run_counterfactual(
 
 def write_evidence(
     folder: str | Path, candidates: Sequence[Candidate], arms: Sequence[Mapping],
-    cascade: tuple[str, Mapping[str, float]], probed: Sequence[Mapping], counterfactual: tuple[Sequence, Mapping],
+    told: Mapping, cascade: tuple[str, Mapping[str, float]], probed: Sequence[Mapping],
+    counterfactual: tuple[Sequence, Mapping],
 ) -> Path:  # fmt: skip
-    """`evidence.json` in `folder`: which runs were measured and how, the table of arms, the cascade's choice on dev,
-    the probe, the counterfactual. `cascade` and `counterfactual` as their functions return them."""
+    """`evidence.json` in `folder`: which runs were measured and how, the table of arms, what `information` says of
+    them, the cascade's choice on dev, the probe, the counterfactual. `cascade` and `counterfactual` as their functions
+    return them."""
     path = Path(folder) / "evidence.json"
     found = {
         "runs": [candidate.about() for candidate in candidates],
         "arms": arms,
+        "likelihood": told,
         "cascade": {"prompt": cascade[0], "dev_accuracy": cascade[1]},
         "probe": probed,
         "counterfactual": {"counts": counterfactual[1], "rows": counterfactual[0]},

@@ -10,7 +10,7 @@ import transformers
 from model_zoo import zoo_model
 
 from lab.errors import LabError
-from lab.models.fused import fuse
+from lab.models.fused import can_fuse, fuse
 
 MODULE = "transformers.models.llama.modeling_llama"
 
@@ -33,6 +33,12 @@ def test_without_liger_it_is_one_sentence(model, monkeypatch):
     monkeypatch.setitem(sys.modules, "liger_kernel", None)
     with pytest.raises(LabError, match="fused_kernels=true needs liger-kernel.*set fused_kernels=false"):
         fuse("a model", model.model, torch.tensor([[5, 6, 7]]))
+
+
+@pytest.mark.parametrize("device, liger, can", [("cpu", True, False), ("cuda", True, True), ("cuda", False, False)])
+def test_they_need_a_gpu_and_liger(device, liger, can, monkeypatch):
+    monkeypatch.setattr("lab.models.fused.find_spec", lambda name: object() if liger else None)
+    assert can_fuse(torch.device(device)) is can
 
 
 def test_an_architecture_that_liger_does_not_know_is_refused(model, monkeypatch):

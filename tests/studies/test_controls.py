@@ -3,19 +3,20 @@
 import pytest
 from trained_runs import trained_run
 
+from lab.answers import DEFAULT_CASCADE
 from lab.answers.arms import RETRAINED
 from lab.answers.generation import AnswerCache
 from lab.config.run import RunConfig
 from lab.errors import LabError
 from lab.evidence.read import read_evidence
 from lab.evidence.verdicts import arm_rows
-from lab.pictures.arm_tables import rivals_table, text_transfer_sentence
+from lab.pictures.arm_tables import cascade_table, rivals_table, text_transfer_sentence
 from lab.pictures.evidence_figures import arms_figure
 from lab.runs.directory import RunDirectory
 from lab.runs.folders import whole_folder
 from lab.studies.budget import MAY_DIFFER, check_equal_budget
 from lab.studies.controls import check_source, control_config, load_controls, trained_folder
-from lab.studies.trial import compare, from_folders
+from lab.studies.trial import choose_cascade, compare, from_folders
 
 CONFIG = RunConfig.from_parameters(name="main", layout="soft_only", soft_tokens=4, width=32, depth=1, heads=2, steps=5,
                                    test_questions=12, max_new_tokens=12)  # fmt: skip
@@ -89,6 +90,14 @@ def test_from_trained_runs_to_one_table(tmp_path, monkeypatch):
     with pytest.raises(LabError, match="equal budget"):
         shorter = trained_run(tmp_path / "shorter", CONFIG.replace(steps=4, translator="constant"), 1)
         load_controls({"latent_constant": shorter}, pair, CONFIG)
+
+
+def test_no_prompt_is_chosen_for_a_cascade_that_is_not_measured():
+    """On dev it would cost more than everything that was asked for."""
+    found = choose_cascade(None, None, [], ["latent_shuffled", "token_budget"])
+    assert found == (DEFAULT_CASCADE, {}) and str(cascade_table(found)) == "No arm hands the source's answer over."
+    with pytest.raises(IndexError):  # there it needs a candidate to choose for
+        choose_cascade(None, None, [], ["same_bytes"])
 
 
 def test_what_is_measured_of_a_run_is_its_best_checkpoint_and_not_its_last(tmp_path):

@@ -58,6 +58,20 @@ def test_what_training_has_settled_is_refused(given, message, gsm8k_run):
     assert measured_config(gsm8k_run, same)[0] == trained_config(gsm8k_run)
 
 
+def test_kernels_of_the_machine_that_trained_are_not_asked_of_this_one(tmp_path, monkeypatch):
+    """A translator from a GPU is measured on a laptop, and on a GPU without Liger; both are said."""
+    config = RunConfig.from_parameters(name="f", device="cpu", **SMALL)
+    folder = trained_run(tmp_path / "f", config, 1)
+    config.replace(fused_kernels=True).to_yaml(Path(folder) / "config.yaml")
+    _, _, candidates = from_folders([folder], {}, {})
+    assert not candidates[0].config.pair.fused_kernels
+    assert "set here: fused_kernels = False (the run: True)" in said(candidates)
+    assert not recipe_config(folder, {}).pair.fused_kernels
+    assert measured_config(folder, {"fused_kernels": True})[0].pair.fused_kernels  # asked for here: refused if need be
+    monkeypatch.setattr("lab.studies.measured.can_fuse", lambda device: True)
+    assert measured_config(folder, {})[0].pair.fused_kernels
+
+
 def test_a_checkpoint_has_its_runs_config_and_bare_weights_have_none(gsm8k_run):
     best = Path(gsm8k_run) / "checkpoints" / "best"
     assert trained_config(best) == trained_config(gsm8k_run)
