@@ -21,7 +21,7 @@ ARMS = {
 }  # fmt: skip
 BASE = "effect_base"
 TRANSLATORS = {
-    BASE: "resampler, 16 soft tokens, all source layers (`layers_all`)",
+    BASE: "resampler, 16 soft tokens, all source layers (`layers_all`, here `effect_base`)",
     "layers_last": "the same, last source layer only (`layers_last`)",
     "compare_dit_cross": "DiT, cross-attention to all states (`compare_dit_cross`)",
     "compare_dit_attention": "DiT, attention pooling (`compare_dit_attention`)",

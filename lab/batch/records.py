@@ -82,7 +82,7 @@ class Entry:
     def minutes(self, preserved: Path = PRESERVED) -> float | None:
         """GPU minutes: as the manifests of the preserved runs have it, else by the list; None where nobody knows."""
         hours = [RunDirectory(path).manifest().get("gpu_hours") or 0 for path in runs_in(preserved / self.name)]
-        return 60 * sum(hours) if hours else self.gpu_minutes
+        return 60 * sum(hours) or self.gpu_minutes  # evidence was trained in runs of its own
 
 
 def _text(value: object) -> str:

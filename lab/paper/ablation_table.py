@@ -16,6 +16,7 @@ SUITES = {
 }
 UNITS = {"effect": "right in per cent, effect in points", "told": "recovered in per cent, effect in nats a token"}
 LONGEST = 3  # settings of one recipe that are named
+WATCHED = {"eval_every", "dev_questions"}  # how often a run is looked at: named where nothing else differs
 
 
 def ablations(findings: Findings) -> str:
@@ -51,7 +52,8 @@ def _row(row: Mapping, measure: str, factor: float, digits: int, main: bool) -> 
 
 def changes(row: Mapping) -> str:
     """`soft tokens 8 (16)`: what a recipe has otherwise than the middle one (in brackets)."""
-    said = [f"{_plain(name)} {_plain(mine)} ({_plain(main)})" for name, (main, mine) in row["differs"].items()]
+    shown = {name: values for name, values in row["differs"].items() if name not in WATCHED} or row["differs"]
+    said = [f"{_plain(name)} {_plain(mine)} ({_plain(main)})" for name, (main, mine) in shown.items()]
     more = f" and {len(said) - LONGEST} more" if len(said) > LONGEST else ""
     return latex_text("; ".join(said[:LONGEST]) + more)
 
