@@ -146,7 +146,10 @@ TOLD_BY = {  # table -> folders that it is computed from, a run that is taken aw
 }
 
 
-@pytest.mark.parametrize("key", TOLD_BY)
+SLOW = ("translators", "evidence")  # whole suites are read three times
+
+
+@pytest.mark.parametrize("key", [pytest.param(key, marks=[pytest.mark.slow] * (key in SLOW)) for key in TOLD_BY])
 def test_a_table_of_records_says_what_they_say(key, tmp_path, monkeypatch):
     """A seed less is another table; an answer that was changed after it was written makes none."""
     folders, gone, altered = TOLD_BY[key]
