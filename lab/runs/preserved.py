@@ -21,6 +21,7 @@ PRESERVED = ROOT / "runs" / "preserved"
 READABLE = ("config.yaml", "manifest.json", "summary.json", "evidence.json", "claims.json",
             "diagnostics.json", "inference_aggregate.json")  # fmt: skip
 TO_PACK = ("eval_samples_step_*.jsonl", "*.seal.json", "metrics.jsonl", "train.log", "inference_per_sample.jsonl")
+RECORDS = ("eval_samples_step_", "inference_per_sample.")  # one of which there has to be
 WEIGHTS = "checkpoints/best"  # the translator that was chosen, with what loads it; no optimiser
 NOT_WEIGHTS = ("optimizer.safetensors", "state.json", "manifest.json")
 SUMS, INDEX = "SHA256SUMS", "README.md"
@@ -47,7 +48,7 @@ def preserve(
     if not why.strip() or not claim.strip():
         raise LabError("preserve: say why the run is kept and what may be claimed of it; both stand in the index.")
     files = [path for path in sorted(run.rglob("*")) if path.is_file() and _kind(path) and _is_kept(run, path)]
-    if not any(path.name.startswith("eval_samples_step_") for path in files):
+    if not any(path.name.startswith(RECORDS) for path in files):
         raise LabError(f"{run} holds no records; give the folder of a finished run.")
     folder = into / (name or run.name)
     if folder.exists():
