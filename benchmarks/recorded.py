@@ -112,6 +112,40 @@ def shipped() -> dict[str, str]:
     }  # fmt: skip
 
 
+def cached() -> dict[str, str]:
+    """What the shipped translator's soft tokens take in the target's cache and on the wire, as counted."""
+    found = _inference()
+    sizes, wire = found["sizes"], found["wire"]
+    return {
+        "what": "KV cache before the answer, question as text against soft tokens",
+        "found": f"{sizes['kv_bytes_text'] / 1000:.1f} kB against {sizes['kv_bytes_latent'] / 1000:.1f}; on the wire "
+                 f"{sizes['text_bytes']:.0f} bytes of text against {_spaced(wire['bf16']['bytes'])} in bf16, "
+                 f"{_spaced(wire['int4']['bytes'])} in int4 ({100 * wire['int4']['em']['accuracy']:.1f} % right)",
+        "n": _spaced(found["n"]),
+    }  # fmt: skip
+
+
+def first_token() -> dict[str, str]:
+    """Until the first token, medians: the target alone, and latent with the source's pass."""
+    found = _inference()
+    target, latent = ({name: 1000 * found["arms"][arm]["cost"][name]["median"] for name in
+                       ("seconds_to_first_token", "source_seconds")} for arm in ("target", "latent"))  # fmt: skip
+    return {
+        "what": "first token, target alone against latent (source's pass in it)",
+        "found": f"{target['seconds_to_first_token']:.1f} ms against {latent['seconds_to_first_token']:.1f} "
+                 f"({latent['source_seconds']:.1f}), on cores that did other work besides",
+        "n": str(found["timed"]),
+    }  # fmt: skip
+
+
+def _inference() -> dict:
+    return json.loads((PRESERVED / "inference_metrics" / "inference_aggregate.json").read_text("utf-8"))
+
+
+def _spaced(number: float) -> str:
+    return f"{number:,.0f}".replace(",", " ")
+
+
 def without_it() -> dict[str, str]:
     """The same questions without a translator."""
     world = Preserved(PRESERVED / "evidence_shipped").worlds["embedded"]
@@ -256,4 +290,5 @@ def decoding() -> dict[str, str]:
 
 FINDINGS = {"word_problems": word_problems,
             "scaling": scaling, "prompt_rates": prompt_rates, "shipped": shipped, "without_it": without_it,
-            "decoding": decoding, "effects": effects}  # fmt: skip
+            "decoding": decoding, "effects": effects,
+            "cached": cached, "first_token": first_token}  # fmt: skip
