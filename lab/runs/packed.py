@@ -5,7 +5,6 @@ xz makes records 40 % smaller than gzip does, since many arms answer a question 
 
 from __future__ import annotations
 
-import gzip
 import lzma
 import zlib
 from collections.abc import Callable
@@ -27,18 +26,17 @@ def pack(data: bytes) -> bytes:
 
 
 def unpack(path: Path) -> bytes:
-    """A file's content, unpacked where its name says that it is packed. Raises OSError, for a damaged one too."""
-    data = path.read_bytes()
-    try:
-        return gzip.decompress(data) if path.suffix == ".gz" else lzma.decompress(data) if path.suffix == ".xz" else data
-    except (EOFError, zlib.error, lzma.LZMAError) as error:
-        raise OSError(str(error)) from None
+    """A file's content, packed or not. Raises OSError, also for an archive that is damaged anywhere."""
+    data, damage = unpack_tolerantly(path.read_bytes())
+    if damage:
+        raise OSError(damage)
+    return data
 
 
 def unpack_tolerantly(raw: bytes) -> tuple[bytes, str | None]:
     """What `raw` holds, packed or not, by its first bytes, and what was wrong with it: as much as can be had of a torn
     archive."""
-    parts, kind = [], _kind(raw)
+    parts, kind, name = [], _kind(raw), ""
     while kind:  # an archive may hold several members
         name, engine = kind[0], kind[1]()
         try:
@@ -50,9 +48,11 @@ def unpack_tolerantly(raw: bytes) -> tuple[bytes, str | None]:
             return b"".join(parts), f"the {name} archive is damaged ({error})"
         if not engine.eof:
             return b"".join(parts), f"the {name} archive ends too early"
-        raw = raw[min(start + PIECE, len(raw)) - len(engine.unused_data) :]
+        raw = raw[min(start + PIECE, len(raw)) - len(engine.unused_data) :].lstrip(b"\0")  # members may be padded
         kind = _kind(raw)
-    return (b"".join(parts), None) if parts else (raw, None)
+    if not name:
+        return raw, None
+    return b"".join(parts), f"the {name} archive is damaged (something else stands behind it)" if raw else None
 
 
 def _kind(raw: bytes) -> tuple[str, Callable] | None:
