@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from preserved_tables import between, dots, findings, of_same_seeds
+from preserved_tables import apart, between, dots, findings, of_same_seeds
 
-from lab.evidence import SUPPORTED, paired_difference, rows_of
+from lab.evidence import SUPPORTED, rows_of
 from lab.evidence.read import Rows, Run
 
 ARMS = {
@@ -19,6 +19,9 @@ ARMS = {
     "latent_no_lore_source": "retrained: source without lore",
     "latent_target_source": "retrained: the target as source",
 }  # fmt: skip
+# What latent is compared with to say that it knows more, and by the source.
+RIVALS = ("source", "target", "oracle", "token_budget", "token_budget_question", "cascade", "latent_shuffled",
+          "latent_constant", "latent_random_source", "latent_no_lore_source", "latent_target_source")  # fmt: skip
 BASE = "effect_base"
 TRANSLATORS = {
     BASE: "resampler, 16 soft tokens, all source layers (`layers_all`, here `effect_base`)",
@@ -56,10 +59,6 @@ def evidence_numbers() -> dict[str, str]:
     }  # fmt: skip
 
 
-RIVALS = ("source", "target", "oracle", "token_budget", "token_budget_question", "cascade", "latent_shuffled",
-          "latent_constant", "latent_random_source", "latent_no_lore_source", "latent_target_source")  # fmt: skip
-
-
 def translators() -> tuple[list[str], list[list[str]]]:
     """Each translator at one budget, and its difference to the resampler."""
     runs = _by_job()
@@ -72,6 +71,13 @@ def effects() -> tuple[list[str], list[list[str]]]:
     runs = _by_job()
     columns = ["Job", "right, %, seeds 1 · 2 · 3", "another question's soft tokens", "compared with", "difference"]
     return columns, [_effect(runs, job, other) for job, other in EFFECTS.items()]
+
+
+def budget_numbers() -> dict[str, str]:
+    """For the sentences above the other two: the budget that all of their runs have."""
+    base = _by_job()[BASE][0]
+    sizes = {name: f"{base.settings[name]:,}".replace(",", " ") for name in ("steps", "batch_size")}
+    return sizes | {"n": f"{len(base.records):,}".replace(",", " ")}
 
 
 def layers() -> dict[str, str]:
@@ -158,16 +164,7 @@ def _seeds(values: Sequence) -> str:
 
 def _difference(rows: Rows, ours: Sequence[Run], theirs: Sequence[Run]) -> str:
     """Latent of the one minus that of the other in points, of the seeds that both have."""
-    values = (rows.values(runs, "latent") for runs in of_same_seeds(ours, theirs))
-    found = paired_difference(*values, rows.clusters)
-    return f"{100 * found['difference']:+.1f}{between(found, 1, 100)}"
-
-
-def budget_numbers() -> dict[str, str]:
-    """For the sentences above the other two: the budget that all of their runs have."""
-    base = _by_job()[BASE][0]
-    sizes = {name: f"{base.settings[name]:,}".replace(",", " ") for name in ("steps", "batch_size")}
-    return sizes | {"n": f"{len(base.records):,}".replace(",", " ")}
+    return apart(*(rows.values(runs, "latent") for runs in of_same_seeds(ours, theirs)), rows.clusters)
 
 
 TABLES = {"evidence": evidence, "translators": translators, "effects": effects}

@@ -114,9 +114,9 @@ def _cell(world: World, cell: str, guess: float) -> list[str]:
     pairs = of_same_seeds(world.main, world.controls["latent_constant"])
     same = [rows.values(runs, "latent") for runs in pairs]
     return [str(len(rows.records)), f"{100 * guess:.1f}", *alone, dots(right["latent"], 1),
-            dots(right["latent_shuffled"], 1), _apart(values["latent"], values["latent_shuffled"], clusters),
+            dots(right["latent_shuffled"], 1), apart(values["latent"], values["latent_shuffled"], clusters),
             *(dots(_per_seed(each, clusters), 1) for each in theirs.values()),
-            _apart(*same, clusters)]  # fmt: skip
+            apart(*same, clusters)]  # fmt: skip
 
 
 def of_same_seeds(ours: Sequence[Run], theirs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
@@ -129,7 +129,8 @@ def _per_seed(values: Sequence, clusters: Sequence) -> list[float]:
     return [100 * one for one in proportion(values, clusters)["per_seed"]]
 
 
-def _apart(ours: Sequence, theirs: Sequence, clusters: Sequence) -> str:
+def apart(ours: Sequence, theirs: Sequence, clusters: Sequence) -> str:
+    """The one minus the other in points, with its interval."""
     found = paired_difference(ours, theirs, clusters)
     return f"{100 * found['difference']:+.1f}{between(found, 1, 100)}"
 
