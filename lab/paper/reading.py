@@ -34,6 +34,25 @@ class World:
     def main(self) -> list[Run]:
         return self.evidence.main
 
+    @property
+    def of_every_seed(self) -> dict[str, Sequence[Run]]:
+        """The controls that were trained for each seed of the main recipe."""
+        seeds = {run.seed for run in self.main}
+        return {arm: runs for arm, runs in self.controls.items() if seeds <= {run.seed for run in runs}}
+
+    def with_controls(self) -> Evidence:
+        """The main recipe's runs alone, with what these controls answered to the same questions as arms."""
+        return replace(self.evidence, runs=tuple(self._joined(run) for run in self.main))
+
+    def _joined(self, run: Run) -> Run:
+        theirs = {arm: next(other for other in runs if other.seed == run.seed) for arm, runs in
+                  self.of_every_seed.items()}  # fmt: skip
+        found = {arm: {row["id"]: row["arms"][LATENT] for row in other.records} for arm, other in theirs.items()}
+        return replace(run, records=[
+            row | {"arms": row["arms"] | {arm: answers[row["id"]] for arm, answers in found.items()}}
+            for row in run.records
+        ])  # fmt: skip
+
     def judged(self, family: str) -> dict:
         return judge(self.evidence, claims=CLAIM_FAMILIES[family])
 

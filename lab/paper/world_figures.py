@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from lab.figures import ENDINGS, Material, Missing, Plate, figures_of, write_figures
+from lab.figures import ENDINGS, Material, Missing, Plate, figures_of, sources_of, write_figures
 from lab.paper.cost_macros import COSTS
 from lab.paper.reading import Preserved, World
+from lab.pictures import arm_label
 
 # World -> its figures in the paper. The audit's is of no run.
 FIGURES: dict[str, tuple[str, ...]] = {
@@ -20,6 +21,7 @@ FIGURES: dict[str, tuple[str, ...]] = {
 README = {  # the same, of what the README shows
     "embedded": ("arms_and_controls",), "gsm8k": ("information_over_tokens",), "twohop": ("arms_and_controls",),
 }  # fmt: skip
+OF_ARMS = "arms_and_controls"  # with the controls that are runs of their own as arms
 OF_MAIN = ("training_curves",)  # of the main recipe alone; else a figure chooses among all runs of its world
 
 
@@ -46,18 +48,26 @@ def of_world(name: str) -> list[str]:
 
 def plates(preserved: Preserved, name: str, archive: str | Path = "") -> dict[str, Plate | Missing]:
     """Figure -> its plate, or what it needs, of one world or of the audit."""
-    found = {}
-    for figure in of_world(name):
-        if name == "audit":
-            material = Material([], archive)
-        else:
-            material = _material(preserved.worlds[name], figure in OF_MAIN)
-        found |= dict(figures_of(material, [figure]))
-    return found
+    if name == "audit":
+        return dict(figures_of(Material([], archive), of_world(name)))
+    return {figure: _plate(preserved.worlds[name], figure) for figure in of_world(name)}
 
 
-def _material(world: World, main_alone: bool) -> Material:
-    evidence = replace(world.evidence, runs=tuple(world.main)) if main_alone else world.evidence
+def _plate(world: World, figure: str) -> Plate | Missing:
+    (made,) = dict(figures_of(_material(world, figure), [figure])).values()
+    if figure != OF_ARMS or isinstance(made, Missing) or not world.of_every_seed:
+        return made
+    controls = [run for runs in world.of_every_seed.values() for run in runs]
+    said = f" {', '.join(map(arm_label, world.of_every_seed))}: trained anew, in runs of their own."
+    return replace(made, caption=made.caption + said, sources=[*made.sources, *sources_of(controls)])
+
+
+def _material(world: World, figure: str) -> Material:
+    evidence = world.evidence
+    if figure in OF_MAIN:
+        evidence = replace(evidence, runs=tuple(world.main))
+    elif figure == OF_ARMS and world.of_every_seed:
+        evidence = world.with_controls()
     beside = next((folder for folder in world.beside() if (folder / COSTS).is_file()), None)
     costs = beside or world.measured_in(COSTS)
     return Material([costs] if costs else [], evidence=evidence)

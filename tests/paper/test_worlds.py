@@ -100,6 +100,14 @@ def test_a_control_that_is_a_run_of_its_own_stands_in_the_paper(whole, tmp_path)
     assert [run.seed for run in runs] == [1, 2, 3]
     assert 15 < float(macro("HopConstant")) < 35 and float(macro("HopHeldOut")) > 70  # of one cell, of 25 and 80 in all
     assert macro("HopConstantSeeds").startswith("3 ") and macro("HopSeeds") != macro("HopConstantSeeds")
+    shown = plates(Preserved(folder), "twohop")["arms_and_controls"]
+    (row,) = (row for row in shown.rows if row["arm"] == "latent_constant")
+    assert row["seeds"] == 2 and row["accuracy"] < 0.4 and row["latent_minus_effect"] > 0.3
+    assert "constant/seed_1" in {source.run for source in shown.sources} and "trained anew" in shown.caption
+    shutil.rmtree(folder / "constant" / "seed_1")  # not of every seed any more: no arm among those of all seeds
+    assert "latent_constant" not in {
+        row["arm"] for row in plates(Preserved(folder), "twohop")["arms_and_controls"].rows
+    }
 
 
 def test_the_paper_shows_the_figures_of_named_worlds():
