@@ -51,10 +51,11 @@ def evidence_numbers() -> dict[str, str]:
     found, runs = findings().documents["arms"], findings().embedded.main
     worst = max(row["versus"][part]["p_holm"] for row in found if not row["same_as"] and row["arm"] in RIVALS
                 for part in row["versus"])  # fmt: skip
+    gloss = next(row["versus"]["all"]["p_holm"] for row in found if row["arm"] == "text_hint")
     repeats = {row["arm"]: row["same_as"] for row in found if row["same_as"]}
     return {
         "steps": f"{runs[0].settings['steps']:,}".replace(",", " "), "n": f"{len(runs[0].records):,}".replace(",", " "),
-        "worst": f"{worst:.3f}".removeprefix("0"),
+        "worst": f"{worst:.3f}".removeprefix("0"), "gloss": f"{gloss:.3f}".removeprefix("0"),
         "repeats": "; ".join(f"`{arm}` repeats `{other}`" for arm, other in repeats.items()),
     }  # fmt: skip
 
@@ -109,7 +110,7 @@ def counterfactual() -> dict[str, str]:
     counts = findings().embedded.beside_main("evidence.json")["counterfactual"]["counts"]
     edited, others = counts["edited words"], counts["other words"]
     return {
-        "what": "counterfactual, twelve held-out words edited in the source alone",
+        "what": "counterfactual, twelve held-out words edited in the source alone, the first seed's translator",
         "found": f"{edited['source after: answers of the world after']} of {edited['n']} answers follow the edit "
                  f"(before {edited['source before: answers of the world after']}); of {others['n']} about other words "
                  f"{others['source after: answers of the world before']} stay right "

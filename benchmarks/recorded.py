@@ -7,9 +7,11 @@ from pathlib import Path
 
 from preserved_tables import PRESERVED, between
 
+from lab.errors import LabError
 from lab.evidence import BOTH_HELD_OUT, proportion, rows_of
 from lab.paper import Preserved
 from lab.paper.world_macros import question_tokens
+from lab.runs import check_sums
 
 HERE = Path(__file__).resolve().parent
 COUNTS = {2: "two", 4: "four", 8: "eight"}
@@ -86,7 +88,8 @@ def word_problems() -> dict[str, str]:
             f"question's soft tokens {_more(versus['latent_shuffled'])}, the text without any prompt "
             f"{_more(versus['target'])}. Latent {'tells' if more else 'is not seen to tell'} more than the prompt and "
             f"than another question's. Right, %: latent {correct[0]}, the prompt {correct[1]}, source {correct[2]}, "
-            f"target {correct[3]}. "
+            f"target {correct[3]} (no readable answer in {right['source']['invalid']} and "
+            f"{right['target']['invalid']}: neither learned the format, so much of that difference is its). "
             f"{found['wall_s'] / 60:.0f} minutes, on cores that did other work besides"
         ),
         "n": str(found["n"]),
@@ -139,6 +142,9 @@ def first_token() -> dict[str, str]:
 
 
 def _inference() -> dict:
+    """What notebook 04 wrote, as it was preserved. Raises LabError where it was altered since."""
+    if altered := check_sums(PRESERVED / "inference_metrics"):
+        raise LabError(f"runs/preserved/inference_metrics: {altered[0]}")
     return json.loads((PRESERVED / "inference_metrics" / "inference_aggregate.json").read_text("utf-8"))
 
 

@@ -119,8 +119,8 @@ def needed(entries: Sequence[Entry]) -> str:
     minutes = sum(entry.minutes() or 0 for entry in entries)
     return (
         f"making the records of {len(entries)} folders needs an NVIDIA GPU of 80 GB for about {minutes:.0f} minutes of "
-        "training as measured, requirements-real.lock and requirements-fast.lock, and DATA=FOLDER with GSM8K's "
-        "train.jsonl and test.jsonl"
+        "training processes as measured (several share a card), requirements-real.lock and requirements-fast.lock, and "
+        "DATA=FOLDER with GSM8K's train.jsonl and test.jsonl"
     )
 
 
@@ -129,7 +129,8 @@ def listed(entries: Sequence[Entry]) -> str:
     lines = []
     for entry in entries:
         minutes = entry.minutes() if entry.gpu else 0
-        takes = "two CPU cores" if not entry.gpu else f"{minutes:.0f} GPU minutes" if minutes else "not measured"
+        known = f"{minutes:.0f} minutes of GPU processes" if minutes else "not measured"
+        takes = known if entry.gpu else "two CPU cores"
         state = f"; not preserved yet: {entry.planned}" if entry.planned else ""
         lines += [f"# runs/preserved/{entry.name}: {takes}{state}", *entry.commands(), ""]
     return "\n".join(lines)

@@ -14,7 +14,7 @@ from lab.config import RunConfig
 from lab.errors import LabError
 from lab.evidence.likelihood import information
 from lab.evidence.summary import summarise
-from lab.runs import RunDirectory, broken_seal, check_sums, read_jsonl, read_seal, step_of, unpack_tokens
+from lab.runs import SUMS, RunDirectory, broken_seal, check_sums, read_jsonl, read_seal, step_of, unpack_tokens
 from lab.tasks import Task, judged, load_task
 
 Decode = Callable[[str, Sequence[int]], str | None]  # (source or target, token ids) -> text; None: no tokenizer here
@@ -28,7 +28,9 @@ def verify_run(folder: str | Path, decode: Decode | None = None) -> list[str]:
     the folder holds no records that can be read at all.
     """
     folder = Path(folder)
-    files = sorted(file for file in folder.iterdir() if step_of(file.name) is not None)
+    files = sorted(file for file in folder.glob("*") if step_of(file.name) is not None)
+    if not files and (folder / SUMS).is_file():  # costs and the like: nothing that was asked, but kept
+        return check_sums(folder)
     if not files:
         raise LabError(f"{folder} holds no eval_samples_step_*.jsonl; give the folder of a run.")
     config = RunConfig.from_yaml(folder / "config.yaml")

@@ -19,6 +19,8 @@ from lab.evidence import LATENT, Evidence, Run, final_records, judge, known_conf
 from lab.paper.worlds import FULL_SIZE, WORLDS, Declared
 from lab.places import ROOT, below_root
 
+PAIRED_BY = ("questions", "target")  # of a seal
+
 
 @dataclass(frozen=True)
 class World:
@@ -109,15 +111,23 @@ class Preserved:
         runs = tuple(run for recipe in recipes for run in recipe)
         tops = [below_root(self.folder / run.path.relative_to(self.folder.resolve()).parts[0]) for run in runs]
         given = replace(evidence, runs=runs, given=tuple(dict.fromkeys(tops)))
-        return World(given, self.folder.resolve(), self._controls(declared))
+        return World(given, self.folder.resolve(), self._controls(declared, runs[0]))
 
-    def _controls(self, declared: Declared) -> dict[str, Sequence[Run]]:
-        """Arm -> the runs of that control, which may have another source than the world's."""
+    def _controls(self, declared: Declared, main: Run) -> dict[str, Sequence[Run]]:
+        """Arm -> the runs of that control, which may have another source than the world's. Raises LabError for one of
+        another target or other questions: it could not be paired."""
         found: dict[str, list[Path]] = {}
         for path, config in self._configs.items():
             if arm := declared.control_of(config):
                 found.setdefault(arm, []).append(path)
-        return {arm: read_evidence(paths).runs for arm, paths in found.items()}
+        controls = {arm: read_evidence(paths).runs for arm, paths in found.items()}
+        for run in (one for runs in controls.values() for one in runs if one.seal and main.seal):
+            if differ := [name for name in PAIRED_BY if run.seal["evaluation"][name] != main.seal["evaluation"][name]]:
+                raise LabError(
+                    f"{run.path} is no control of {main.name}: its {' and '.join(differ)} are others; preserve "
+                    "controls of the same build."
+                )
+        return controls
 
     def of_full_size(self) -> list[str]:
         """The names of runs between the full-size models, in either direction."""

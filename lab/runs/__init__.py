@@ -11,7 +11,7 @@ from lab.runs.naming import new_folder
 from lab.runs.onlooker import Onlooker
 from lab.runs.packed import lying
 from lab.runs.reading import read_step
-from lab.runs.preserved import PRESERVED, check_sums, is_copy_of, preserve
+from lab.runs.preserved import PRESERVED, SUMS, check_sums, is_copy_of, preserve
 from lab.runs.directory import TIME_AND_MEMORY, RunDirectory
 from lab.runs.records import read_jsonl, write_bytes, write_jsonl, write_text
 from lab.runs.rows import StepRows

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 
 from lab.tasks.numbers import begins_number, read_number, value
 
@@ -74,7 +73,6 @@ def answer_end(text: str) -> int | None:
     return len(shown) if len(shown) < len(text) else None
 
 
-@lru_cache(maxsize=2**16)  # the same text stands in many arms, and in every run of one model
 def final_answer(text: str) -> str:
     """The number that the answer line states before the next question, spelt plainly, or ``[invalid]``.
 
@@ -85,7 +83,6 @@ def final_answer(text: str) -> str:
     return found.number if found else INVALID
 
 
-@lru_cache(maxsize=2**16)
 def same_answer(extracted: str, gold: str) -> bool:
     """Whether two extracted answers are the same number (``18.0`` is 18). ``[invalid]`` on either side is False."""
     if INVALID in (extracted, gold) or not extracted or not gold:

@@ -254,7 +254,9 @@ def test_a_replay_may_round_and_may_not_be_another_batch(dtype, products, noise,
     rounding = 1.001 if dtype == torch.bfloat16 else 1.0001  # 1.3116 for 1.3127, as an H100 had it
     nll._check_replay("tiny", (loss * rounding, rounded), (loss, gradient))
     wrong = {"other rows": gradient.roll(1, 0), "no gradient": 0 * gradient, "NaN": gradient * float("nan"),
-             "half": gradient / 2}  # fmt: skip
+             "half": gradient / 2,
+             "one row": torch.cat([rounded[:3], gradient[2:3]]),
+             "a row without": torch.cat([rounded[:3], 0 * rounded[3:]])}  # fmt: skip
     for name, other in wrong.items():
         with pytest.raises(LabError, match="gradients differ by .* of their size; set cuda_graphs=false"):
             nll._check_replay(name, (loss, other), (loss, gradient))
