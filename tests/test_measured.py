@@ -11,9 +11,10 @@ from preserved_runs import GSM8K, NATS, REAL, recipe_of
 from synthetic_runs import make_run
 
 from lab.errors import LabError
+from lab.evidence.verify import verify_run
 from lab.places import ROOT
 from lab.runs import read_jsonl
-from lab.runs.packed import pack
+from lab.runs.packed import pack, unpack
 
 
 @pytest.mark.parametrize("path", measured.PAGES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -181,3 +182,27 @@ def test_a_run_of_another_kind_is_in_no_table(tmp_path, monkeypatch):
     make_run(copied, "gsm8k_unnamed", 1, REAL, nats=NATS, **GSM8K | {"soft_tokens": 4})
     with pytest.raises(LabError, match="gsm8k_unnamed is preserved and has no name"):
         preserved_tables.gsm8k()
+
+
+def test_a_control_of_other_models_is_refused(tmp_path, monkeypatch):
+    """Another build of the two-hop world has the same names and the same questions."""
+    for folder in preserved_tables.PRESERVED.glob("twohop*"):
+        shutil.copytree(folder, tmp_path / folder.name)
+    monkeypatch.setattr(preserved_tables, "PRESERVED", tmp_path)
+    (file,) = (tmp_path / "twohop_control_constant" / "twohop-control-constant-seed2").glob("*.seal.json.xz")
+    seal = json.loads(unpack(file))
+    seal["evaluation"]["target"]["weights"] = "0" * 16
+    file.write_bytes(pack(json.dumps(seal).encode()))
+    with pytest.raises(LabError, match="constant-seed2 is no control of twohop-seed1: not the same target"):
+        preserved_tables.two_hops()
+
+
+def test_costs_that_were_altered_make_no_row(tmp_path, monkeypatch):
+    shutil.copytree(recorded.PRESERVED / "inference_metrics", tmp_path / "inference_metrics")
+    monkeypatch.setattr(recorded, "PRESERVED", tmp_path)
+    assert recorded.cached()["n"] == "1 319"
+    file = tmp_path / "inference_metrics" / "inference_aggregate.json"
+    file.write_text(file.read_text("utf-8").replace('"n": 1319', '"n": 1318', 1), "utf-8")
+    with pytest.raises(LabError, match="inference_aggregate.json is not the file that was preserved"):
+        recorded.cached()
+    assert verify_run(tmp_path / "inference_metrics") == ["inference_aggregate.json is not the file that was preserved"]

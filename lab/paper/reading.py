@@ -124,7 +124,7 @@ class Preserved:
         for run in (one for runs in controls.values() for one in runs if one.seal and main.seal):
             if differ := [name for name in PAIRED_BY if run.seal["evaluation"][name] != main.seal["evaluation"][name]]:
                 raise LabError(
-                    f"{run.path} is no control of {main.name}: its {' and '.join(differ)} are others; preserve "
+                    f"{run.path} is no control of {main.name}: not the same {' and '.join(differ)}; preserve "
                     "controls of the same build."
                 )
         return controls
