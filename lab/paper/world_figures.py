@@ -9,7 +9,6 @@ from pathlib import Path
 from lab.figures import ENDINGS, Material, Missing, Plate, figures_of, sources_of, write_figures
 from lab.paper.cost_macros import COSTS
 from lab.paper.reading import Preserved, World
-from lab.pictures import arm_label
 
 # World -> its figures in the paper. The audit's is of no run.
 FIGURES: dict[str, tuple[str, ...]] = {
@@ -58,7 +57,7 @@ def _plate(world: World, figure: str) -> Plate | Missing:
     if figure != OF_ARMS or isinstance(made, Missing) or not world.of_every_seed:
         return made
     controls = [run for runs in world.of_every_seed.values() for run in runs]
-    said = f" {', '.join(map(arm_label, world.of_every_seed))}: trained anew, in runs of their own."
+    said = f" The last {len(world.of_every_seed)} arms were trained anew, in runs of their own."
     return replace(made, caption=made.caption + said, sources=[*made.sources, *sources_of(controls)])
 
 
