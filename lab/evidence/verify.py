@@ -29,7 +29,7 @@ def verify_run(folder: str | Path, decode: Decode | None = None) -> list[str]:
     """
     folder = Path(folder)
     files = sorted(file for file in folder.glob("*") if step_of(file.name) is not None)
-    if not files and (folder / SUMS).is_file():  # costs and the like: nothing that was asked, but kept
+    if not files and (folder / SUMS).is_file():  # costs: no records, but what was preserved is held to its sums
         return check_sums(folder)
     if not files:
         raise LabError(f"{folder} holds no eval_samples_step_*.jsonl; give the folder of a run.")
