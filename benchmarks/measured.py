@@ -12,7 +12,7 @@ import embedded_tables
 import preserved_tables
 import recorded
 import yaml
-from recorded import costs, costs_numbers, full_size, full_size_limits, gpu_time, since
+from recorded import costs, costs_numbers, full_size, full_size_limits, gpu_time, since, since_numbers
 
 TABLES = (
     preserved_tables.TABLES
@@ -26,7 +26,11 @@ TABLES = (
 )
 # In the sentence above a table, between braces.
 FINDINGS = recorded.FINDINGS | embedded_tables.FINDINGS
-NUMBERS = preserved_tables.NUMBERS | embedded_tables.NUMBERS | {"full_size": full_size_limits, "costs": costs_numbers}
+NUMBERS = (
+    preserved_tables.NUMBERS
+    | embedded_tables.NUMBERS
+    | {"full_size": full_size_limits, "costs": costs_numbers, "since": since_numbers}
+)
 HERE = Path(__file__).resolve().parent
 PAGES = (HERE.parent / "README.md", HERE / "README.md", HERE.parent / "papermill_jobs" / "README.md")
 PLACE = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- /measured -->)", re.DOTALL)

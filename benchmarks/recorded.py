@@ -45,9 +45,10 @@ def scaling() -> dict[str, str]:
             f"of the later half of {least} steps: one GPU at batch {batch} {first}, {word} at batch {many * batch} "
             f"{second}, {word} at batch {batch} {third}. So at the same work per GPU the efficiency is {each[0]} by "
             f"the mean, {each[1]} by the median; the same total work goes {faster[0]:.2f} ({faster[1]:.2f}) times as "
-            f"fast, an efficiency of {100 * faster[0] / many:.0f} % ({100 * faster[1] / many:.0f} %). Where the mean "
-            "is far above the median, shapes were met for the first time, and every rank waited while one captured "
-            f"them. Summing {alone['translator_parameters'] / 1e6:.0f} M gradients takes "
+            f"fast, an efficiency of {100 * faster[0] / many:.0f} % ({100 * faster[1] / many:.0f} %). A mean has the "
+            "steps in it whose shapes were captured. Ranks agreed on those, and told each other so through the GPUs, "
+            "for which every step waited: since then hosts tell it, which was not timed. Summing "
+            f"{alone['translator_parameters'] / 1e6:.0f} M gradients takes "
             f"{1000 * same_each['sum_s']:.0f} ms, "
             f"{shares[0]:.0f} to {shares[-1]:.0f} % of a mean step; {same_each['peak_gib']:.1f} GiB a GPU against "
             f"{alone['peak_gib']:.1f}"
@@ -59,16 +60,21 @@ def scaling() -> dict[str, str]:
 def prompt_rates() -> dict[str, str]:
     """The last look of each prompt at each rate; of several measurements of one the last counts."""
     last = {(row["prompt"], row["learning_rate"]): row["nats_per_token"][-1] for row in lines_of("prompt_rates.json")}
-    rates = sorted({rate for _, rate in last})
-    ends = {prompt: {rate: last[prompt, rate][1] for rate in rates} for prompt in PROMPTS}
+    ends = {
+        prompt: {rate: nats for (of, rate), (_, nats) in sorted(last.items()) if of == prompt} for prompt in PROMPTS
+    }
     best = {prompt: min(found, key=found.get) for prompt, found in ends.items()}
-    told = "; ".join(f"{name} {' · '.join(f'{ends[prompt][rate]:.3f}' for rate in rates)}, best at {best[prompt]:g}"
-                     for prompt, name in PROMPTS.items())  # fmt: skip
-    highest = " Where the highest is best, a still higher one was not tried" * (rates[-1] in best.values())
+    told = "; ".join(
+        f"{name} at {' · '.join(f'{rate:g}' for rate in ends[prompt])}: "
+        f"{' · '.join(f'{nats:.3f}' for nats in ends[prompt].values())}, best at {best[prompt]:g}"
+        for prompt, name in PROMPTS.items()
+    )
+    highest = any(best[prompt] == max(found) for prompt, found in ends.items())
+    higher = " Where the highest is best, a still higher one was not tried" * highest
     (steps,) = {step for step, _ in last.values()}
     return {
         "what": f"learning rate of the two trained prompts, nats per token on dev after {steps} steps",
-        "found": f"at {' · '.join(f'{rate:g}' for rate in rates)}: {told}.{highest}",
+        "found": f"{told}.{higher}",
     }
 
 
@@ -208,15 +214,37 @@ FULL_SIZE = {
 def since() -> tuple[list[str], list[list[str]]]:
     """Cases that were timed after the table above, by the fast path alone."""
     rows = []
-    for one in json.loads((HERE / "since_h100.json").read_text("utf-8"))["cases"]:
-        fast = one["fast"]
-        rows.append([
-            f"{one['pair']}, {one['case']}", "yes" if one["left"] else "no", _step(fast), f"{fast['step_mean_s']:.3f}",
-            f"{100 * fast['share_of_matmul']:.0f} %", f"{fast['training_peak_gib']:.1f}",
-            f"{fast['s_per_sample_first']:.2f} · {fast['s_per_sample_again']:.2f}",
-        ])  # fmt: skip
-    return ["pair, case", "rows at the left", "seconds per step, median (least)", "mean", "share of a matrix product",
-            "peak, GiB", "evaluation, seconds a question, first · again"], rows  # fmt: skip
+    for found in map(_since, SINCE):
+        for one in found["cases"]:
+            fast, left = one["fast"], "yes" if one["left"] else "no"
+            rows.append([
+                f"{one['pair']}, {one['case']}", found["device"].split()[1], left, _step(fast),
+                f"{fast['step_mean_s']:.3f}", f"{100 * fast['share_of_matmul']:.0f} %",
+                f"{fast['training_peak_gib']:.1f}",
+                f"{fast['s_per_sample_first']:.2f} · {fast['s_per_sample_again']:.2f}",
+            ])  # fmt: skip
+    columns = [
+        "pair, case", "card", "rows at the left", "seconds per step, median (least)", "mean",
+        "share of a matrix product", "peak, GiB", "evaluation, seconds a question, first · again",
+    ]  # fmt: skip
+    return columns, rows
+
+
+def since_numbers() -> dict[str, str]:
+    """A whole training, and what of an evaluation's time is decoding, for the sentence above the table."""
+    found = _since("since_h200.json")
+    whole, first = found["whole"], next(one["fast"] for one in found["cases"] if one["case"] == "batch 2")
+    shares = {f"{name}_decoding": f"{first[f'evaluation_{name}_parts_s']['generation']:.1f} of "
+                                  f"{first[f'evaluation_{name}_s']:.1f}" for name in ("first", "again")}  # fmt: skip
+    return shares | {"whole_s": f"{whole['seconds']:.0f}", "steps": f"{whole['steps']:,}".replace(",", " "),
+                     "looks": str(whole["evaluations"])}  # fmt: skip
+
+
+SINCE = ("since_h100.json", "since_h200.json")
+
+
+def _since(name: str) -> dict:
+    return json.loads((HERE / name).read_text("utf-8"))
 
 
 COSTED = ("source", "target", "latent", "token_budget", "cascade")
@@ -265,16 +293,18 @@ GPU_KINDS = ("matrix products", "attention", "copies", "everything else")
 
 def effects() -> dict[str, str]:
     """Runs of the embedded pair that share a GPU."""
-    found = json.loads((HERE / "effects_h100.json").read_text("utf-8"))
-    whole = sum(sum(one["parts_s"].values()) for one in found["each"])
-    share = {name: 100 * sum(one["parts_s"][name] for one in found["each"]) / whole for name in ("checks", "other")}
+    found = json.loads((HERE / "effects_h200.json").read_text("utf-8"))
+    parts = {name: sum(one["parts_s"][name] for one in found["each"]) for name in found["each"][0]["parts_s"]}
+    share = {name: 100 * seconds / sum(parts.values()) for name, seconds in parts.items()}
+    target = share["target forward"] + share["target backward"]
     rate = found["runs"] * found["steps"] / found["wall_s"]
     return {
-        "what": f"{found['runs']} runs of {found['steps']} steps of 256 on the embedded pair at once, "
+        "what": f"{found['runs']} runs of {_spaced(found['steps'])} steps of 256 on the embedded pair at once, "
                 f"{found['cores']} cores",
-        "found": f"{found['wall_s']:.0f} s, everything in them, {rate:.0f} steps a second; of a run's time "
-                 f"{share['checks']:.0f} % goes into making and checking its questions, {share['other']:.0f} % into "
-                 "what no part is named for (tokens, batches), both on the processor",
+        "found": f"{found['wall_s']:.0f} s, everything in them, {rate:.0f} steps a second, while other cards of the "
+                 f"host worked; of a run's time {share['checks']:.0f} % goes into making and checking its questions "
+                 f"and {share['other']:.0f} % into what no part is named for (tokens, batches), both on the "
+                 f"processor, {share['source']:.0f} % into the source and {target:.0f} % into the target",
         "n": str(found["runs"]),
     }  # fmt: skip
 
@@ -294,7 +324,39 @@ def decoding() -> dict[str, str]:
     }  # fmt: skip
 
 
-FINDINGS = {"word_problems": word_problems,
+def longer() -> dict[str, str]:
+    """GSM8K trained for longer, as seen on dev: where it stops, and what the training loss says by then."""
+    runs = json.loads((HERE / "gsm8k_longer.json").read_text("utf-8"))
+    told = []
+    for name, recipe in LONGER.items():
+        curves = [arms["latent"] for run, arms in runs.items() if run.startswith(f"{name}-")]
+        best = [min(curve["dev"], key=lambda point: point[1]) for curve in curves]
+        early = [dict(map(tuple, curve["dev"]))[EARLY] for curve in curves]
+        last = [curve["training"][-1][1] for curve in curves]
+        told.append(
+            f"{recipe}: {_each(nats for _, nats in best)} at best (step {' · '.join(str(step) for step, _ in best)}), "
+            f"{_each(early)} after {EARLY}; on the questions that it trains on {_each(last)} in the end"
+        )
+    steps = max(step for arms in runs.values() for step, _ in arms["latent"]["dev"])
+    constant = [arms["latent_constant"]["dev"][-1][1] for run, arms in runs.items() if run.startswith("gsm8k_long-")]
+    return {
+        "what": f"GSM8K, 32 soft tokens, {_spaced(steps)} steps of 32 with dropout, nats per token on dev, by seed",
+        "found": f"{'; '.join(told)}. Constant prompt {_each(constant)}. Dev stops where each training question "
+                 "has been met several times, and the training loss falls on: these few are learned by "
+                 "heart. More of them were not tried",
+    }  # fmt: skip
+
+
+LONGER = {"gsm8k_long": "from random weights",
+          "gsm8k_from_read_back": "from a bridge that learned to repeat the training texts first"}  # fmt: skip
+EARLY = 250
+
+
+def _each(numbers) -> str:
+    return " · ".join(f"{number:.3f}" for number in numbers)
+
+
+FINDINGS = {"word_problems": word_problems, "longer": longer,
             "scaling": scaling, "prompt_rates": prompt_rates, "shipped": shipped, "without_it": without_it,
             "decoding": decoding, "effects": effects,
             "cached": cached, "first_token": first_token}  # fmt: skip

@@ -31,6 +31,7 @@ import lab.models.prefix
 import lab.training.reading
 from lab.answers import Evaluation, evaluate
 from lab.answers.generation import AnswerCache
+from lab.clock import Clock
 from lab.config import RunConfig
 from lab.studies import start
 from lab.tasks import Test, surroundings
@@ -141,6 +142,12 @@ def peak() -> float | None:
     return torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else None
 
 
+def clocked_peak(*clocks: Clock) -> float | None:
+    """The same where clocks ran, which begin PyTorch's count anew with every part."""
+    peaks = [spent["peak_bytes"] for clock in clocks for spent in clock.record()["parts"].values()]
+    return max(peaks) / 2**30 if torch.cuda.is_available() else None
+
+
 def forget_peak() -> None:
     gc.collect()  # models and their hooks refer to each other
     if torch.cuda.is_available():
@@ -168,15 +175,20 @@ def measure(settings: dict, most: dict) -> dict:
         forget_peak()
         questions = Test.of(experiment.task)
         bridges = {"latent": Bridge(pair.source, translator)}
-        for name in ("first", "again"):
+        clocks = {name: Clock(pair.target.device) for name in ("first", "again")}
+        for name, clock in clocks.items():
             began = time.monotonic()
-            asked = Evaluation(config, pair, experiment.task, questions, bridges)
-            records = evaluate(asked, ARMS, likelihoods=False)  # as before they were measured
+            with clock.running():
+                asked = Evaluation(config, pair, experiment.task, questions, bridges)
+                records = evaluate(asked, ARMS, likelihoods=False)  # as before they were measured
             synchronize()
             found[f"evaluation_{name}_s"] = time.monotonic() - began
             found[f"s_per_sample_{name}"] = found[f"evaluation_{name}_s"] / len(records)
+            parts = clock.record()["parts"]
+            found[f"evaluation_{name}_parts_s"] = {part: spent["seconds"] for part, spent in parts.items()}
         tokens = [row["arms"]["latent"]["new_tokens"] for row in records]
-        found |= {"questions": len(records), "new_tokens": statistics.mean(tokens), "evaluation_peak_gib": peak()}
+        found |= {"questions": len(records), "new_tokens": statistics.mean(tokens)}
+        found["evaluation_peak_gib"] = clocked_peak(*clocks.values())
         # Every token reads all weights of the target once, whatever the batch.
         weights = body(pair.target) + pair.target.model.get_output_embeddings().weight.numel()
         read = max(tokens) * weights * pair.target.dtype.itemsize
@@ -222,7 +234,7 @@ def whole(settings: dict) -> dict:
         rows = [row for row in experiment.run.metrics() if row["kind"] == "step"]
         return {"seconds": time.monotonic() - began, "load_s": loaded, "evaluations": len(result.history),
                 "steps": len(rows), "in_steps_s": sum(row["seconds"] for row in rows),
-                **spread([row["seconds"] for row in rows]), "peak_gib": peak()}  # fmt: skip
+                **spread([row["seconds"] for row in rows]), "peak_gib": clocked_peak(experiment.clock)}  # fmt: skip
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """Ranks: the processes that compute one run together, each with a device of its own, and what they tell one another.
 
 A process is alone until `join`, which does something only where torchrun, or Accelerate's `notebook_launcher`, started
-several: then Accelerate brings them together (NCCL between GPUs, gloo between CPUs). Alone, every function here gives
-back what it was given, so that training and evaluation are written once.
+several: then Accelerate brings them together (NCCL between GPUs, gloo between CPUs and for what the hosts tell one
+another). Alone, every function here gives back what it was given, so that training and evaluation are written once.
 
 What several ranks compute is what one would: a step's batch is dealt out to them, every loss term is a rank's part of
 the mean over all (`parts_of_means`), and gradients are summed (`sum_gradients`). That is data parallelism without
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 T = TypeVar("T")
+_told: Any = None  # the group by which ranks tell one another what the host knows; None: the one that they met in
 
 
 def started() -> tuple[int, int]:
@@ -55,6 +56,9 @@ def join(device: str = "auto") -> None:
     atexit.register(_drop)
     if state.num_processes != many:
         raise LabError(f"{many} processes were started, but Accelerate found {state.num_processes}; use torchrun.")
+    global _told
+    # By NCCL a number of the host's would go through the GPU, and each step wait until that has done all it was given.
+    _told = torch.distributed.new_group(backend="gloo")
 
 
 def leave() -> None:
@@ -69,6 +73,8 @@ def leave() -> None:
 
 def _drop() -> None:
     """Close the group without waiting: one that is left open at the end of the interpreter may abort it."""
+    global _told
+    _told = None
     if group := _distributed():
         group.destroy_process_group()
 
@@ -113,7 +119,7 @@ def gathered(value: T) -> list[T]:
     if count() == 1:
         return [value]
     found: list[Any] = [None] * count()
-    _distributed().all_gather_object(found, value)
+    _distributed().all_gather_object(found, value, group=_told)
     return found
 
 
@@ -127,7 +133,7 @@ def from_first(work: Callable[[], T]) -> T:
             told[0] = work()
         except LabError as error:
             told[1] = str(error)
-    _distributed().broadcast_object_list(told, src=0)
+    _distributed().broadcast_object_list(told, src=0, group=_told)
     if told[1] is not None:
         raise LabError(told[1])
     return told[0]
@@ -148,11 +154,11 @@ def summed(x: Tensor) -> Tensor:
 
 
 def greatest(numbers: Tensor) -> Tensor:
-    """Of each of the `numbers`, which have one shape on all ranks, the largest that any rank has."""
+    """Of each of the `numbers` of the host, which have one shape on all ranks, the largest that any rank has."""
     if count() == 1:
         return numbers
     largest, group = numbers.clone(), _distributed()
-    group.all_reduce(largest, op=group.ReduceOp.MAX)
+    group.all_reduce(largest, op=group.ReduceOp.MAX, group=_told)
     return largest
 
 

@@ -128,7 +128,9 @@ def test_the_row_of_make_real_is_that_of_its_summary(copied):
     ("gpu_time_h100.json", "gpu_time", lambda text: text.replace('"wall_s": 0.77', '"wall_s": 9.77')),
     ("full_size_costs/soft_tokens_32/inference_aggregate.json", "costs",
      lambda text: text.replace("13565952.0", "99565952.0")),
-    ("effects_h100.json", "effects", lambda text: text.replace('"wall_s": 120.0', '"wall_s": 60.0')),
+    ("effects_h200.json", "effects", lambda text: text.replace('"wall_s": 318.5', '"wall_s": 60.0')),
+    ("since_h200.json", "since", lambda text: text.replace('"step_s": 0.179', '"step_s": 7.179')),
+    ("gsm8k_longer.json", "longer", lambda text: text.replace("1.0602", "1.0002")),
     ("decoding_h100.json", "decoding", lambda text: text.replace('"72": 9.91', '"72": 3.91')),
 ])  # fmt: skip
 def test_another_measurement_is_another_row(copied, name, found, change):

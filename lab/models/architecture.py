@@ -135,6 +135,20 @@ def apart(one: Tensor, other: Tensor) -> float:
     return ((one.float() - other.float()).square().mean().sqrt() / size).item()
 
 
+def apart_by_row(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each row of two gradients [B, T, d] the median over its places: how far the vector is off as a part of its
+    own length, and how long it is in the other's direction. Rows without any gradient are left out.
+
+    A median, since in half precision a few places of a row can be off by more than the whole gradient is long.
+    """
+    one, other = one.float(), other.float()
+    sizes = other.norm(dim=2)
+    there = (sizes > 0) | (one.norm(dim=2) > 0)
+    off, along = (one - other).norm(dim=2) / sizes, (one * other).sum(dim=2) / sizes.square()
+    found = (torch.where(there, values.nan_to_num(nan=float("inf")), float("nan")) for values in (off, along))
+    return tuple(values.nanmedian(dim=1).values[there.any(dim=1)] for values in found)
+
+
 def close(one: Tensor, other: Tensor) -> bool:
     """Whether two ways to the same states differ by rounding alone."""
     return one.shape == other.shape and apart(one, other) <= ROUNDING[one.dtype]

@@ -20,14 +20,15 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.attention.bias import causal_lower_right
 from transformers import AttentionInterface, PreTrainedModel
 
-from lab.models.architecture import close
+from lab.models.architecture import apart_by_row, close
 
 if TYPE_CHECKING:
     from lab.models.frozen import FrozenModel
 
 CAUSAL = "causal"  # what transformers knows `causal_attention` by
 REFUSALS = (RuntimeError, ValueError, TypeError, IndexError, AttributeError)  # of a model that takes no such mask
-TRIED = (9, 24)  # tokens of the rows on which a model is tried
+TRIED = 150  # tokens of the longer row on which a model is tried: more than a kernel takes in one block
+SAME_GRADIENT = 0.4  # of its size: in bfloat16 the two ways are .1 to .2 apart, a wrong one 1 or more
 CHANGES = ("softcap", "s_aux", "position_bias", "alibi")  # arguments of attention that change what it computes
 
 _unmasked: WeakKeyDictionary[PreTrainedModel, dict[torch.device, bool]] = WeakKeyDictionary()
@@ -83,10 +84,10 @@ def goes_unmasked(model: FrozenModel, width: int) -> bool:
     return fast and (window is None or width <= window) and says_the_same_unmasked(model)
 
 
-@torch.no_grad()
 def says_the_same_unmasked(model: FrozenModel) -> bool:
-    """Whether the states of rows at the left, without a mask, are those of the model's own pass. Asked of the model
-    itself, once: it may cap its scores, bias them by distance, or count columns."""
+    """Whether the logits of rows at the left, without a mask, are those of the model's own pass, and their gradient
+    too. Asked of the model itself, once: it may cap its scores, bias them by distance, or count columns, and a kernel
+    may be right forward and wrong back."""
     known = _unmasked.setdefault(model.model, {})
     if model.device not in known:
         known[model.device] = model.model.config._attn_implementation == "sdpa" and _tried(model)
@@ -94,17 +95,31 @@ def says_the_same_unmasked(model: FrozenModel) -> bool:
 
 
 def _tried(model: FrozenModel) -> bool:
-    lengths = torch.tensor(TRIED, device=model.device)
-    vocabulary, width = model.model.get_input_embeddings().weight.shape[0], max(TRIED)
-    ids = torch.arange(len(TRIED) * width, device=model.device).view(len(TRIED), width) * 7 % vocabulary
-    column = torch.arange(width, device=model.device)
-    real = column >= width - lengths[:, None]
-    places = (column - width + lengths[:, None]).clamp_min(0)
-    padding, embeds = width - lengths, model.embed(ids)
-    expected = model.run(real, embeds, real.long(), places).logits
+    config, device = model.model.config, model.device
+    limits = (TRIED, getattr(config, "sliding_window", None), getattr(config, "max_position_embeddings", None))
+    width = min(limit for limit in limits if limit)
+    lengths = torch.tensor((max(1, width // 4), width), device=device)
+    ids = torch.arange(2 * width, device=device).view(2, width) * 7 % model.model.get_input_embeddings().weight.shape[0]
+    column, padding = torch.arange(width, device=device), width - lengths
+    real = column >= padding[:, None]
+    places, embeds = (column - padding[:, None]).clamp_min(0), model.embed(ids)
+    expected = _logits_and_gradient(model, ids, real, embeds, real.long(), places)
+    ids, real, embeds, places = (moved_left(values, padding) for values in (ids, real, embeds, places))
     try:
         with attending(model.model, CAUSAL):
-            found = model.run(moved_left(real, padding), moved_left(embeds, padding), None, moved_left(places, padding))
+            logits, gradient = _logits_and_gradient(model, ids, real, embeds, None, places)
     except REFUSALS:
         return False
-    return close(found.logits, expected)
+    off, _ = apart_by_row(moved_left(gradient, -padding), expected[1])
+    return close(logits, expected[0]) and bool(off.amax() <= SAME_GRADIENT)
+
+
+@torch.enable_grad()
+def _logits_and_gradient(
+    model: FrozenModel, ids: Tensor, real: Tensor, embeds: Tensor, mask: Tensor | None, places: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Logits where a token is `real`, and the gradient to `embeds` of how likely each makes the token itself."""
+    entered = embeds.detach().requires_grad_()
+    logits = model.run(real, entered, mask, places).logits
+    (gradient,) = torch.autograd.grad(F.cross_entropy(logits.float(), ids[real]), entered)
+    return logits.detach(), gradient

@@ -18,6 +18,7 @@ from lab.evidence import FAMILIES as CLAIM_FAMILIES
 from lab.evidence import LATENT, Evidence, Run, final_records, judge, known_config, read_evidence, read_settings
 from lab.paper.worlds import FULL_SIZE, WORLDS, Declared
 from lab.places import ROOT, below_root
+from lab.runs import read_seal
 
 PAIRED_BY = ("questions", "target")  # of a seal
 
@@ -31,6 +32,9 @@ class World:
     """What the runs were preserved in."""
     controls: Mapping[str, Sequence[Run]] = field(default_factory=dict)
     """Arm -> the runs of a control of the main recipe in which it stands in latent's place, by seed."""
+    rebuilt: Sequence[Evidence] = ()
+    """The same world between other builds of its models, each by itself: one name, other weights, so that nothing of
+    them is compared with the main recipe question by question."""
 
     @property
     def main(self) -> list[Run]:
@@ -78,6 +82,12 @@ class World:
         return next((file.parent for file in files if models_in(read_json(file)) == models), None)
 
 
+def target_in(run: Path) -> str:
+    """The weights of the target that answered in a run, as its seal names them; empty without a seal."""
+    seal = read_seal(final_records(run))
+    return seal["evaluation"]["target"]["weights"] if seal else ""
+
+
 def models_in(found: Mapping) -> Mapping | None:
     """The models that a measurement says it is of."""
     return found.get("models") or next((one.get("models") for one in found.get("runs", ())), None)
@@ -101,17 +111,35 @@ class Preserved:
         return {path: known_config(read_settings(path)) for path in run_folders(self.folder)}
 
     def _world(self, declared: Declared) -> World | None:
-        paths = [path for path, config in self._configs.items() if declared.holds(config)]
-        if not any(declared.is_main(self._configs[path]) for path in paths):
+        first, *others = self._builds(declared) or [[]]
+        if not any(declared.is_main(self._configs[path]) for path in first):
             return None
-        evidence = read_evidence(paths)
+        evidence = read_evidence([*first, *self._beside(declared)])
         recipes = sorted(evidence.recipes(), key=lambda runs: _place(runs, declared))
         if not _is_main(recipes[0], declared):
             return None
         runs = tuple(run for recipe in recipes for run in recipe)
         tops = [below_root(self.folder / run.path.relative_to(self.folder.resolve()).parts[0]) for run in runs]
         given = replace(evidence, runs=runs, given=tuple(dict.fromkeys(tops)))
-        return World(given, self.folder.resolve(), self._controls(declared, runs[0]))
+        controls = self._controls(declared, runs[0])
+        return World(given, self.folder.resolve(), controls, tuple(map(read_evidence, others)))
+
+    def _builds(self, declared: Declared) -> list[list[Path]]:
+        """The runs between the world's models, by the weights of the target: first the build of which the main recipe
+        is there, and of several the one that more of the controls are of."""
+        found: dict[str, list[Path]] = {}
+        for path, config in self._configs.items():
+            if declared.holds(config) and not declared.is_beside(config):
+                found.setdefault(target_in(path), []).append(path)
+        controls = [target_in(path) for path, config in self._configs.items() if declared.control_of(config)]
+
+        def place(build: str) -> tuple:
+            return not any(declared.is_main(self._configs[path]) for path in found[build]), -controls.count(build)
+
+        return [found[build] for build in sorted(found, key=place)]
+
+    def _beside(self, declared: Declared) -> list[Path]:
+        return [path for path, config in self._configs.items() if declared.is_beside(config)]
 
     def _controls(self, declared: Declared, main: Run) -> dict[str, Sequence[Run]]:
         """Arm -> the runs of that control, which may have another source than the world's. Raises LabError for one of

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from lab.evidence import Evidence
 from lab.figures import ENDINGS, Material, Missing, Plate, figures_of, sources_of, write_figures
 from lab.paper.cost_macros import COSTS
 from lab.paper.reading import Preserved, World
@@ -21,6 +22,7 @@ README = {  # the same, of what the README shows
     "embedded": ("arms_and_controls",), "gsm8k": ("information_over_tokens",), "twohop": ("arms_and_controls",),
 }  # fmt: skip
 OF_ARMS = "arms_and_controls"  # with the controls that are runs of their own as arms
+OVER_PEOPLE = "people_curve"  # of the build of the models of which it is longest
 OF_MAIN = ("training_curves",)  # of the main recipe alone; else a figure chooses among all runs of its world
 
 
@@ -62,7 +64,7 @@ def _plate(world: World, figure: str) -> Plate | Missing:
 
 
 def _material(world: World, figure: str) -> Material:
-    evidence = world.evidence
+    evidence = max([world.evidence, *world.rebuilt], key=_people) if figure == OVER_PEOPLE else world.evidence
     if figure in OF_MAIN:
         evidence = replace(evidence, runs=tuple(world.main))
     elif figure == OF_ARMS and world.of_every_seed:
@@ -70,3 +72,8 @@ def _material(world: World, figure: str) -> Material:
     beside = next((folder for folder in world.beside() if (folder / COSTS).is_file()), None)
     costs = beside or world.measured_in(COSTS)
     return Material([costs] if costs else [], evidence=evidence)
+
+
+def _people(evidence: Evidence) -> int:
+    """How many numbers of people translators were trained on."""
+    return len({run.settings.get("people") for run in evidence.runs})

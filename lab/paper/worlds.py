@@ -34,8 +34,11 @@ class Declared:
 
     def holds(self, config: RunConfig) -> bool:
         """Whether a run with this config belongs to this world."""
-        models = tuple(map(short_name, config.pair.models))
-        return (config.task.task, models) in ((self.task, self.models), *self.beside)
+        return _kind(config) == (self.task, self.models) or self.is_beside(config)
+
+    def is_beside(self, config: RunConfig) -> bool:
+        """Whether it is of another task or other models, and a claim of this world is about it."""
+        return _kind(config) in self.beside
 
     def is_main(self, config: RunConfig) -> bool:
         """Whether it is of the main recipe, under whatever seed."""
@@ -56,6 +59,10 @@ class Declared:
         models = {"pair": "", "source": "", "target": "", "models": tuple(map(short_name, config.pair.models))}
         given = config.parameters() | models
         return {name: value for name, value in given.items() if name not in self.free | PLACES}
+
+
+def _kind(config: RunConfig) -> tuple[str, Models]:
+    return config.task.task, tuple(map(short_name, config.pair.models))
 
 
 WORLDS = {

@@ -50,7 +50,7 @@ def read_tolerantly(path: Path) -> tuple[bytes, str | None]:
 
     UTF-16, which some shells write on Windows, comes as UTF-8.
     """
-    data, damage = unpack_tolerantly(Path(path).read_bytes())
+    data, damage = unpack_tolerantly(Path(path))
     if data[:2] in (b"\xff\xfe", b"\xfe\xff") and b"\0" in data[:64]:  # without zeros it is damage, not UTF-16
         data = data.decode("utf-16", "replace").encode("utf-8")
     return data, damage

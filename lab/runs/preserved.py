@@ -1,6 +1,7 @@
 """Preserving a run: what README and paper rest on, copied into the repository, with checksums; weights only if asked.
 
 Records, seals, logs and metrics are packed, always to the same bytes; config, manifest and summaries stay readable.
+Records and seals are packed against those of the folder's first run, which answers the same questions.
 `runs/preserved/README.md` has a line for each run: why it is kept, and what may be claimed of it.
 """
 
@@ -8,19 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from lab.errors import LabError
 from lab.places import ROOT
 from lab.runs.directory import RunDirectory
 from lab.runs.locks import patient_lock
-from lab.runs.packed import SUFFIX, pack
+from lab.runs.packed import AGAINST, MOST, SUFFIX, is_near, pack, pack_against
 from lab.runs.records import write_text
 
 PRESERVED = ROOT / "runs" / "preserved"
 READABLE = ("config.yaml", "manifest.json", "summary.json", "evidence.json", "claims.json",
             "diagnostics.json", "inference_aggregate.json")  # fmt: skip
 TO_PACK = ("eval_samples_step_*.jsonl", "*.seal.json", "metrics.jsonl", "train.log", "inference_per_sample.jsonl")
+ALIKE = ("eval_samples_step_*.jsonl", "*.seal.json")  # from run to run: the same questions, much the same answers
 RECORDS = ("eval_samples_step_", "inference_per_sample.")  # one of which there has to be
 WEIGHTS = "checkpoints/best"  # the translator that was chosen, with what loads it; no optimiser
 NOT_WEIGHTS = ("optimizer.safetensors", "state.json", "manifest.json")
@@ -28,7 +31,8 @@ SUMS, INDEX = "SHA256SUMS", "README.md"
 HEAD = """# Preserved runs
 
 Records, configs, seals and summaries behind the numbers in this repository, without weights. `sha256sum -c SHA256SUMS`
-in a run's folder checks the files, `python -m lab verify runs/preserved/NAME` the records.
+in a run's folder checks the files, `python -m lab verify runs/preserved/NAME` the records. A file that ends in
+`.zst` is packed against another of the same folder, which its first bytes name: copy a folder of this list whole.
 
 | Run | Why it is kept | What may be claimed of it |
 |---|---|---|
@@ -55,11 +59,12 @@ def preserve(
         raise LabError(f"{folder} exists; choose another name, or remove it first.")
     beside = into / f".{folder.name}.tmp"
     shutil.rmtree(beside, ignore_errors=True)
+    whole: list[Path] = []  # records and seals that others may be packed against
     for path in files:
-        _copy(path, beside / path.relative_to(run), packed=_kind(path) == "packed")
+        whole += _copy(path, beside / path.relative_to(run), _kind(path) == "packed", whole)
     for path in (file for folder in run.rglob(WEIGHTS) for file in folder.iterdir()) if weights else ():
         if path.name not in NOT_WEIGHTS:
-            _copy(path, beside / path.relative_to(run), packed=False)
+            _copy(path, beside / path.relative_to(run))
     sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(beside)}"
             for path in sorted(beside.rglob("*")) if path.is_file()]  # fmt: skip
     write_text(beside / SUMS, "\n".join(sums) + "\n")
@@ -101,12 +106,26 @@ def _kind(path: Path) -> str:
     return "packed" if any(path.match(pattern) for pattern in TO_PACK) else ""
 
 
-def _copy(path: Path, to: Path, packed: bool) -> None:
+def _copy(path: Path, to: Path, packed: bool = False, whole: Sequence[Path] = ()) -> list[Path]:
+    """Copy a file, packed against the first of its name in `whole` if that is smaller. The copy, if others may be
+    packed against it."""
     to.parent.mkdir(parents=True, exist_ok=True)
-    if packed:
-        to.with_name(to.name + SUFFIX).write_bytes(pack(path.read_bytes()))
-    else:
+    if not packed:
         shutil.copyfile(path, to)
+        return []
+    data, kept = path.read_bytes(), to.with_name(to.name + SUFFIX)
+    content = pack(data)
+    near = next((file for file in whole if file.name == kept.name and is_near(file, to.parent)), None)
+    if near and len(data) <= MOST:
+        try:
+            against = pack_against(data, near, to.parent)
+        except OSError as error:
+            raise LabError(f"{path} cannot be packed against {near.name} of another run: {error}.") from None
+        if len(against) < len(content):
+            to.with_name(to.name + AGAINST).write_bytes(against)
+            return []
+    kept.write_bytes(content)
+    return [kept] if any(path.match(pattern) for pattern in ALIKE) else []
 
 
 def _index(into: Path, name: str, why: str, claim: str) -> None:

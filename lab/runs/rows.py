@@ -59,7 +59,7 @@ def read_lines(path: Path) -> tuple[list[bytes], str | None]:
     try:
         data, damage = read_tolerantly(path)
     except OSError as error:
-        raise LabError(f"{path}: cannot be read ({error.strerror}); give a file with samples.") from error
+        raise LabError(f"{path}: cannot be read ({error.strerror or error}); give a file with samples.") from error
     lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     return lines if lines[-1] else lines[:-1], damage
 

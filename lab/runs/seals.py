@@ -95,13 +95,18 @@ def read_seal(records: str | Path) -> dict | None:
         if step in RunDirectory(path.parent).manifest().get("sealed", []):
             raise LabError(f"{path} is missing, though its run wrote one; restore it, or evaluate again.")
         return None
+    reason = "its layout is another"
     try:
         seal = json.loads(unpack(file))
         if seal["version"] == VERSION and isinstance(seal["evaluation"], dict) and isinstance(seal["rows"], dict):
             return seal
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (KeyError, TypeError):
         pass
-    raise LabError(f"{path} is no seal that this version reads; restore it from where the records were copied.")
+    except (OSError, ValueError, RecursionError) as error:
+        reason = str(error)
+    raise LabError(
+        f"{path} is no seal that this version reads ({reason}); restore it from where the records were copied."
+    )
 
 
 def broken_seal(rows: Sequence[Mapping], seal: Mapping) -> list[str]:

@@ -256,7 +256,7 @@ def test_weights_are_preserved_only_if_asked(run, tmp_path):
 
 
 def test_what_the_repository_preserves_is_sound():
-    kept = sorted({path.parent for path in (ROOT / "runs" / "preserved").rglob("eval_samples_*.jsonl.xz")})
+    kept = sorted({path.parent for path in (ROOT / "runs" / "preserved").rglob("eval_samples_*.jsonl*")})
     assert kept and [finding for folder in kept for finding in verify_run(folder)] == []
     sums = sorted(path.parent for path in (ROOT / "runs" / "preserved").rglob("SHA256SUMS"))
     assert sums and [finding for folder in sums for finding in check_sums(folder)] == []
