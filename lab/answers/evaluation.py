@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
+import torch
+
 from lab.answers.decoding import Hygiene
 from lab.answers.generation import Decoding
 from lab.config import Layout, RunConfig, get_layout, short_name
@@ -107,7 +109,7 @@ class Evaluation:
             "bridges": {arm: _bridge_facts(self.bridges[arm]) | self._own_layout(arm) for arm in sorted(self.bridges)},
             "cascade_prompt": self.cascade_prompt,
             **({"chooses": self.task.chooses} if self.task.chooses else {}),
-            "made_on": {"device": target.device.type, "dtype": str(target.dtype).removeprefix("torch."),
+            "made_on": {"device": _device_name(target.device), "dtype": str(target.dtype).removeprefix("torch."),
                         "batch": self.config.evaluation.eval_batch_size,
                         **({"graphs": target.graphs} if target.device.type == "cuda" else {}),
                         **({"target_bits": target.bits} if target.bits else {})},
@@ -116,6 +118,11 @@ class Evaluation:
     def _own_layout(self, arm: str) -> dict:
         own = self.layout_of(arm)
         return {} if own == self.layout else {"layout": own.template}
+
+
+def _device_name(device: torch.device) -> str:
+    """Where an answer is made: a card by its own name, since in half precision another one rounds otherwise."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _bridge_facts(bridge: Bridge) -> dict:

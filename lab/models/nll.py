@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 AT_ONCE = 2**30  # bytes of one hidden state per token and layer; a pass keeps about sixteen times as much
 ON_A_CPU = 16  # rows
 # How far a graph's loss and gradient may round apart from the same launches one by one, and these from the plain pass,
-# which has other kernels: by row, at its median token. In bfloat16 (Gemma-3-270M, GSM8K, 132 rows on a CPU) a row is 0 to
+# which has other kernels: by row, at its median token. In bfloat16 (Gemma-3-270M, GSM8K, 132 rows on a CPU) it is 0 to
 # .22 off between two ways to attention; off float32 .05 to .35, with random soft tokens up to 1.04, and whole gradients
 # up to 1.3, since few tokens are off by several times their size. So H100s and H200s gave gradients .4 to 2.1 apart
 # whose losses agreed. Of other rows, or of the columns beside, every row is 1 off or more. With TF32, whose mantissa is

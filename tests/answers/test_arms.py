@@ -19,6 +19,7 @@ from lab.answers import evaluate
 from lab.answers.arms import ALL_ARMS, ARMS, RETRAINED, choose_cascade_prompt
 from lab.answers.checks import check_complete, check_no_gold
 from lab.answers.decoding import Hygiene
+from lab.answers.evaluation import _device_name
 from lab.answers.generation import AnswerCache, Decoding
 from lab.answers.latent import derangement
 from lab.answers.model_checks import check_token_counts, replay_check
@@ -388,6 +389,12 @@ def test_the_seal_says_all_that_fixes_an_evaluation(tiny_pair, translator, const
         "cascade_prompt": "note",
         "made_on": {"device": "cpu", "dtype": "float32", "batch": 2},
     }  # fmt: skip
+
+
+def test_the_seal_names_the_card_that_answered(monkeypatch):
+    """In half precision an H200 gave 2 of 1 319 answers otherwise than an H100: they are not the same way of asking."""
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"card {device.index}")
+    assert _device_name(torch.device("cuda:1")) == "card 1" and _device_name(torch.device("cpu")) == "cpu"
 
 
 def test_every_arm_decodes_as_the_config_says(tiny_pair):

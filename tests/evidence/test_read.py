@@ -301,6 +301,16 @@ def test_in_half_precision_frozen_answers_are_compared_beside_the_same_arms(dtyp
             check_frozen(given)
 
 
+def test_frozen_answers_of_two_cards_are_not_compared():
+    def answered(card, tokens):
+        seal = {"evaluation": {"target": {"weights": "abc"}, "layout": {}, "made_on": {"device": card}}}
+        return Run(Path(card), {"soft_tokens": 3}, [{"id": "q", "arms": {"target": {"tokens": tokens}}}], seal)
+
+    check_frozen([answered("H100", "u2:AA=="), answered("H200", "u2:AQ==")])
+    with pytest.raises(LabError, match="frozen target was asked the same"):
+        check_frozen([answered("H100", "u2:AA=="), answered("H100", "u2:AQ==")])
+
+
 def test_evidence_says_where_it_was_read(tmp_path):
     runs = [make_run(tmp_path, "a"), make_run(tmp_path, "b", seed=2)]
     assert read_evidence(runs).given == tuple(map(str, runs))
