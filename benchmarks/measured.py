@@ -25,7 +25,7 @@ TABLES = (
     }
 )
 # In the sentence above a table, between braces.
-FINDINGS = recorded.FINDINGS | embedded_tables.FINDINGS
+FINDINGS = recorded.FINDINGS | embedded_tables.FINDINGS | preserved_tables.FINDINGS
 NUMBERS = (
     preserved_tables.NUMBERS
     | embedded_tables.NUMBERS

@@ -84,20 +84,30 @@ def test_a_new_measurement_of_several_gpus_changes_the_row(copied):
 def test_a_new_rate_changes_its_row(copied):
     with open(copied / "prompt_rates.json", "a", encoding="utf-8") as out:
         for prompt in recorded.PROMPTS:
-            look = {"prompt": prompt, "learning_rate": 0.3, "nats_per_token": [[0, 6.5], [300, 2.0]]}
+            look = {"prompt": prompt, "learning_rate": 1.0, "nats_per_token": [[0, 6.5], [300, 2.0]]}
             out.write(json.dumps(look) + "\n")
     found = recorded.prompt_rates()["found"]
-    assert "0.1 · 0.3: constant" in found and "2.000, best at 0.1" in found and "still higher" not in found
+    assert "2.000, best at 0.3; beside the text at 0.01" in found and "still higher" not in found
+
+
+def written(file, data):
+    """Pack `data` anew, by itself, in the place of a packed file."""
+    file.unlink()
+    file.with_suffix(".xz").write_bytes(pack(data))
+
+
+def alter_an_answer(run):
+    (file,) = run.rglob("eval_samples_*.jsonl.*")
+    records = read_jsonl(file)
+    records[0]["arms"]["latent"]["correct"] ^= True
+    written(file, "".join(json.dumps(record) + "\n" for record in records).encode())
 
 
 def test_an_altered_answer_of_the_shipped_translator_makes_no_row(tmp_path, monkeypatch):
     copied = tmp_path / "preserved"
     shutil.copytree(recorded.PRESERVED / "evidence_shipped", copied / "evidence_shipped")
     monkeypatch.setattr(recorded, "PRESERVED", copied)
-    (file,) = copied.rglob("eval_samples_*.jsonl.xz")
-    records = read_jsonl(file)
-    records[0]["arms"]["latent"]["correct"] = not records[0]["arms"]["latent"]["correct"]
-    file.write_bytes(pack("".join(json.dumps(record) + "\n" for record in records).encode()))
+    alter_an_answer(copied / "evidence_shipped")
     with pytest.raises(LabError, match="the row was altered after it was written"):
         recorded.shipped()
 
@@ -160,15 +170,14 @@ def test_a_table_of_records_says_what_they_say(key, tmp_path, monkeypatch):
         shutil.copytree(folder, tmp_path / folder.name)
     for base in preserved_tables.PRESERVED.glob("effects/effect_base-*") if key == "translators" else ():
         shutil.copytree(base, tmp_path / "effects" / base.name)
+        for file in base.glob("*.zst"):  # what it is packed against stays behind
+            written(tmp_path / "effects" / base.name / file.name, unpack(file))
     monkeypatch.setattr(preserved_tables, "PRESERVED", tmp_path)
     columns, rows = measured.TABLES[key]()
     assert all(len(row) == len(columns) for row in rows)
     shutil.rmtree(tmp_path / gone)
     assert measured.TABLES[key]()[1] != rows
-    (file,) = (tmp_path / altered).glob("eval_samples_*.jsonl.xz")
-    records = read_jsonl(file)
-    records[0]["arms"]["latent"]["correct"] ^= True
-    file.write_bytes(pack("".join(json.dumps(record) + "\n" for record in records).encode()))
+    alter_an_answer(tmp_path / altered)
     with pytest.raises(LabError, match="the row was altered after it was written"):
         measured.TABLES[key]()
 
@@ -191,10 +200,10 @@ def test_a_control_of_other_models_is_refused(tmp_path, monkeypatch):
     for folder in preserved_tables.PRESERVED.glob("twohop*"):
         shutil.copytree(folder, tmp_path / folder.name)
     monkeypatch.setattr(preserved_tables, "PRESERVED", tmp_path)
-    (file,) = (tmp_path / "twohop_control_constant" / "twohop-control-constant-seed2").glob("*.seal.json.xz")
+    (file,) = (tmp_path / "twohop_control_constant" / "twohop-control-constant-seed2").glob("*.seal.json.*")
     seal = json.loads(unpack(file))
     seal["evaluation"]["target"]["weights"] = "0" * 16
-    file.write_bytes(pack(json.dumps(seal).encode()))
+    written(file, json.dumps(seal).encode())
     with pytest.raises(LabError, match="constant-seed2 is no control of twohop-seed1: not the same target"):
         preserved_tables.two_hops()
 

@@ -148,8 +148,8 @@ def test_every_job_trains_on_the_embedded_pair(name, embedded_pair, tmp_path):
         flat["question_until"] = 1
     if isinstance(flat["source_layers"], list):  # of deeper models
         flat["source_layers"] = "middle"
-    if flat["task"] in ("hotpotqa", "gsm8k"):
-        flat |= {"task": "minigsm", "evidence": "source"}
+    if flat["task"] in ("hotpotqa", "gsm8k", "jsonl"):
+        flat |= {"task": "minigsm", "evidence": "source", "data": "", "scorer": ""}
     config = RunConfig.from_parameters(**flat)
     run, task = RunDirectory.create(tmp_path / "run", config), load_task(config.task)
     check_training(Experiment(config, run, embedded_pair, task), config)

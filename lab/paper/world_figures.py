@@ -64,8 +64,10 @@ def _plate(world: World, figure: str) -> Plate | Missing:
 
 
 def _material(world: World, figure: str) -> Material:
-    evidence = max([world.evidence, *world.rebuilt], key=_people) if figure == OVER_PEOPLE else world.evidence
-    if figure in OF_MAIN:
+    evidence = world.evidence
+    if figure == OVER_PEOPLE:
+        evidence = max([evidence, *world.rebuilt], key=lambda build: len(numbers_of_people(build)))
+    elif figure in OF_MAIN:
         evidence = replace(evidence, runs=tuple(world.main))
     elif figure == OF_ARMS and world.of_every_seed:
         evidence = world.with_controls()
@@ -74,6 +76,6 @@ def _material(world: World, figure: str) -> Material:
     return Material([costs] if costs else [], evidence=evidence)
 
 
-def _people(evidence: Evidence) -> int:
-    """How many numbers of people translators were trained on."""
-    return len({run.settings.get("people") for run in evidence.runs})
+def numbers_of_people(evidence: Evidence) -> set[int]:
+    """On how many people translators of two hops were trained (0: all)."""
+    return {run.settings["people"] for run in evidence.runs if "people" in run.settings}
