@@ -6,12 +6,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from lab.errors import LabError
-from lab.evidence import SUPPORTED, Evidence, known_config, read_evidence, read_settings, recipe_rows
+from lab.evidence import SUPPORTED, known_config, read_evidence, read_settings, recipe_rows
 from lab.evidence.crossed import paired_difference, proportion
 from lab.evidence.read import Run, rows_of
 from lab.paper.findings import Findings
 from lab.paper.reading import Preserved, World, run_folders
-from lab.paper.world_figures import numbers_of_people
 from lab.paper.worlds import WORLDS
 from lab.pictures import people_rows
 from lab.places import ROOT
@@ -164,7 +163,7 @@ def two_hops_numbers() -> dict[str, object]:
 def people() -> dict[str, str]:
     """Held-out people of two hops over the number of people that a translator was trained on, in one build."""
     lines = {"asked": ("latent", HELD_OUT), "other": ("latent_shuffled", HELD_OUT), "known": ("latent", KNOWN)}
-    rows = people_rows(of_people())
+    rows = people_rows(two_hop_world().widest("people"))
     found = {name: [row for row in rows if (row["arm"], row["group"]) == line] for name, line in lines.items()}
     told = "; ".join(f"{row['people']:,}: {_dots_of(row)}".replace(",", " ") for row in found["asked"])
     other = [100 * one for row in found["other"] for one in row["per_seed"]]
@@ -174,7 +173,7 @@ def people() -> dict[str, str]:
                 "by seed; another build of the models than in the table of two hops",
         "found": f"{told}. Another person's soft tokens {min(other):.1f} to {max(other):.1f}, whatever the number. "
                  f"About the people it was trained on, by an attribute that it was not asked of them, {known[0]} with "
-                 f"the fewest and {known[1]} with all: few people it learns by name, of many it reads the fact",
+                 f"the fewest and {known[1]} with all",
         "n": f"{found['asked'][0]['n']:,}".replace(",", " "),
     }  # fmt: skip
 
@@ -183,26 +182,22 @@ def _dots_of(row: dict) -> str:
     return dots([100 * one for one in row["per_seed"]], 1)
 
 
-def of_people() -> Evidence:
-    """The runs of the build of which translators were trained on most numbers of people."""
-    world = two_hop_world()
-    return max([world.evidence, *world.rebuilt], key=lambda evidence: len(numbers_of_people(evidence)))
-
-
 def moved_homes() -> dict[str, str]:
     """Held-out people who were given another home in the source alone."""
     found = json.loads((PRESERVED / "twohop_evidence" / "evidence.json").read_text("utf-8"))
     edited, other = (found["counterfactual"]["counts"][name] for name in ("edited words", "other words"))
     before, after = "source before: answers of the world", "source after: answers of the world"
-    probe = max(row["accuracy"] for row in found["probe"] if row["quantity"] == "home")
-    constant = max(row["constant"] for row in found["probe"] if row["quantity"] == "home")
+    probes = [row for row in found["probe"] if row["quantity"] == "home"]
+    best = max(probes, key=lambda row: row["accuracy"])
+    last = max(row["accuracy"] for row in probes if row["position"] == "last")
     return {
         "what": "two hops, held-out people given another home in the source alone, the first seed's translator",
         "found": f"{edited[f'{after} after']} of {edited['n']} answers follow them (before "
                  f"{edited[f'{before} after']}); of {other['n']} about other people {other[f'{after} before']} are "
-                 f"right (before {other[f'{before} before']}). A linear probe reads the home of people it was not "
-                 f"fitted on from one of the source's states in {100 * probe:.0f} % (best constant "
-                 f"{100 * constant:.0f})",
+                 f"right (before {other[f'{before} before']}). A linear probe reads homes off the source's states at "
+                 f"the name in {100 * best['accuracy']:.0f} % of {best['n']} questions (layer {best['layer']}, the "
+                 f"best of {len(probes)} probes; constant {100 * best['constant']:.0f}), at the last token in "
+                 f"{100 * last:.0f} %",
         "n": str(edited["n"] + other["n"]),
     }  # fmt: skip
 

@@ -42,8 +42,18 @@ def join(device: str = "auto") -> None:
     `device`: that of the config; on GPUs each rank gets the one of its local rank. Raises LabError.
     """
     _, many = started()
-    if many == 1 or count() > 1:
+    if many == 1:
         return
+    if count() == 1:
+        _meet(device, many)
+    global _told
+    if _told is None:
+        # By NCCL a number of the host's would go through the GPU, and each step wait until that has done all it was
+        # given. Between nodes gloo may have to be told the interface: GLOO_SOCKET_IFNAME.
+        _told = _distributed().new_group(backend="gloo")
+
+
+def _meet(device: str, many: int) -> None:
     if device not in ("auto", "cuda", "cpu"):
         raise LabError(f"device={device!r} would be the device of all {many} processes; choose auto, cuda or cpu.")
     try:
@@ -56,16 +66,16 @@ def join(device: str = "auto") -> None:
     atexit.register(_drop)
     if state.num_processes != many:
         raise LabError(f"{many} processes were started, but Accelerate found {state.num_processes}; use torchrun.")
-    global _told
-    # By NCCL a number of the host's would go through the GPU, and each step wait until that has done all it was given.
-    _told = torch.distributed.new_group(backend="gloo")
 
 
 def leave() -> None:
     """The end of what ranks do together: waits for all of them, and lets them go. A process may join again."""
     if count() > 1:
+        import torch
         from accelerate import PartialState
 
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()  # what it was given for the others has to be done
         wait()
         _drop()
         PartialState._reset_state()
@@ -106,7 +116,7 @@ def is_first() -> bool:
 def wait() -> None:
     """Until all ranks are here."""
     if count() > 1:
-        gathered(None)  # not a barrier: on GPUs that one has to be told its device
+        gathered(None)  # not a barrier: that one goes through the GPU, and has to be told which
 
 
 def mine(dealt: Sequence[T]) -> Sequence[T]:

@@ -109,7 +109,8 @@ class Evaluation:
             "bridges": {arm: _bridge_facts(self.bridges[arm]) | self._own_layout(arm) for arm in sorted(self.bridges)},
             "cascade_prompt": self.cascade_prompt,
             **({"chooses": self.task.chooses} if self.task.chooses else {}),
-            "made_on": {"device": _device_name(target.device), "dtype": str(target.dtype).removeprefix("torch."),
+            "made_on": {"device": _device_name(target.device, target.dtype),
+                        "dtype": str(target.dtype).removeprefix("torch."),
                         "batch": self.config.evaluation.eval_batch_size,
                         **({"graphs": target.graphs} if target.device.type == "cuda" else {}),
                         **({"target_bits": target.bits} if target.bits else {})},
@@ -120,9 +121,10 @@ class Evaluation:
         return {} if own == self.layout else {"layout": own.template}
 
 
-def _device_name(device: torch.device) -> str:
-    """Where an answer is made: a card by its own name, since in half precision another one rounds otherwise."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+def _device_name(device: torch.device, dtype: torch.dtype) -> str:
+    """Where an answer is made: in half precision a card by its own name, since another one rounds otherwise."""
+    named = device.type == "cuda" and dtype != torch.float32
+    return torch.cuda.get_device_name(device) if named else device.type
 
 
 def _bridge_facts(bridge: Bridge) -> dict:

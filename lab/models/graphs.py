@@ -47,6 +47,7 @@ class Graphs:
 
     def __init__(self) -> None:
         self._pool, self.known, self.seen = None, {}, set()
+        self.held: set[tuple] = set()  # kinds of launches that were compared with the plain pass
 
     @property
     def pool(self) -> torch.cuda.MemPool:

@@ -21,6 +21,7 @@ from lab.places import ROOT, below_root
 from lab.runs import read_seal
 
 PAIRED_BY = ("questions", "target")  # of a seal
+UNSEALED = ("", "")  # the weights of a run that has none
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,12 @@ class World:
             for row in run.records
         ])  # fmt: skip
 
+    def widest(self, setting: str) -> Evidence:
+        """Of all builds of its models the one whose runs have most values of `setting`, for a curve over it."""
+        return max(
+            (self.evidence, *self.rebuilt), key=lambda build: len({run.settings.get(setting) for run in build.runs})
+        )
+
     def judged(self, family: str) -> dict:
         return judge(self.evidence, claims=CLAIM_FAMILIES[family])
 
@@ -82,10 +89,10 @@ class World:
         return next((file.parent for file in files if models_in(read_json(file)) == models), None)
 
 
-def target_in(run: Path) -> str:
-    """The weights of the target that answered in a run, as its seal names them; empty without a seal."""
+def weights_in(run: Path) -> tuple[str, str]:
+    """The weights of source and target that answered in a run, as its seal names them."""
     seal = read_seal(final_records(run))
-    return seal["evaluation"]["target"]["weights"] if seal else ""
+    return tuple(seal["evaluation"][side]["weights"] for side in ("source", "target")) if seal else UNSEALED
 
 
 def models_in(found: Mapping) -> Mapping | None:
@@ -111,7 +118,7 @@ class Preserved:
         return {path: known_config(read_settings(path)) for path in run_folders(self.folder)}
 
     def _world(self, declared: Declared) -> World | None:
-        first, *others = self._builds(declared) or [[]]
+        first, *others = self._builds(declared)
         if not any(declared.is_main(self._configs[path]) for path in first):
             return None
         evidence = read_evidence([*first, *self._beside(declared)])
@@ -119,24 +126,30 @@ class Preserved:
         if not _is_main(recipes[0], declared):
             return None
         runs = tuple(run for recipe in recipes for run in recipe)
-        tops = [below_root(self.folder / run.path.relative_to(self.folder.resolve()).parts[0]) for run in runs]
-        given = replace(evidence, runs=runs, given=tuple(dict.fromkeys(tops)))
         controls = self._controls(declared, runs[0])
-        return World(given, self.folder.resolve(), controls, tuple(map(read_evidence, others)))
+        rebuilt = tuple(self._given(read_evidence(paths)) for paths in others)
+        return World(self._given(replace(evidence, runs=runs)), self.folder.resolve(), controls, rebuilt)
+
+    def _given(self, evidence: Evidence) -> Evidence:
+        """The same, said to be of the preserved folders that its runs lie in."""
+        tops = [below_root(self.folder / run.path.relative_to(self.folder.resolve()).parts[0]) for run in evidence.runs]
+        return replace(evidence, given=tuple(dict.fromkeys(tops)))
 
     def _builds(self, declared: Declared) -> list[list[Path]]:
-        """The runs between the world's models, by the weights of the target: first the build of which the main recipe
-        is there, and of several the one that more of the controls are of."""
-        found: dict[str, list[Path]] = {}
+        """The runs between the world's models, by the weights of both: first the build of which the main recipe is
+        there, and of several the one that more of the controls are of. What has no seal is of the first."""
+        found: dict[tuple[str, str], list[Path]] = {}
         for path, config in self._configs.items():
             if declared.holds(config) and not declared.is_beside(config):
-                found.setdefault(target_in(path), []).append(path)
-        controls = [target_in(path) for path, config in self._configs.items() if declared.control_of(config)]
+                found.setdefault(weights_in(path), []).append(path)
+        controls = [weights_in(path)[1] for path, config in self._configs.items() if declared.control_of(config)]
 
-        def place(build: str) -> tuple:
-            return not any(declared.is_main(self._configs[path]) for path in found[build]), -controls.count(build)
+        def place(build: tuple[str, str]) -> tuple:
+            return not any(declared.is_main(self._configs[path]) for path in found[build]), -controls.count(build[1])
 
-        return [found[build] for build in sorted(found, key=place)]
+        unsealed = found.pop(UNSEALED, [])
+        first, *others = [found[build] for build in sorted(found, key=place)] or [[]]
+        return [[*first, *unsealed], *others]
 
     def _beside(self, declared: Declared) -> list[Path]:
         return [path for path, config in self._configs.items() if declared.is_beside(config)]

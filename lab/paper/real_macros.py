@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from lab.evidence import LATENT, proportion
+from lab.evidence import LATENT, Run, proportion
 from lab.paper.findings import Findings
 from lab.paper.latex import decimal, ends, percent, whole
 from lab.paper.macros import Macros
-from lab.paper.reading import World
+from lab.paper.reading import World, read_json
 from lab.paper.world_macros import seeds_text
 from lab.paper.worlds import WORLDS
 from lab.tasks import groups_of
+from lab.tasks.people import PEOPLE
 from lab.tasks.twohop import NEW_FACT, clusters_of
 
 ARMS = {"Latent": LATENT, "Shuffled": "latent_shuffled", "Constant": "latent_constant",
         "TextTuned": "text_tuned"}  # fmt: skip
 TOLD = ("Questions", "Seeds", "SoftTokens", "Recovered", "RecoveredCi", "BitsToken", *ARMS)
-HELD_OUT = "lore/long/held_out"
+HELD_OUT, KNOWN = "lore/long/held_out", "lore/long/seen"
 HOPS = {"HeldOut": (LATENT, HELD_OUT), "NewFact": (LATENT, NEW_FACT),
         "Shuffled": ("latent_shuffled", HELD_OUT), "Target": ("target", HELD_OUT),
         "Constant": ("latent_constant", HELD_OUT), "RandomSource": ("latent_random_source", HELD_OUT),
         "NoFacts": ("latent_no_lore_source", HELD_OUT), "TargetSource": ("latent_target_source", HELD_OUT)}  # fmt: skip
+
+
+OVER_PEOPLE = ("FewPeople", "FewHeldOut", "FewKnown", "AllPeople", "AllHeldOut")
+MOVED = ("Moved", "MovedFollow", "MovedBefore", "Others", "OthersRight", "OthersBefore")
 
 
 def give_real(macros: Macros, findings: Findings) -> None:
@@ -31,6 +36,8 @@ def give_real(macros: Macros, findings: Findings) -> None:
     names = ["Questions", "Seeds", *(f"{name}{what}" for name in HOPS for what in ("", "Ci")),
              *(f"{name}Seeds" for name in retrained)]  # fmt: skip
     macros.give(names, findings.twohop and _hops(findings.twohop), "Hop")
+    macros.give(OVER_PEOPLE, findings.twohop and _over_people(findings.twohop), "Hop")
+    macros.give(MOVED, findings.twohop and _moved(findings.twohop), "Hop")
 
 
 def _told(found: Mapping) -> dict[str, str]:
@@ -51,11 +58,46 @@ def _hops(world: World) -> dict[str, str]:
         if arm in world.controls and not all(arm in run.arms for run in runs):  # a run of its own
             runs, arm = world.controls[arm], LATENT
             shown[f"{name}Seeds"] = seeds_text(len(runs))
-        asked = [row for row in runs[0].records if group in groups_of(row["cell"])]
-        if asked and all(arm in run.arms for run in runs):
-            right = [run.right(arm) for run in runs]
-            values = [[float(one[row["id"]]) for row in asked] for one in right]
-            found = proportion(values, clusters_of(group, asked))
+        if found := _right(runs, arm, group):
             shown |= {name: percent(found["accuracy"]), f"{name}Ci": ends(found["low"], found["high"], factor=100)}
-            shown |= {"Questions": whole(len(asked))} if group == HELD_OUT else {}
+            shown |= {"Questions": whole(found["n"])} if group == HELD_OUT else {}
     return shown
+
+
+def _right(runs: Sequence[Run], arm: str, group: str) -> dict | None:
+    """The share of right answers to the questions of a group; None where there are none, or no such arm."""
+    asked = [row for row in runs[0].records if group in groups_of(row["cell"])]
+    if not asked or any(arm not in run.arms for run in runs):
+        return None
+    right = [run.right(arm) for run in runs]
+    return proportion([[float(one[row["id"]]) for row in asked] for one in right], clusters_of(group, asked))
+
+
+def _over_people(world: World) -> dict[str, str]:
+    """Held-out people right, and another attribute of trained ones, with the fewest and with all people; {} where
+    every translator was trained on as many."""
+    recipes = {runs[0].settings["people"] or PEOPLE["train"]: runs for runs in world.widest("people").recipes()}
+    few, most = min(recipes), max(recipes)
+    if few == most:
+        return {}
+    asked = {"FewHeldOut": (few, HELD_OUT), "FewKnown": (few, KNOWN), "AllHeldOut": (most, HELD_OUT)}
+    shown = {
+        name: percent(_right(recipes[people], LATENT, group)["accuracy"]) for name, (people, group) in asked.items()
+    }
+    return shown | {"FewPeople": whole(few), "AllPeople": whole(most)}
+
+
+def _moved(world: World) -> dict[str, str]:
+    """Answers about people who were moved in the source alone, and about others; {} where that was not tried."""
+    places = {path.parent for build in (world.evidence, *world.rebuilt) for path in (run.path for run in build.runs)}
+    found = [read_json(place / "evidence.json") for place in places if (place / "evidence.json").is_file()]
+    counts = [one["counterfactual"]["counts"] for one in found if one.get("counterfactual")]
+    if not counts:
+        return {}
+    moved, others = counts[0]["edited words"], counts[0]["other words"]
+    before, after = "source before: answers of the world", "source after: answers of the world"
+    shown = {
+        "Moved": moved["n"], "MovedFollow": moved[f"{after} after"], "MovedBefore": moved[f"{before} after"],
+        "Others": others["n"], "OthersRight": others[f"{after} before"], "OthersBefore": others[f"{before} before"],
+    }  # fmt: skip
+    return {name: whole(number) for name, number in shown.items()}

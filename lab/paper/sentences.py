@@ -31,7 +31,8 @@ RESTS_ON = {
     "wire_formats": "LessLatentIntFour", "probe": "ProbeFactAtWord", "edited_facts": "EditFollow",
     "look_at_soft_tokens": "LookWithin", "clocked_costs": "CostFirstLatent", "full_size_speed": "SpeedStepTwo",
     "told_gsm8k": "ToldRecovered", "two_hops": "HopHeldOut", "hop_controls": "HopConstant",
-    "hop_sources": "HopRandomSource", "archive": "AuditFinalLess",
+    "hop_sources": "HopRandomSource", "hop_people": "HopFewHeldOut", "hop_moved": "HopMovedFollow",
+    "archive": "AuditFinalLess",
 }  # fmt: skip
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from lab.evidence import Evidence
 from lab.figures import ENDINGS, Material, Missing, Plate, figures_of, sources_of, write_figures
 from lab.paper.cost_macros import COSTS
 from lab.paper.reading import Preserved, World
@@ -19,7 +18,8 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "audit": ("reported_and_recomputed",),
 }
 README = {  # the same, of what the README shows
-    "embedded": ("arms_and_controls",), "gsm8k": ("information_over_tokens",), "twohop": ("arms_and_controls",),
+    "embedded": ("arms_and_controls",), "gsm8k": ("information_over_tokens",),
+    "twohop": ("arms_and_controls", "people_curve"),
 }  # fmt: skip
 OF_ARMS = "arms_and_controls"  # with the controls that are runs of their own as arms
 OVER_PEOPLE = "people_curve"  # of the build of the models of which it is longest
@@ -64,18 +64,11 @@ def _plate(world: World, figure: str) -> Plate | Missing:
 
 
 def _material(world: World, figure: str) -> Material:
-    evidence = world.evidence
-    if figure == OVER_PEOPLE:
-        evidence = max([evidence, *world.rebuilt], key=lambda build: len(numbers_of_people(build)))
-    elif figure in OF_MAIN:
+    evidence = world.widest("people") if figure == OVER_PEOPLE else world.evidence
+    if figure in OF_MAIN:
         evidence = replace(evidence, runs=tuple(world.main))
     elif figure == OF_ARMS and world.of_every_seed:
         evidence = world.with_controls()
     beside = next((folder for folder in world.beside() if (folder / COSTS).is_file()), None)
     costs = beside or world.measured_in(COSTS)
     return Material([costs] if costs else [], evidence=evidence)
-
-
-def numbers_of_people(evidence: Evidence) -> set[int]:
-    """On how many people translators of two hops were trained (0: all)."""
-    return {run.settings["people"] for run in evidence.runs if "people" in run.settings}

@@ -88,11 +88,11 @@ def lying(path: Path) -> Path | None:
 # --- by xz or gzip: known by the first bytes --------------------------------------------------------------------------
 
 
-def _unpack_members(raw: bytes) -> tuple[bytes, str | None]:
+def _unpack_members(raw: bytes, most: float = float("inf")) -> tuple[bytes, str | None]:
     parts, kind, name, damage = [], _kind(raw), "", None
     while kind and not damage:  # an archive may hold several members
         name = kind[0]
-        part, rest, damage = _member(raw, kind[1](), name, (zlib.error, lzma.LZMAError))
+        part, rest, damage = _member(raw, kind[1](), name, (zlib.error, lzma.LZMAError), most)
         parts.append(part)
         raw = rest.lstrip(b"\0")  # members may be padded
         kind = _kind(raw)
@@ -161,14 +161,17 @@ def _head(raw: bytes) -> tuple[str, str, bytes]:
 def _content(way: str, folder: Path) -> bytes:
     """What the neighbour holds that a file in `folder` names so."""
     path, told = folder / way, f"{way}, which it is packed against,"
-    if not _is_near(way):
+    if not (_is_near(way) and path.resolve().is_relative_to(folder.resolve().parent)):  # nor by a link
         raise OSError(f"{told} lies more than one folder up")
     if path.suffix == AGAINST:
         raise OSError(f"{told} is packed against another file itself")
     if not path.is_file():
         raise OSError(f"{told} is missing")
     try:
-        return unpack(path)
+        held, damage = _unpack_members(path.read_bytes(), MOST)
+        if damage:
+            raise OSError(damage)
+        return held
     except OSError as error:
         raise OSError(f"{told} cannot be read: {error}") from None
 
@@ -179,7 +182,7 @@ def _way(neighbour: Path, folder: Path) -> str:
 
 def _is_near(way: str) -> bool:
     path = PurePosixPath(way)
-    return not path.is_absolute() and path.parts.count("..") <= 1
+    return not (path.is_absolute() or set(way) & set("\\:")) and path.parts.count("..") <= 1
 
 
 def _dictionary(base: bytes):

@@ -32,7 +32,7 @@ HEAD = """# Preserved runs
 
 Records, configs, seals and summaries behind the numbers in this repository, without weights. `sha256sum -c SHA256SUMS`
 in a run's folder checks the files, `python -m lab verify runs/preserved/NAME` the records. A file that ends in
-`.zst` is packed against another of the same folder, which its first bytes name: copy a folder of this list whole.
+`.zst` is packed against another below the same NAME, which its first bytes tell: copy what a line names whole.
 
 | Run | Why it is kept | What may be claimed of it |
 |---|---|---|

@@ -391,10 +391,12 @@ def test_the_seal_says_all_that_fixes_an_evaluation(tiny_pair, translator, const
     }  # fmt: skip
 
 
-def test_the_seal_names_the_card_that_answered(monkeypatch):
-    """In half precision an H200 gave 2 of 1 319 answers otherwise than an H100: they are not the same way of asking."""
+def test_in_half_precision_the_seal_names_the_card_that_answered(monkeypatch):
+    """Another card rounds otherwise there, and so writes another answer now and then."""
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"card {device.index}")
-    assert _device_name(torch.device("cuda:1")) == "card 1" and _device_name(torch.device("cpu")) == "cpu"
+    assert _device_name(torch.device("cuda:1"), torch.bfloat16) == "card 1"
+    assert _device_name(torch.device("cuda:1"), torch.float32) == "cuda"
+    assert _device_name(torch.device("cpu"), torch.bfloat16) == "cpu"
 
 
 def test_every_arm_decodes_as_the_config_says(tiny_pair):

@@ -297,5 +297,23 @@ def test_few_tokens_of_a_row_may_round_by_more_than_the_gradient_is_long_and_a_w
     spiked[0] = torch.randn(40, 16)
     assert apart(spiked, gradient) > 2
     nll._check_replay("tiny", (loss, spiked), (loss, gradient), nll.REPLAY_ROUNDING)
+    single = gradient.float()
+    few = single.clone()
+    few[:, :6] += 9 * torch.randn(8, 6, 16)
     with pytest.raises(LabError, match="gradients differ"):
-        nll._check_replay("tiny", (loss, spiked.float()), (loss, gradient.float()), nll.REPLAY_ROUNDING)
+        nll._check_replay("tiny", (loss, few), (loss, single), nll.REPLAY_ROUNDING)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_no_replay_with_a_nan_in_it_passes(dtype):
+    torch.manual_seed(0)
+    loss, gradient = torch.tensor(1.5), torch.randn(4, 9, 16).to(dtype)
+    gradient[:, :2] = 0  # padding
+    nothing, nan, padded, token = (gradient.clone() for _ in range(4))
+    nothing.zero_(), nan.fill_(float("nan")), padded[:, 0].fill_(float("nan")), token[:, 4].fill_(float("nan"))
+    for ours, theirs in ((nan, nothing), (nan, nan), (padded, gradient), (token, gradient)):
+        with pytest.raises(LabError, match="set cuda_graphs=false"):
+            nll._check_replay("tiny", (loss, ours), (loss, theirs), nll.KERNEL_ROUNDING)
+    with pytest.raises(LabError, match="gives the loss 3.0000"):
+        nll._check_replay("tiny", (2 * loss, nothing), (loss, nothing), nll.KERNEL_ROUNDING)
+    nll._check_replay("tiny", (loss, nothing), (loss, nothing), nll.KERNEL_ROUNDING)

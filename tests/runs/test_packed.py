@@ -306,3 +306,17 @@ def test_a_seal_whose_neighbour_is_gone_says_so(near, against):
     first.unlink()
     with pytest.raises(LabError, match="no seal that this version reads .*seed_1/.*, is missing"):
         read_seal(against)
+
+
+@pytest.mark.parametrize("way", ["../link/base.xz", "..\\\\..\\\\base.xz", "C:/base.xz"])
+def test_a_neighbour_by_a_link_or_in_the_ways_of_another_system_is_not_opened(way, tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "base.xz").write_bytes(pack(LINES))
+    run = tmp_path / "set" / "run"
+    run.mkdir(parents=True)
+    (tmp_path / "set" / "link").symlink_to(tmp_path / "far")
+    about = json.dumps({"neighbour": way, "sha256": hashlib.sha256(LINES).hexdigest()}).encode()
+    file = run / "rows.jsonl.zst"
+    file.write_bytes(struct.pack("<II", 0x184D2A50, len(about)) + about + zstandard.ZstdCompressor().compress(b"x"))
+    with pytest.raises(OSError, match="lies more than one folder up"):
+        unpack(file)
