@@ -214,7 +214,7 @@ def verify(
     found = {}
     for place in runs:
         folders = _with_records(place) or [place]
-        found |= {run: verify_run(run, _tokenizers(run) if tokens else None) for run in folders}
+        found |= {run: verify_run(run, _tokenizers(run) if tokens and _records_in(run) else None) for run in folders}
         if place not in folders:  # checksums may lie in the folder of all seeds
             found[folders[0]] += check_sums(place)
     for run, findings in found.items():
@@ -249,7 +249,12 @@ def _preserve(run: Path, why: str, claim: str, folder: Path, weights: bool) -> P
 
 def _with_records(folder: Path) -> list[Path]:
     """The runs in a folder, itself or one per seed, that hold records."""
-    return [path.parent for path in sorted(folder.rglob("config.yaml")) if any(path.parent.glob("eval_samples_*"))]
+    return [path.parent for path in sorted(folder.rglob("config.yaml")) if _records_in(path.parent)]
+
+
+def _records_in(run: Path) -> bool:
+    """Whether there are records; a folder of costs has none, and nothing that tokenizers are needed for."""
+    return any(run.glob("eval_samples_*"))
 
 
 def _tokenizers(run: Path):

@@ -260,3 +260,9 @@ def test_what_the_repository_preserves_is_sound():
     assert kept and [finding for folder in kept for finding in verify_run(folder)] == []
     sums = sorted(path.parent for path in (ROOT / "runs" / "preserved").rglob("SHA256SUMS"))
     assert sums and [finding for folder in sums for finding in check_sums(folder)] == []
+
+
+def test_a_folder_of_costs_needs_no_tokenizer():
+    folder = ROOT / "runs" / "preserved" / "inference_metrics"
+    told = subprocess.run([sys.executable, "-m", "lab", "verify", str(folder)], capture_output=True, text=True)
+    assert told.returncode == 0 and told.stdout.strip() == f"{folder}: sound", told.stderr
