@@ -188,7 +188,7 @@ def moved_homes() -> dict[str, str]:
     edited, other = (found["counterfactual"]["counts"][name] for name in ("edited words", "other words"))
     before, after = "source before: answers of the world", "source after: answers of the world"
     probes = [row for row in found["probe"] if row["quantity"] == "home"]
-    best = max(probes, key=lambda row: row["accuracy"])
+    best = max((row for row in probes if row["position"] == "word"), key=lambda row: row["accuracy"])
     last = max(row["accuracy"] for row in probes if row["position"] == "last")
     return {
         "what": "two hops, held-out people given another home in the source alone, the first seed's translator",

@@ -90,7 +90,7 @@ def _over_people(world: World) -> dict[str, str]:
 def _moved(world: World) -> dict[str, str]:
     """Answers about people who were moved in the source alone, and about others; {} where that was not tried."""
     places = {path.parent for build in (world.evidence, *world.rebuilt) for path in (run.path for run in build.runs)}
-    found = [read_json(place / "evidence.json") for place in places if (place / "evidence.json").is_file()]
+    found = [read_json(place / "evidence.json") for place in sorted(places) if (place / "evidence.json").is_file()]
     counts = [one["counterfactual"]["counts"] for one in found if one.get("counterfactual")]
     if not counts:
         return {}
