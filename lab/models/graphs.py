@@ -2,12 +2,15 @@
 
 A small model's pass, or a large one's over a few rows, takes the GPU less time than Python takes to ask for it. What is
 captured runs on the tensors it was captured with, so a replay copies its inputs there first.
+
+An allocator keeps the memory of each stream and each pool apart. So plain passes beside the graphs run on the stream
+they are captured on, from their pool, and find there what a graph has left free.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -22,12 +25,15 @@ class Graph:
     All graphs of a `pool` share their memory, so what a replay returns has to be used or copied before the next one.
     """
 
-    def __init__(self, stages: Sequence[tuple[str, Callable]], given: Sequence[Tensor], pool: tuple[int, int]) -> None:
+    def __init__(
+        self, stages: Sequence[tuple[str, Callable]], given: Sequence[Tensor], pool: tuple[int, int],
+        stream: torch.cuda.Stream,
+    ) -> None:  # fmt: skip
         self.given = [value.detach().clone() for value in given]
         self.graphs, made = [], tuple(self.given)
         for name, stage in stages:
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, pool=pool):
+            with torch.cuda.graph(graph, pool=pool, stream=stream):
                 made = stage(*made)
             self.graphs.append((name, graph))
             self.kept = (getattr(self, "kept", ()), made)  # what a later stage reads must not be freed
@@ -46,7 +52,7 @@ class Graphs:
     """The graphs of one model by their shapes, in one pool of memory; a shape is captured when it comes again."""
 
     def __init__(self) -> None:
-        self._pool, self.known, self.seen = None, {}, set()
+        self._pool, self._stream, self.known, self.seen = None, None, {}, set()
         self.held: set[tuple] = set()  # kinds of launches that were compared with the plain pass
 
     @property
@@ -55,9 +61,21 @@ class Graphs:
             self._pool = torch.cuda.MemPool()
         return self._pool
 
-    def beside(self) -> AbstractContextManager:
-        """Inside, plain passes take their memory from the graphs' pool: both are never at work at once."""
-        return torch.cuda.use_mem_pool(self.pool)
+    @property
+    def stream(self) -> torch.cuda.Stream:
+        if self._stream is None:
+            self._stream = torch.cuda.Stream()
+        return self._stream
+
+    @contextmanager
+    def beside(self) -> Iterator[None]:
+        """Inside, plain passes take their memory from the graphs' pool: both are never at work at once. What is made
+        there has to be used or copied before the next replay, as what a replay returns."""
+        outside = torch.cuda.current_stream()
+        self.stream.wait_stream(outside)
+        with torch.cuda.stream(self.stream), torch.cuda.use_mem_pool(self.pool):
+            yield
+        outside.wait_stream(self.stream)
 
     def forget(self) -> bool:
         """Give the memory of all of them back; what comes again is captured again. Whether there were any."""
@@ -74,5 +92,5 @@ class Graphs:
         if key not in self.seen or len(self.known) >= MOST:
             self.seen.add(key)
             return None
-        self.known[key] = Graph(stages, given, self.pool.id)
+        self.known[key] = Graph(stages, given, self.pool.id, self.stream)
         return self.known[key]
