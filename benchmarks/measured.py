@@ -11,26 +11,12 @@ from pathlib import Path
 import embedded_tables
 import preserved_tables
 import recorded
+import timings
 import yaml
-from recorded import costs, costs_numbers, full_size, full_size_limits, gpu_time, since, since_numbers
 
-TABLES = (
-    preserved_tables.TABLES
-    | embedded_tables.TABLES
-    | {
-        "full_size": full_size,
-        "since": since,
-        "costs": costs,
-        "gpu_time": gpu_time,
-    }
-)
-# In the sentence above a table, between braces.
-FINDINGS = recorded.FINDINGS | embedded_tables.FINDINGS | preserved_tables.FINDINGS
-NUMBERS = (
-    preserved_tables.NUMBERS
-    | embedded_tables.NUMBERS
-    | {"full_size": full_size_limits, "costs": costs_numbers, "since": since_numbers}
-)
+TABLES = preserved_tables.TABLES | embedded_tables.TABLES | timings.TABLES
+FINDINGS = recorded.FINDINGS | embedded_tables.FINDINGS | preserved_tables.FINDINGS | timings.FINDINGS
+NUMBERS = preserved_tables.NUMBERS | embedded_tables.NUMBERS | timings.NUMBERS  # above a table, between braces
 HERE = Path(__file__).resolve().parent
 PAGES = (HERE.parent / "README.md", HERE / "README.md", HERE.parent / "papermill_jobs" / "README.md")
 PLACE = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- /measured -->)", re.DOTALL)

@@ -74,6 +74,11 @@ def between(found: dict, digits: int, times: float = 1.0) -> str:
     return "" if low is None or high is None else f" [{times * low:.{digits}f}, {times * high:.{digits}f}]"
 
 
+def spaced(number: float) -> str:
+    """A whole number, its thousands apart."""
+    return f"{number:,.0f}".replace(",", " ")
+
+
 def gsm8k() -> tuple[list[str], list[list[str]]]:
     """Nats per token of the gold solution for what stands in the soft tokens' place, and what was recovered."""
     if stray := folders_of("gsm8k") ^ set(NAMES):
@@ -209,8 +214,8 @@ def is_longer(run: Run, main: Run) -> bool:
 
 
 def _of(runs: Sequence[Run]) -> dict[str, object]:
-    spaced = {name: f"{runs[0].settings[name]:,}".replace(",", " ") for name in ("soft_tokens", "steps", "batch_size")}
-    return spaced | {"n": f"{len(runs[0].records):,}".replace(",", " "), "seeds": len(runs)}
+    settings = {name: spaced(runs[0].settings[name]) for name in ("soft_tokens", "steps", "batch_size")}
+    return settings | {"n": spaced(len(runs[0].records)), "seeds": len(runs)}
 
 
 FINDINGS = {"people": people, "moved_homes": moved_homes}

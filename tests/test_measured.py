@@ -7,6 +7,7 @@ import measured
 import preserved_tables
 import pytest
 import recorded
+import timings
 from preserved_runs import GSM8K, NATS, REAL, recipe_of
 from synthetic_runs import make_run
 
@@ -17,6 +18,7 @@ from lab.runs import read_jsonl
 from lab.runs.packed import pack, unpack
 
 
+@pytest.mark.slow  # everything that is preserved is read
 @pytest.mark.parametrize("path", measured.PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_tables_are_those_of_the_data(path):
     text = path.read_text("utf-8")
@@ -45,7 +47,8 @@ def copied(tmp_path, monkeypatch):
     for file in recorded.HERE.glob("*.json"):
         shutil.copy(file, tmp_path)
     shutil.copytree(recorded.HERE / "full_size_costs", tmp_path / "full_size_costs")
-    monkeypatch.setattr(recorded, "HERE", tmp_path)
+    for module in (recorded, timings):
+        monkeypatch.setattr(module, "HERE", tmp_path)
     return tmp_path
 
 
@@ -64,21 +67,22 @@ def test_a_new_measurement_of_several_gpus_changes_the_row(copied):
     """The last line of a number of processes and a batch size counts; the words hold for other numbers as well."""
 
     def add(processes, batch_size, mean, median):
-        row = recorded.lines_of("scaling_h100.json")[0] | {"processes": processes, "batch_size": batch_size}
+        row = timings.lines_of("scaling_h100.json")[0] | {"processes": processes, "batch_size": batch_size}
         with open(copied / "scaling_h100.json", "a", encoding="utf-8") as out:
             out.write(json.dumps(row | {"step_mean_s": mean, "step_s": median}) + "\n")
 
-    before = recorded.scaling()
+    before = timings.scaling()
     for measured_so in ((1, 10, 0.2, 0.15), (2, 20, 0.9, 0.9), (2, 10, 0.16, 0.1), (2, 20, 0.25, 0.16)):
         add(*measured_so)
-    found = recorded.scaling()["found"]
+    found = timings.scaling()["found"]
     assert "one GPU at batch 10 0.200 (0.150), two at batch 20 0.250 (0.160), two at batch 10 0.160 (0.100)" in found
-    assert "efficiency is 80 % by the mean, 94 % by the median; the same total work goes 1.25 (1.50) times" in found
+    assert "efficiency is 80 % by the mean, 94 % by the median (measured before: 24 % by the mean, " in found
+    assert "the same total work goes 1.25 (1.50) times" in found
     assert found != before["found"] and "an efficiency of 62 % (75 %)" in found
     add(4, 10, 0.1, 0.05)
-    assert "on two GPUs" in recorded.scaling()["what"]  # of four there is no measurement with as much work for each
+    assert "on two GPUs" in timings.scaling()["what"]  # of four there is no measurement with as much work for each
     add(4, 40, 0.3, 0.2)
-    assert "on four GPUs" in recorded.scaling()["what"] and "four at batch 40 0.300" in recorded.scaling()["found"]
+    assert "on four GPUs" in timings.scaling()["what"] and "four at batch 40 0.300" in timings.scaling()["found"]
 
 
 def test_a_new_rate_changes_its_row(copied):
@@ -116,7 +120,7 @@ def test_a_new_speed_changes_its_table(copied):
     speed = json.loads((copied / "speed_h100.json").read_text("utf-8"))
     speed["full"]["cases"]["batch 2"]["plain"]["step_s"] = 9.0
     (copied / "speed_h100.json").write_text(json.dumps(speed), "utf-8")
-    assert recorded.full_size()[1][1][1].startswith("9.000 (")
+    assert timings.full_size()[1][1][1].startswith("9.000 (")
 
 
 def test_the_row_of_make_real_is_that_of_its_summary(copied):
@@ -141,14 +145,15 @@ def test_the_row_of_make_real_is_that_of_its_summary(copied):
     ("effects_h200.json", "effects", lambda text: text.replace('"wall_s": 318.5', '"wall_s": 60.0')),
     ("since_h200.json", "since", lambda text: text.replace('"step_s": 0.179', '"step_s": 7.179')),
     ("gsm8k_longer.json", "longer", lambda text: text.replace("1.0602", "1.0002")),
-    ("decoding_h100.json", "decoding", lambda text: text.replace('"72": 9.91', '"72": 3.91')),
+    ("decoding_h100.json", "decoding", lambda text: text.replace('"72": 9.31', '"72": 3.31')),
 ])  # fmt: skip
 def test_another_measurement_is_another_row(copied, name, found, change):
-    before, file = getattr(recorded, found)(), copied / name
+    module = recorded if hasattr(recorded, found) else timings
+    before, file = getattr(module, found)(), copied / name
     text = file.read_text("utf-8")
     assert change(text) != text
     file.write_text(change(text), "utf-8")
-    assert getattr(recorded, found)() != before
+    assert getattr(module, found)() != before
 
 
 TOLD_BY = {  # table -> folders that it is computed from, a run that is taken away, one that is altered
@@ -159,7 +164,7 @@ TOLD_BY = {  # table -> folders that it is computed from, a run that is taken aw
 }
 
 
-SLOW = ("translators", "evidence")  # whole suites are read three times
+SLOW = ("translators", "evidence", "gsm8k")  # whole suites are read three times
 
 
 @pytest.mark.parametrize("key", [pytest.param(key, marks=[pytest.mark.slow] * (key in SLOW)) for key in TOLD_BY])
@@ -182,6 +187,7 @@ def test_a_table_of_records_says_what_they_say(key, tmp_path, monkeypatch):
         measured.TABLES[key]()
 
 
+@pytest.mark.slow
 def test_a_run_of_another_kind_is_in_no_table(tmp_path, monkeypatch):
     copied = tmp_path / "preserved"
     for folder in preserved_tables.PRESERVED.glob("gsm8k*"):

@@ -22,18 +22,22 @@ class Halving:
     """Does `work` on batches, in parts that fit: once memory ran out, no part is larger than what fitted then.
 
     `spare`, asked once, before any batch is halved, gives back what can be spared, and says whether there was any.
+    `fitted` remembers by `what` how many rows fitted: the next evaluation of a training begins with as many, and what
+    the training has captured may stay.
     """
 
     def __init__(
-        self, work: Callable[[Sequence[Row]], Found], what: str, spare: Callable[[], bool] = lambda: False
-    ) -> None:
-        self.work, self.what, self.spare, self.most = work, what, spare, 0
+        self, work: Callable[[Sequence[Row]], Found], what: str, spare: Callable[[], bool] = lambda: False,
+        fitted: dict[str, int] | None = None,
+    ) -> None:  # fmt: skip
+        self.work, self.what, self.spare = work, what, spare
+        self.fitted = {} if fitted is None else fitted
 
     def __call__(self, batch: Sequence[Row]) -> Iterator[Found]:
         """What `work` finds, part by part. Raises LabError where a single row does not fit."""
         start = 0
         while start < len(batch):
-            rows = batch[start : start + (self.most or len(batch))]
+            rows = batch[start : start + self.fitted.get(self.what, len(batch))]
             try:
                 found = self.work(rows)
             except torch.OutOfMemoryError:
@@ -58,5 +62,5 @@ class Halving:
                 f"{self.what}: the GPU's memory holds not one question at a time; lower max_new_tokens or shots, or "
                 "choose a smaller model, target_bits or another device."
             )
-        self.most = count // 2
-        tqdm.write(f"{self.what}: out of memory with {count} questions at a time, going on with {self.most}")
+        self.fitted[self.what] = count // 2
+        tqdm.write(f"{self.what}: out of memory with {count} questions at a time, going on with {count // 2}")

@@ -6,7 +6,7 @@ Safetensors only and no remote code; what cannot be used as it has to be is refu
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -45,6 +45,7 @@ class Pair:
 
     source: FrozenModel
     target: FrozenModel
+    fitted: dict[str, dict[str, int]] = field(default_factory=dict)  # rows at a time, by what was asked of which arms
 
     def forget_graphs(self) -> bool:
         """Give back what was captured of both, see `Graphs.forget`."""

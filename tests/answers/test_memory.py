@@ -17,7 +17,7 @@ ARMS = ("source", "target", "token_budget")
 
 
 @pytest.fixture
-def room(monkeypatch):
+def room(tiny_pair, monkeypatch):
     """Let the models hold so many rows and no more; the batches that were tried, and fitted."""
     tried, fitted = [], []
 
@@ -33,6 +33,7 @@ def room(monkeypatch):
         return tried, fitted
 
     monkeypatch.setattr(AnswerCache, "_memory", {})
+    monkeypatch.setattr(tiny_pair, "fitted", {})
     return install
 
 
@@ -70,6 +71,17 @@ def test_captured_graphs_make_room_before_a_batch_is_halved(tiny_pair, room, mon
     assert found() is None and captured._pool is None
     captured.known.clear()
     assert "8 questions at a time, trying once more without graphs" in capsys.readouterr().out
+
+
+def test_the_next_evaluation_begins_with_what_fitted_and_leaves_the_graphs(tiny_pair, room, monkeypatch):
+    config = CONFIG.replace(eval_batch_size=8)
+    tried, _ = room(4)
+    first = evaluated(config, tiny_pair, Sums(), QUESTIONS, ARMS)
+    monkeypatch.setattr(AnswerCache, "_memory", {})
+    monkeypatch.setitem(tiny_pair.target.captured.known, "a shape", Sums())
+    tried.clear()
+    assert evaluated(config, tiny_pair, Sums(), QUESTIONS, ARMS) == first
+    assert max(tried) == 4 and "a shape" in tiny_pair.target.captured.known
 
 
 def test_where_not_one_question_fits_it_says_so(tiny_pair, room):

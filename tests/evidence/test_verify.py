@@ -255,6 +255,7 @@ def test_weights_are_preserved_only_if_asked(run, tmp_path):
     assert check_sums(whole) == [] and "model.safetensors" in (whole / "SHA256SUMS").read_text()
 
 
+@pytest.mark.slow
 def test_what_the_repository_preserves_is_sound():
     kept = sorted({path.parent for path in (ROOT / "runs" / "preserved").rglob("eval_samples_*.jsonl*")})
     assert kept and [finding for folder in kept for finding in verify_run(folder)] == []

@@ -106,6 +106,7 @@ def test_five_files_say_the_numbers_and_where_they_came_from(made, suite, tmp_pa
     assert not list(tmp_path.glob("*.tmp")) and not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.slow
 def test_the_same_runs_give_the_same_files(suite, tmp_path, without_pictures):
     for folder in ("one", "two"):
         list(write_figures(dict(figures_of(Material([suite]))), tmp_path / folder))

@@ -108,6 +108,7 @@ def test_without_runs_everything_says_so(tmp_path):
     assert found["LeftOut"] == joined([words[key]["not run"] for key in PIECES])
 
 
+@pytest.mark.slow
 def test_everything_at_once(tmp_path):
     found = made(everything(tmp_path))
     given = macros(found)
@@ -119,6 +120,7 @@ def test_everything_at_once(tmp_path):
     assert r"\end{document}" not in "".join(found.values())
 
 
+@pytest.mark.slow
 def test_what_is_missed_without_a_soft_token(tmp_path):
     everything(tmp_path)
     given = macros(made(tmp_path))
@@ -153,6 +155,7 @@ def test_the_training_of_a_control_is_no_run_of_its_own(one_recipe, copy):
     assert len(list(run_folders(copy))) == 3
 
 
+@pytest.mark.slow
 def test_the_committed_files_are_those_of_the_preserved_records():
     for name, text in contents(Preserved(PRESERVED), SENTENCES).items():
         assert (PAPER / name).read_text("utf-8") == text, f"{name} is not up to date: run `python -m lab paper`"

@@ -41,6 +41,7 @@ def whole(tmp_path_factory):
     return everything(tmp_path_factory.mktemp("preserved"))
 
 
+@pytest.mark.slow
 def test_a_run_of_another_kind_changes_nothing(whole):
     """With more seeds and more arms than the main recipe of the world, and before it in the order of names."""
     before = told(whole)
@@ -54,6 +55,7 @@ def test_a_run_of_another_kind_changes_nothing(whole):
     assert told(whole) == before
 
 
+@pytest.mark.slow
 def test_another_recipe_of_the_world_is_never_its_main_one(whole):
     """Not a constant prompt in the translator's place, nor another loss, whatever number of seeds and arms it has."""
     before = contents(Preserved(whole), PAPER / "sentences.yaml")["macros.tex"]
@@ -82,6 +84,7 @@ def test_every_declared_recipe_is_a_job(name):
     assert not (world.free & {"task", "layout", "translator"}) and len(recipes) == 1 + len(world.controls)
 
 
+@pytest.mark.slow
 def test_a_control_that_is_a_run_of_its_own_stands_in_the_paper(whole, tmp_path):
     """In the arm's name, by its own answers, of its own seeds; one of another length is none."""
     folder = tmp_path / "preserved"
@@ -116,6 +119,7 @@ def test_the_paper_shows_the_figures_of_named_worlds():
     assert set(FIGURES) == {*WORLDS, "audit"} and {name for names in FIGURES.values() for name in names} <= set(DRAWN)
 
 
+@pytest.mark.slow
 def test_the_readme_shows_what_the_preserved_records_say():
     """Each picture's JSON, with its numbers and the hashes of what they came from, as it would be written now."""
     page = (ROOT / "README.md").read_text("utf-8")

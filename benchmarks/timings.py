@@ -1,0 +1,235 @@
+"""Tables and rows of times and sizes, computed from the JSON files beside this one that the benchmarks wrote."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from preserved_tables import spaced
+
+HERE = Path(__file__).resolve().parent
+COUNTS = {2: "two", 4: "four", 8: "eight"}
+
+
+def lines_of(name: str) -> list[dict]:
+    """A file with one JSON object a line, in the order in which they were measured."""
+    return [json.loads(line) for line in (HERE / name).read_text("utf-8").splitlines() if line.strip()]
+
+
+def scaling() -> dict[str, str]:
+    """One GPU beside the most that were measured, at the same work per GPU and at the same total work.
+
+    Of several measurements of one number of processes and one batch size the last counts; the one before it is told.
+    """
+    found: dict[tuple[int, int], list[dict]] = {}
+    for row in lines_of("scaling_h100.json"):
+        found.setdefault((row["processes"], row["batch_size"]), []).append(row)
+    batch = [size for count, size in found if count == 1][-1]
+    many = max(count for count, _ in found if count > 1 and {(count, count * batch), (count, batch)} <= set(found))
+    alone, same_each, same_all = (found[key][-1] for key in ((1, batch), (many, many * batch), (many, batch)))
+    rows, word = [alone, same_each, same_all], COUNTS.get(many, str(many))
+    first, second, third = (f"{row['step_mean_s']:.3f} ({row['step_s']:.3f})" for row in rows)
+    faster = [alone[name] / same_all[name] for name in ("step_mean_s", "step_s")]
+    shares = sorted(100 * row["share_of_sums"] for row in (same_each, same_all))
+    earlier = [found[key][-2] for key in ((1, batch), (many, many * batch)) if len(found[key]) > 1]
+    before = f" (measured before: {_efficiency(*earlier)})" * (len(earlier) == 2)
+    least = min(row["steps"] for row in rows)
+    apart = 1000 * (same_each["step_s"] - alone["step_s"])
+    return {
+        "what": f"full-size training on {word} GPUs, 64 soft tokens, seconds a step, mean (median)",
+        "found": (
+            f"of the later half of {least} steps: one GPU at batch {batch} {first}, {word} at batch {many * batch} "
+            f"{second}, {word} at batch {batch} {third}. So at the same work per GPU the efficiency is "
+            f"{_efficiency(alone, same_each)}{before}; the same total work goes {faster[0]:.2f} ({faster[1]:.2f}) "
+            f"times as fast, an efficiency of {100 * faster[0] / many:.0f} % ({100 * faster[1] / many:.0f} %). Other "
+            "cards of the host loaded and trained meanwhile, which means show more than medians; a mean has the steps "
+            "in it whose shapes were captured. Ranks agree on shapes, and tell each other so by their hosts. Summing "
+            f"{alone['translator_parameters'] / 1e6:.0f} M gradients takes {1000 * same_each['sum_s']:.0f} ms, "
+            f"{shares[0]:.0f} to {shares[-1]:.0f} % of a mean step, while the medians at the same work per GPU are "
+            f"{apart:.0f} ms apart; {same_each['peak_gib']:.1f} GiB a GPU against {alone['peak_gib']:.1f}"
+        ),
+        "n": str(least - least // 2),
+    }  # fmt: skip
+
+
+def _efficiency(alone: Mapping, same_each: Mapping) -> str:
+    """Of several GPUs at the same work for each."""
+    each = [f"{100 * alone[name] / same_each[name]:.0f} %" for name in ("step_mean_s", "step_s")]
+    return f"{each[0]} by the mean, {each[1]} by the median"
+
+
+def full_size() -> tuple[list[str], list[list[str]]]:
+    """Speed and memory of a full-size pair, a column for each case that is measured."""
+    cases = _full_size()["cases"]
+    rows = [[name, *(cell(case["fast"], case["plain"]) for case in cases.values())] for name, cell in FULL_SIZE.items()]
+    return ["", *cases], rows
+
+
+def full_size_limits() -> dict[str, str]:
+    """What the card gave in that run, for the sentence above the table."""
+    limits = _full_size()["limits"]
+    return {"tflops": f"{limits['matmul_flops'] / 1e12:.0f}", "copied": f"{limits['copy_bytes'] / 1e12:.2f}"}
+
+
+def _full_size() -> dict:
+    return json.loads((HERE / "speed_h100.json").read_text("utf-8"))["full"]
+
+
+def _step(found: Mapping) -> str:
+    return f"{found['step_s']:.3f} ({found['step_least_s']:.3f})"
+
+
+FULL_SIZE = {
+    "seconds per step, median (least), fast": lambda fast, plain: _step(fast),
+    "plain": lambda fast, plain: _step(plain),
+    "mean of the steps with all that was captured on the way, fast": lambda fast, plain: f"{fast['step_mean_s']:.3f}",
+    "peak in training, GiB, fast · plain":
+        lambda fast, plain: f"{fast['training_peak_gib']:.1f} · {plain['training_peak_gib']:.1f}",
+    "evaluation of 36 questions, four arms, 256 tokens each, seconds a question, fast · plain":
+        lambda fast, plain: f"{fast['s_per_sample_first']:.2f} · {plain['s_per_sample_first']:.2f}",
+    "the same again, source and target known, fast · plain":
+        lambda fast, plain: f"{fast['s_per_sample_again']:.2f} · {plain['s_per_sample_again']:.2f}",
+    "share of a plain matrix product, on real tokens, fast":
+        lambda fast, plain: f"{100 * fast['share_of_matmul']:.0f} %",
+}  # fmt: skip
+
+
+def since() -> tuple[list[str], list[list[str]]]:
+    """Cases that were timed after the table above, by the fast path alone."""
+    rows = []
+    for found in map(_since, SINCE):
+        for one in found["cases"]:
+            fast, left = one["fast"], "yes" if one["left"] else "no"
+            rows.append([
+                f"{one['pair']}, {one['case']}", found["device"].split()[1], left, _step(fast),
+                f"{fast['step_mean_s']:.3f}", f"{100 * fast['share_of_matmul']:.0f} %",
+                f"{fast['training_peak_gib']:.1f}",
+                f"{fast['s_per_sample_first']:.2f} · {fast['s_per_sample_again']:.2f}",
+            ])  # fmt: skip
+    columns = [
+        "pair, case", "card", "rows at the left", "seconds per step, median (least)", "mean",
+        "share of a matrix product", "peak, GiB", "evaluation, seconds a question, first · again",
+    ]  # fmt: skip
+    return columns, rows
+
+
+def since_numbers() -> dict[str, str]:
+    """A whole training, what of an evaluation's time is decoding, and what graphs keep, for the sentence above."""
+    found, whole = _since("since_h100.json"), _since("since_h200.json")["whole"]
+    cases = {one["case"]: one["fast"] for one in found["cases"] if one["pair"] == "full"}
+    first, stopped, graphs = cases["batch 2"], found["whole"], found["graphs"]
+    shares = {f"{name}_decoding": f"{first[f'evaluation_{name}_parts_s']['generation']:.1f} of "
+                                  f"{first[f'evaluation_{name}_s']:.1f}" for name in ("first", "again")}  # fmt: skip
+    return shares | {
+        "whole_s": f"{whole['seconds']:.0f}", "steps": spaced(whole["steps"]), "looks": str(whole["evaluations"]),
+        "stopped_steps": spaced(stopped["steps_of_2000"]), "stopped_s": str(stopped["seconds"]),
+        "tried": " and ".join(map(str, stopped["rows_tried"])),
+        "missed": f"{100 * cases['batch 32']['share_of_matmul']:.1f}",
+        "pools": str(graphs["before"]["pools_gib"]), "captured": str(graphs["captured"]),
+        "reserved": str(graphs["reserved_gib"]), "graph_steps": str(graphs["steps"]),
+    }  # fmt: skip
+
+
+SINCE = ("since_h100.json", "since_h200.json")
+
+
+def _since(name: str) -> dict:
+    return json.loads((HERE / name).read_text("utf-8"))
+
+
+COSTED = ("source", "target", "latent", "token_budget", "cascade")
+
+
+def costs() -> tuple[list[str], list[list[str]]]:
+    """What an answer costs at full size, arm by arm, for each number of soft tokens that was measured."""
+    rows = []
+    for count, found in _costs().items():
+        for arm in COSTED:
+            own = found["arms"][arm]
+            cost = {name: value["median"] for name, value in own["cost"].items()}
+            rows.append([
+                str(count), f"`{arm}`", f"{own['prompt_tokens']:.0f} + {own['soft_tokens']:.0f}",
+                f"{cost['kv_bytes'] / 1e6:.1f}", f"{1e3 * cost['seconds_to_first_token']:.0f}",
+                f"{1e3 * cost['source_seconds']:.0f}", f"{cost['seconds']:.2f}", f"{own['peak_bytes'] / 2**30:.1f}",
+            ])  # fmt: skip
+    return ["soft tokens", "arm", "tokens before the answer, text + soft", "KV cache, MB", "first token, ms",
+            "source's part, ms", "end to end, s", "peak, GiB"], rows  # fmt: skip
+
+
+def costs_numbers() -> dict[str, str]:
+    """How many questions and new tokens, for the sentence above the table."""
+    most, found = max(_costs().items())
+    kept = {
+        f"{arm}_mb": f"{found['arms'][arm]['cost']['kv_bytes']['median'] / 1e6:.1f}" for arm in ("latent", "target")
+    }
+    return kept | {"n": str(found["timed"]), "most": str(most),
+                   "new_tokens": f"{found['arms']['target']['new_tokens']:.0f}"}  # fmt: skip
+
+
+def _costs() -> dict[int, dict]:
+    folders = sorted((HERE / "full_size_costs").glob("soft_tokens_*"), key=lambda path: int(path.name.split("_")[-1]))
+    return {int(path.name.split("_")[-1]): json.loads((path / "inference_aggregate.json").read_text("utf-8"))
+            for path in folders}  # fmt: skip
+
+
+def gpu_time() -> tuple[list[str], list[list[str]]]:
+    """Where a GPU's time goes in a step, by kind of kernel."""
+    rows = []
+    for one in json.loads((HERE / "gpu_time_h100.json").read_text("utf-8")):
+        found, steps, kinds = one["training"], one["training"]["steps"], one["training"]["by_kind_s"]
+        shown = [f"{seconds / steps:.3f}" for seconds in (found["wall_s"], *(kinds[kind] for kind in GPU_KINDS))]
+        rows.append([one["case"], *shown, f"{100 * found['idle']:.0f} %"])
+    return ["case", "seconds a step, profiled", *GPU_KINDS, "no kernel runs"], rows
+
+
+GPU_KINDS = ("matrix products", "attention", "copies", "everything else")
+
+
+def effects() -> dict[str, str]:
+    """Runs of the embedded pair that share a GPU."""
+    found = json.loads((HERE / "effects_h200.json").read_text("utf-8"))
+    parts = {name: sum(one["parts_s"][name] for one in found["each"]) for name in found["each"][0]["parts_s"]}
+    share = {name: 100 * seconds / sum(parts.values()) for name, seconds in parts.items()}
+    target = share["target forward"] + share["target backward"]
+    rate = found["runs"] * found["steps"] / found["wall_s"]
+    return {
+        "what": f"{found['runs']} runs of {spaced(found['steps'])} steps of 256 on the embedded pair at once, "
+                f"{found['cores']} cores",
+        "found": f"{found['wall_s']:.0f} s, everything in them, {rate:.0f} steps a second, while other cards of the "
+                 f"host worked; of a run's time {share['checks']:.0f} % goes into making and checking its questions "
+                 f"and {share['other']:.0f} % into what no part is named for (tokens, batches), both on the "
+                 f"processor, {share['source']:.0f} % into the source and {target:.0f} % into the target",
+        "n": str(found["runs"]),
+    }  # fmt: skip
+
+
+def decoding() -> dict[str, str]:
+    """A token of the target at full size, and where its time goes."""
+    found = json.loads((HERE / "decoding_h100.json").read_text("utf-8"))
+    ms, kinds, rows = found["ms"], found["kinds"], str(found["rows"])
+    (products, launched), (attention, _) = kinds["matrix products"], kinds["attention"]
+    small = [kind for name, kind in kinds.items() if name not in ("matrix products", "attention")]
+    spent, count = (sum(each[place] for each in small) for place in (0, 1))
+    saved = {name: ms[rows] - found[f"{name}_ms"] for name in ("one_rotation", "one_product", "compiled")}
+    rate, most = found["linear_bytes_a_second"][rows] / 1e12, found["sum_bytes_a_second"] / 1e12
+    alone = TOKENS_OF_AN_ANSWER * products / 1e3 / (int(rows) / 2)
+    return {
+        "what": f"a token of greedy decoding at full size, ms, {' · '.join(ms)} rows",
+        "found": f"{' · '.join(f'{each:.1f}' for each in ms.values())}. Of {rows} rows {products:.1f} ms are "
+                 f"{launched} matrix products, {attention:.1f} attention over {found['slots']} slots (over "
+                 f"{found['longer_slots']} a token takes {found['longer_ms']:.1f}), {spent:.1f} the {count} small "
+                 f"kernels. The rotation in one kernel would save {saved['one_rotation']:.1f}, queries, keys and "
+                 f"values in one product {saved['one_product']:.1f}, all of the step compiled {saved['compiled']:.1f} "
+                 f"({found['compiled_s']:.0f} s to make). A linear layer reads its weights at {rate:.2f} TB/s, a plain "
+                 f"sum reads {most:.2f}. So products alone are {alone:.3f} s of the goal of .06 a question whose two "
+                 f"latent arms say {TOKENS_OF_AN_ANSWER} tokens each; less would take fewer bits, or several tokens "
+                 "a step",
+        "n": str(found["tokens"]),
+    }  # fmt: skip
+
+
+TOKENS_OF_AN_ANSWER = 256
+
+
+TABLES = {"full_size": full_size, "since": since, "costs": costs, "gpu_time": gpu_time}
+NUMBERS = {"full_size": full_size_limits, "costs": costs_numbers, "since": since_numbers}
+FINDINGS = {"scaling": scaling, "decoding": decoding, "effects": effects}
