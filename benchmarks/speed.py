@@ -142,6 +142,11 @@ def peak() -> float | None:
     return torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else None
 
 
+def reserved() -> float | None:
+    """All that PyTorch holds of the device, in use or not."""
+    return torch.cuda.memory_reserved() / 2**30 if torch.cuda.is_available() else None
+
+
 def clocked_peak(*clocks: Clock) -> float | None:
     """The same where clocks ran, which begin PyTorch's count anew with every part."""
     peaks = [spent["peak_bytes"] for clock in clocks for spent in clock.record()["parts"].values()]
@@ -167,7 +172,8 @@ def measure(settings: dict, most: dict) -> dict:
         forget_peak()
         translator = train(config, pair, experiment.task, experiment.run).translator
         rows = [row for row in experiment.run.metrics() if row["kind"] == "step"][WARM_UP:]
-        found |= spread([row["seconds"] for row in rows]) | {"training_peak_gib": peak()}
+        found |= spread([row["seconds"] for row in rows]) | {"training_peak_gib": peak(), "reserved_gib": reserved()}
+        found["graphs"] = len(pair.target.captured.known)
         flops = arithmetic(experiment, translator, range(WARM_UP, config.training.steps))
         found["loss"] = rows[-1]["loss"]
         found["flops"] = flops / found["step_s"]

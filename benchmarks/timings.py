@@ -1,7 +1,10 @@
-"""Tables and rows of times and sizes, computed from the JSON files beside this one that the benchmarks wrote."""
+"""Tables and rows of times and sizes, computed from the JSON files beside this one that the benchmarks wrote.
+
+`whole` and `graphs` of since_h100.json were read off the output of `speed.py` and of a program around it.
+"""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from preserved_tables import spaced
@@ -16,39 +19,50 @@ def lines_of(name: str) -> list[dict]:
 
 
 def scaling() -> dict[str, str]:
-    """One GPU beside the most that were measured, at the same work per GPU and at the same total work.
-
-    Of several measurements of one number of processes and one batch size the last counts; the one before it is told.
-    """
-    found: dict[tuple[int, int], list[dict]] = {}
-    for row in lines_of("scaling_h100.json"):
-        found.setdefault((row["processes"], row["batch_size"]), []).append(row)
-    batch = [size for count, size in found if count == 1][-1]
-    many = max(count for count, _ in found if count > 1 and {(count, count * batch), (count, batch)} <= set(found))
-    alone, same_each, same_all = (found[key][-1] for key in ((1, batch), (many, many * batch), (many, batch)))
+    """One GPU beside the most that were measured, at the same work per GPU and at the same total work: the last session
+    that has all three, and the efficiency of those before it."""
+    told = []
+    for session in _sessions(lines_of("scaling_h100.json")):
+        batch = next((size for count, size in session if count == 1), 0)
+        many = max((count for count, size in session if count > 1 and size == count * batch), default=0)
+        if (many, batch) in session:
+            told.append((many, *(session[key] for key in ((1, batch), (many, many * batch), (many, batch)))))
+    many = max(found[0] for found in told)
+    *before, (_, alone, same_each, same_all) = [found for found in told if found[0] == many]
     rows, word = [alone, same_each, same_all], COUNTS.get(many, str(many))
     first, second, third = (f"{row['step_mean_s']:.3f} ({row['step_s']:.3f})" for row in rows)
     faster = [alone[name] / same_all[name] for name in ("step_mean_s", "step_s")]
     shares = sorted(100 * row["share_of_sums"] for row in (same_each, same_all))
-    earlier = [found[key][-2] for key in ((1, batch), (many, many * batch)) if len(found[key]) > 1]
-    before = f" (measured before: {_efficiency(*earlier)})" * (len(earlier) == 2)
-    least = min(row["steps"] for row in rows)
+    earlier = "; ".join(_efficiency(*found[1:3]) for found in before)
+    earlier = f" (sessions before: {earlier})" * bool(before)
+    beside = f" In this session {alone['beside']}." if "beside" in alone else ""
+    least, size = min(row["steps"] for row in rows), alone["batch_size"]
     apart = 1000 * (same_each["step_s"] - alone["step_s"])
     return {
         "what": f"full-size training on {word} GPUs, 64 soft tokens, seconds a step, mean (median)",
         "found": (
-            f"of the later half of {least} steps: one GPU at batch {batch} {first}, {word} at batch {many * batch} "
-            f"{second}, {word} at batch {batch} {third}. So at the same work per GPU the efficiency is "
-            f"{_efficiency(alone, same_each)}{before}; the same total work goes {faster[0]:.2f} ({faster[1]:.2f}) "
-            f"times as fast, an efficiency of {100 * faster[0] / many:.0f} % ({100 * faster[1] / many:.0f} %). Other "
-            "cards of the host loaded and trained meanwhile, which means show more than medians; a mean has the steps "
-            "in it whose shapes were captured. Ranks agree on shapes, and tell each other so by their hosts. Summing "
+            f"of the later half of {least} steps: one GPU at batch {size} {first}, {word} at batch {many * size} "
+            f"{second}, {word} at batch {size} {third}. So at the same work per GPU the efficiency is "
+            f"{_efficiency(alone, same_each)}{earlier}; the same total work goes {faster[0]:.2f} ({faster[1]:.2f}) "
+            f"times as fast, an efficiency of {100 * faster[0] / many:.0f} % ({100 * faster[1] / many:.0f} %).{beside} "
+            "A mean has the steps in it whose shapes were captured; ranks agree on shapes. Summing "
             f"{alone['translator_parameters'] / 1e6:.0f} M gradients takes {1000 * same_each['sum_s']:.0f} ms, "
-            f"{shares[0]:.0f} to {shares[-1]:.0f} % of a mean step, while the medians at the same work per GPU are "
+            f"{shares[0]:.0f} to {shares[-1]:.0f} % of a mean step; the medians at the same work per GPU are "
             f"{apart:.0f} ms apart; {same_each['peak_gib']:.1f} GiB a GPU against {alone['peak_gib']:.1f}"
         ),
         "n": str(least - least // 2),
     }  # fmt: skip
+
+
+def _sessions(lines: Sequence[Mapping]) -> list[dict[tuple[int, int], Mapping]]:
+    """Lines by processes and batch size; where one comes again, a new session has begun."""
+    found: list[dict[tuple[int, int], Mapping]] = [{}]
+    for row in lines:
+        key = (row["processes"], row["batch_size"])
+        if key in found[-1]:
+            found.append({})
+        found[-1][key] = row
+    return found
 
 
 def _efficiency(alone: Mapping, same_each: Mapping) -> str:
@@ -115,20 +129,25 @@ def since() -> tuple[list[str], list[list[str]]]:
 def since_numbers() -> dict[str, str]:
     """A whole training, what of an evaluation's time is decoding, and what graphs keep, for the sentence above."""
     found, whole = _since("since_h100.json"), _since("since_h200.json")["whole"]
-    cases = {one["case"]: one["fast"] for one in found["cases"] if one["pair"] == "full"}
+    cases = {one["case"]: one["fast"] for one in found["cases"] if one["pair"] == "full" and one["left"]}
     first, stopped, graphs = cases["batch 2"], found["whole"], found["graphs"]
     shares = {f"{name}_decoding": f"{first[f'evaluation_{name}_parts_s']['generation']:.1f} of "
                                   f"{first[f'evaluation_{name}_s']:.1f}" for name in ("first", "again")}  # fmt: skip
+    shown = _since("since_h200.json")["cases"]
+    eight = [cases[EIGHT], next(one["fast"] for one in shown if one["case"] == EIGHT)]
     return shares | {
         "whole_s": f"{whole['seconds']:.0f}", "steps": spaced(whole["steps"]), "looks": str(whole["evaluations"]),
         "stopped_steps": spaced(stopped["steps_of_2000"]), "stopped_s": str(stopped["seconds"]),
         "tried": " and ".join(map(str, stopped["rows_tried"])),
         "missed": f"{100 * cases['batch 32']['share_of_matmul']:.1f}",
-        "pools": str(graphs["before"]["pools_gib"]), "captured": str(graphs["captured"]),
-        "reserved": str(graphs["reserved_gib"]), "graph_steps": str(graphs["steps"]),
+        "eight": " and ".join(f"{fast['step_mean_s']:.2f}" for fast in eight),
+        "said": f"{eight[0]['new_tokens']:.0f}", "pools": str(graphs["before"]["pools_gib"]),
+        "captured": str(graphs["captured"]), "reserved": str(graphs["reserved_gib"]),
+        "graph_steps": str(graphs["steps"]),
     }  # fmt: skip
 
 
+EIGHT = "batch 10, 8 worked examples"
 SINCE = ("since_h100.json", "since_h200.json")
 
 
@@ -209,25 +228,27 @@ def decoding() -> dict[str, str]:
     (products, launched), (attention, _) = kinds["matrix products"], kinds["attention"]
     small = [kind for name, kind in kinds.items() if name not in ("matrix products", "attention")]
     spent, count = (sum(each[place] for each in small) for place in (0, 1))
-    saved = {name: ms[rows] - found[f"{name}_ms"] for name in ("one_rotation", "one_product", "compiled")}
+    saved = {name: ms[rows] - found[f"{name}_ms"] for name in CHANGED}
     rate, most = found["linear_bytes_a_second"][rows] / 1e12, found["sum_bytes_a_second"] / 1e12
     alone = TOKENS_OF_AN_ANSWER * products / 1e3 / (int(rows) / 2)
     return {
         "what": f"a token of greedy decoding at full size, ms, {' · '.join(ms)} rows",
-        "found": f"{' · '.join(f'{each:.1f}' for each in ms.values())}. Of {rows} rows {products:.1f} ms are "
-                 f"{launched} matrix products, {attention:.1f} attention over {found['slots']} slots (over "
+        "found": f"{' · '.join(f'{each:.1f}' for each in ms.values())}. Of {rows} rows {products:.1f} ms are matrix "
+                 f"products ({launched} launches), {attention:.1f} attention over {found['slots']} slots (over "
                  f"{found['longer_slots']} a token takes {found['longer_ms']:.1f}), {spent:.1f} the {count} small "
-                 f"kernels. The rotation in one kernel would save {saved['one_rotation']:.1f}, queries, keys and "
-                 f"values in one product {saved['one_product']:.1f}, all of the step compiled {saved['compiled']:.1f} "
-                 f"({found['compiled_s']:.0f} s to make). A linear layer reads its weights at {rate:.2f} TB/s, a plain "
-                 f"sum reads {most:.2f}. So products alone are {alone:.3f} s of the goal of .06 a question whose two "
-                 f"latent arms say {TOKENS_OF_AN_ANSWER} tokens each; less would take fewer bits, or several tokens "
-                 "a step",
+                 f"kernels. Timed once each, where runs differ by as much: the rotation in one kernel saves "
+                 f"{saved['one_rotation']:.1f}, queries, keys and values in one product {saved['one_product']:.1f}, "
+                 f"all but the head compiled {saved['compiled']:.1f} ({found['compiled_s']:.0f} s to make), no "
+                 f"attention at all {saved['without_attention']:.1f}. A linear layer reads its weights at {rate:.2f} "
+                 f"TB/s, a plain sum reads {most:.2f}. Of the goal of .06 s a question, whose two latent arms say "
+                 f"{TOKENS_OF_AN_ANSWER} tokens each, products alone are {alone:.3f}; less would take fewer bits, or "
+                 "several tokens a step",
         "n": str(found["tokens"]),
     }  # fmt: skip
 
 
 TOKENS_OF_AN_ANSWER = 256
+CHANGED = ("one_rotation", "one_product", "compiled", "without_attention")
 
 
 TABLES = {"full_size": full_size, "since": since, "costs": costs, "gpu_time": gpu_time}

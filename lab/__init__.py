@@ -3,6 +3,6 @@
 import os
 
 # On a GPU, memory that grows by pages in place of pieces: a piece that was made for one shape holds no larger one, and
-# passes captured for shapes as they came kept three times what one of them needs. PyTorch reads it at its first need.
+# what was captured for one shape after the other kept pieces of each. PyTorch reads it at its first need.
 if "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:
     os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")

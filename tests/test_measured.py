@@ -26,6 +26,16 @@ def test_the_tables_are_those_of_the_data(path):
     assert "<!-- measured: " in text
 
 
+def test_the_tables_of_timings_are_those_of_their_files():
+    """The same of those that read no runs."""
+    text, data = "".join(path.read_text("utf-8") for path in measured.PAGES), measured.read()
+    tables = [entry["key"] for entry in data["tables"] if entry.get("records") in timings.TABLES]
+    rows = [timings.FINDINGS[row["records"]]() for row in data["findings"] if row.get("records") in timings.FINDINGS]
+    assert len(tables) == len(timings.TABLES) and len(rows) == len(timings.FINDINGS)
+    assert not [key for key in tables if measured.table(data, key) not in text]
+    assert not [row for row in rows if f"| {row['what']} | {row['found']} |" not in text]
+
+
 def test_every_table_stands_somewhere():
     pages = "".join(path.read_text("utf-8") for path in measured.PAGES)
     for key in ["findings", *(table["key"] for table in measured.read()["tables"])]:
@@ -64,7 +74,7 @@ def test_what_a_record_holds_is_not_typed():
 
 
 def test_a_new_measurement_of_several_gpus_changes_the_row(copied):
-    """The last line of a number of processes and a batch size counts; the words hold for other numbers as well."""
+    """The last session that is whole counts; the words hold for other numbers of GPUs as well."""
 
     def add(processes, batch_size, mean, median):
         row = timings.lines_of("scaling_h100.json")[0] | {"processes": processes, "batch_size": batch_size}
@@ -72,13 +82,17 @@ def test_a_new_measurement_of_several_gpus_changes_the_row(copied):
             out.write(json.dumps(row | {"step_mean_s": mean, "step_s": median}) + "\n")
 
     before = timings.scaling()
-    for measured_so in ((1, 10, 0.2, 0.15), (2, 20, 0.9, 0.9), (2, 10, 0.16, 0.1), (2, 20, 0.25, 0.16)):
+    for measured_so in ((1, 10, 0.2, 0.15), (2, 10, 0.16, 0.1)):
         add(*measured_so)
+    assert timings.scaling() == before
+    add(2, 20, 0.25, 0.16)
     found = timings.scaling()["found"]
     assert "one GPU at batch 10 0.200 (0.150), two at batch 20 0.250 (0.160), two at batch 10 0.160 (0.100)" in found
-    assert "efficiency is 80 % by the mean, 94 % by the median (measured before: 24 % by the mean, " in found
-    assert "the same total work goes 1.25 (1.50) times" in found
-    assert found != before["found"] and "an efficiency of 62 % (75 %)" in found
+    assert "efficiency is 80 % by the mean, 94 % by the median (sessions before: " in found
+    told = before["found"].split("the efficiency is ")[1].split(" (sessions")[0]
+    assert f"; {told}); the same total work goes 1.25 (1.50) times" in found
+    assert "an efficiency of 62 % (75 %)" in found and "In this session" in before["found"]
+    assert "In this session" not in found
     add(4, 10, 0.1, 0.05)
     assert "on two GPUs" in timings.scaling()["what"]  # of four there is no measurement with as much work for each
     add(4, 40, 0.3, 0.2)
@@ -143,6 +157,8 @@ def test_the_row_of_make_real_is_that_of_its_summary(copied):
     ("full_size_costs/soft_tokens_32/inference_aggregate.json", "costs",
      lambda text: text.replace("13565952.0", "99565952.0")),
     ("effects_h200.json", "effects", lambda text: text.replace('"wall_s": 318.5', '"wall_s": 60.0')),
+    ("since_h100.json", "since_numbers", lambda text: text.replace('"reserved_gib": 33.3', '"reserved_gib": 55.5')),
+    ("since_h100.json", "since_numbers", lambda text: text.replace('"steps_of_2000": 1180', '"steps_of_2000": 2000')),
     ("since_h200.json", "since", lambda text: text.replace('"step_s": 0.179', '"step_s": 7.179')),
     ("gsm8k_longer.json", "longer", lambda text: text.replace("1.0602", "1.0002")),
     ("decoding_h100.json", "decoding", lambda text: text.replace('"72": 9.31', '"72": 3.31')),

@@ -22,8 +22,9 @@ class Halving:
     """Does `work` on batches, in parts that fit: once memory ran out, no part is larger than what fitted then.
 
     `spare`, asked once, before any batch is halved, gives back what can be spared, and says whether there was any.
-    `fitted` remembers by `what` how many rows fitted: the next evaluation of a training begins with as many, and what
-    the training has captured may stay.
+    `fitted` remembers by `what` how many rows fitted once memory had run out: the next evaluation of a training begins
+    with as many, so that what the training has captured since need not be spared again. A run that is resumed begins
+    without it.
     """
 
     def __init__(
@@ -32,12 +33,13 @@ class Halving:
     ) -> None:  # fmt: skip
         self.work, self.what, self.spare = work, what, spare
         self.fitted = {} if fitted is None else fitted
+        self.most = self.fitted.get(what, 0)
 
     def __call__(self, batch: Sequence[Row]) -> Iterator[Found]:
         """What `work` finds, part by part. Raises LabError where a single row does not fit."""
         start = 0
         while start < len(batch):
-            rows = batch[start : start + self.fitted.get(self.what, len(batch))]
+            rows = batch[start : start + (self.most or len(batch))]
             try:
                 found = self.work(rows)
             except torch.OutOfMemoryError:
@@ -45,6 +47,8 @@ class Halving:
             if found is None:  # here nothing of the failed attempt is held any more
                 self._make_room(len(rows))
                 continue
+            if self.most:
+                self.fitted[self.what] = self.most
             yield found
             start += len(rows)
 
@@ -62,5 +66,5 @@ class Halving:
                 f"{self.what}: the GPU's memory holds not one question at a time; lower max_new_tokens or shots, or "
                 "choose a smaller model, target_bits or another device."
             )
-        self.fitted[self.what] = count // 2
-        tqdm.write(f"{self.what}: out of memory with {count} questions at a time, going on with {count // 2}")
+        self.most = count // 2
+        tqdm.write(f"{self.what}: out of memory with {count} questions at a time, going on with {self.most}")

@@ -74,7 +74,7 @@ def in_batches(
             found = iter(ask(evaluation, model, inputs, questions))
             return [(arm, {index: next(found) for index in indices}) for arm, indices in parts.items()]
 
-        fitted = evaluation.pair.fitted.setdefault(ask.__name__, {})
+        fitted = evaluation.pair.fitted.setdefault(ask, {})  # generating takes other memory than scoring
         fitting = Halving(asked, label, evaluation.pair.forget_graphs, fitted)
         batches = evaluation.batches(rows, label, lambda row: (row[0].length(row[1]), row[1]))
         if ranks.count() == 1:

@@ -4,13 +4,14 @@ A small model's pass, or a large one's over a few rows, takes the GPU less time 
 captured runs on the tensors it was captured with, so a replay copies its inputs there first.
 
 An allocator keeps the memory of each stream and each pool apart. So plain passes beside the graphs run on the stream
-they are captured on, from their pool, and find there what a graph has left free.
+they are captured on, from their pool, and find there what a graph has left free; but for what a backward pass makes, in
+a thread that no pool reaches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -67,19 +68,25 @@ class Graphs:
             self._stream = torch.cuda.Stream()
         return self._stream
 
-    @contextmanager
-    def beside(self) -> Iterator[None]:
-        """Inside, plain passes take their memory from the graphs' pool: both are never at work at once. What is made
-        there has to be used or copied before the next replay, as what a replay returns."""
+    def beside(self, work: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+        """What `work` makes, a plain pass on the memory of the graphs: both are never at work at once. It has to be
+        used or copied before the next replay, as what a replay returns."""
         outside = torch.cuda.current_stream()
         self.stream.wait_stream(outside)
-        with torch.cuda.stream(self.stream), torch.cuda.use_mem_pool(self.pool):
-            yield
-        outside.wait_stream(self.stream)
+        try:
+            with torch.cuda.stream(self.stream), torch.cuda.use_mem_pool(self.pool):
+                made = work()
+        finally:
+            outside.wait_stream(self.stream)
+        for value in made:
+            value.record_stream(outside)  # where it is used, so that its memory is not given back before
+        return made
 
     def forget(self) -> bool:
         """Give the memory of all of them back; what comes again is captured again. Whether there were any."""
         there = bool(self.known)
+        if there and torch.cuda.is_available():
+            torch.cuda.synchronize()  # replays run on another stream than the one that their memory belongs to
         self.known.clear()
         self._pool = None
         return there

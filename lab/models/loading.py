@@ -45,7 +45,8 @@ class Pair:
 
     source: FrozenModel
     target: FrozenModel
-    fitted: dict[str, dict[str, int]] = field(default_factory=dict)  # rows at a time, by what was asked of which arms
+    # Rows at a time that fitted, by what was asked and of which arms; see `lab.answers.memory`.
+    fitted: dict[Callable, dict[str, int]] = field(default_factory=dict, compare=False)
 
     def forget_graphs(self) -> bool:
         """Give back what was captured of both, see `Graphs.forget`."""
