@@ -200,7 +200,7 @@ def evaluate(
     bridges = [evaluation.bridges[arm] for arm in needed]
     check_fits(evaluation, arms, [bridge.source for bridge in bridges if bridge.translator.needs_source])
     modules = [bridge.translator for bridge in evaluation.bridges.values()]
-    with _evaluating(*modules), evaluation.pair.source.at_home():
+    with _evaluating(*modules), evaluation.pair.source_at_home():
         _check_models(evaluation, needed)
         later = [arm for arm in arms if arm in AFTER_THE_SOURCE]
         first = [arm for arm in arms if arm not in later]
@@ -230,7 +230,7 @@ def likelihoods(evaluation: Evaluation, arms: Sequence[str]) -> dict[str, list[L
         raise LabError(f"arm {unable[0]!r} reads what the source has answered; `evaluate` has its likelihood.")
     check_distinct(evaluation.questions, evaluation.exemplars)
     modules = [bridge.translator for bridge in evaluation.bridges.values()]
-    with _evaluating(*modules), evaluation.pair.source.at_home():
+    with _evaluating(*modules), evaluation.pair.source_at_home():
         _check_models(evaluation, sorted({_bridge_of(arm) for arm in arms if not _is_text(arm)}))
         return gold_likelihoods(evaluation, _arms(evaluation, arms, AnswerCache(), {}))
 

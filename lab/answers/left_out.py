@@ -53,7 +53,7 @@ def leave_out(evaluation: Evaluation, answers: bool = False) -> LeftOut:
     changes |= {f"{LATENT} without {place + 1}": means.without([place]) for place in range(means.places)}
     changes |= {f"{LATENT} without any": means.without(range(means.places))}
     nats, right, first = [], [], None
-    with evaluation.pair.source.at_home():
+    with evaluation.pair.source_at_home():
         for name, change in changes.items():
             arm = LatentArm(name, evaluation, bridge, None, change)
             found = gold_likelihoods(evaluation, [arm])[arm.name]

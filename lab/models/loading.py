@@ -5,7 +5,8 @@ Safetensors only and no remote code; what cannot be used as it has to be is refu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,6 +52,16 @@ class Pair:
     def forget_graphs(self) -> bool:
         """Give back what was captured of both, see `Graphs.forget`."""
         return any([self.source.captured.forget(), self.target.captured.forget()])
+
+    @contextmanager
+    def source_at_home(self) -> Iterator[None]:
+        """Inside, the source's weights are on the device. What was captured gives way where it leaves no room for them:
+        it can be captured again."""
+        away = self.source.residence is not None and self.source.residence.away
+        if away and not self.source.residence.has_room and self.forget_graphs():
+            torch.cuda.empty_cache()
+        with self.source.at_home():
+            yield
 
 
 def load_pair(config: PairConfig) -> Pair:

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+ROOM = 1.2  # of the bytes of its weights: what is read at home takes some memory besides
+
 
 class Residence:
     """Moves the parameters of `model` between `device` and host memory, pinned where the device is a GPU.
@@ -48,6 +50,15 @@ class Residence:
             hook.remove()
         self.hooks = []
         self._bring(list(self.model.parameters()))
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the device has free memory for all of it."""
+        if self.device.type != "cuda":
+            return True
+        torch.cuda.empty_cache()  # what is cached can be had; what graphs keep cannot
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return free >= ROOM * sum(kept.nbytes for kept in self.host.values())
 
     @contextmanager
     def at_home(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from model_zoo import zoo_model
 
+from lab.models import Pair
 from lab.models.residence import Residence
 
 TEXTS = ["Q: Tom has 3 apples.", "Q: Two and two?\nA:"]
@@ -57,6 +58,19 @@ def test_at_home_all_of_it_is_there_and_leaves_again(model):
     with model.at_home():
         pass
     assert not model.residence.away
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_what_was_captured_gives_way_where_there_is_no_room(model, monkeypatch, room):
+    monkeypatch.setattr(Residence, "has_room", room)
+    pair, graph = Pair(model, model), object()
+    for away in (False, True):
+        model.captured.known["a shape"] = graph
+        if away:
+            model.residence.leave()
+        with pair.source_at_home():
+            assert not model.residence.away and ("a shape" in model.captured.known) == (room or not away)
+        assert model.residence.away == away
 
 
 def test_a_pass_that_fails_leaves_nothing_behind(model):
