@@ -58,7 +58,7 @@ class Pair:
         """Inside, the source's weights are on the device. What was captured gives way where it leaves no room for them:
         it can be captured again."""
         away = self.source.residence is not None and self.source.residence.away
-        if away and not self.source.residence.has_room and self.forget_graphs():
+        if away and not self.source.residence.has_room() and self.forget_graphs():
             torch.cuda.empty_cache()
         with self.source.at_home():
             yield

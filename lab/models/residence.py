@@ -51,12 +51,11 @@ class Residence:
         self.hooks = []
         self._bring(list(self.model.parameters()))
 
-    @property
     def has_room(self) -> bool:
-        """Whether the device has free memory for all of it."""
+        """Whether the device has free memory for all of it, once what is cached has been given back."""
         if self.device.type != "cuda":
             return True
-        torch.cuda.empty_cache()  # what is cached can be had; what graphs keep cannot
+        torch.cuda.empty_cache()  # what graphs keep stays
         free, _ = torch.cuda.mem_get_info(self.device)
         return free >= ROOM * sum(kept.nbytes for kept in self.host.values())
 

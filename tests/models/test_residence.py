@@ -60,9 +60,19 @@ def test_at_home_all_of_it_is_there_and_leaves_again(model):
     assert not model.residence.away
 
 
+def test_room_is_asked_of_the_device_for_every_weight_once(model, monkeypatch):
+    weights = sum(parameter.nbytes for parameter in model.model.parameters())  # tied ones once
+    model.residence.leave()
+    assert model.residence.has_room()  # in the host's memory nothing has to move
+    monkeypatch.setattr(model.residence, "device", torch.device("cuda"))
+    for free, found in ((weights, False), (1.19 * weights, False), (1.21 * weights, True)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 2**40))
+        assert model.residence.has_room() == found
+
+
 @pytest.mark.parametrize("room", [True, False])
 def test_what_was_captured_gives_way_where_there_is_no_room(model, monkeypatch, room):
-    monkeypatch.setattr(Residence, "has_room", room)
+    monkeypatch.setattr(Residence, "has_room", lambda self: room)
     pair, graph = Pair(model, model), object()
     for away in (False, True):
         model.captured.known["a shape"] = graph
