@@ -5,10 +5,9 @@ several: then Accelerate brings them together (NCCL between GPUs, gloo between C
 another). Alone, every function here gives back what it was given, so that training and evaluation are written once.
 
 What several ranks compute is what one would: a step's batch is dealt out to them, every loss term is a rank's part of
-the mean over all (`parts_of_means`), and gradients are summed (`sum_gradients`). That is data parallelism without
-`DistributedDataParallel`: the translator is small beside the frozen models, so that overlapping its reduction with the
-backward pass gains nothing; it is called by several names, saved and hashed, which a wrapper would get in the way of;
-and a wrapper averages over ranks, where a mean over tokens needs each rank's share of them.
+the mean over all (`parts_of_means`), and gradients are summed (`summing_gradients`). That is data parallelism without
+`DistributedDataParallel`: the translator is called by several names, saved and hashed, which a wrapper would get in the
+way of; and a wrapper averages over ranks, where a mean over tokens needs each rank's share of them.
 
 torch is imported inside: rooms without it know of ranks as well.
 """
@@ -18,7 +17,8 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lab.errors import LabError
@@ -151,7 +151,11 @@ def from_first(work: Callable[[], T]) -> T:
 
 def any_rank(*said: bool) -> list[bool]:
     """Of each thing, whether any rank says so: what all have to do in the same step."""
-    return list(said) if count() == 1 else [any(each) for each in zip(*gathered(said), strict=True)]
+    if count() == 1:
+        return list(said)
+    import torch
+
+    return [bool(number) for number in greatest(torch.tensor(said, dtype=torch.uint8)).tolist()]
 
 
 def summed(x: Tensor) -> Tensor:
@@ -184,14 +188,27 @@ def parts_of_means(means: Mapping[str, Tensor], counts: Mapping[str, int | Tenso
     return {name: mean * share for (name, mean), share in zip(means.items(), shares, strict=True)}
 
 
-def sum_gradients(module: nn.Module) -> None:
-    """Every gradient becomes its sum over all ranks, on each of them in the same bits. All have the same graph, so a
-    parameter that has none has none anywhere."""
+@contextmanager
+def summing_gradients(module: nn.Module) -> Iterator[None]:
+    """Every gradient that a backward pass gives inside becomes its sum over all ranks, on each of them in the same
+    bits; it is sent as soon as it is there, while the pass goes on. All have the same graph, so gradients come in one
+    order, and a parameter that has none has none anywhere."""
     if count() == 1:
+        yield
         return
-    gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
-    for work in [_distributed().all_reduce(gradient, async_op=True) for gradient in gradients]:
-        work.wait()
+    sent: list[Any] = []
+
+    def send(parameter: Tensor) -> None:
+        sent.append(_distributed().all_reduce(parameter.grad, async_op=True))
+
+    hooks = [each.register_post_accumulate_grad_hook(send) for each in module.parameters() if each.requires_grad]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for work in sent:
+            work.wait()
 
 
 def every_row(x: Tensor) -> Tensor:

@@ -226,10 +226,9 @@ def _step(
     with _fast_products():
         terms, weights = terms_at(), due_weights(config, step + 1)
         loss = weighted_sum(terms, weights)
-        with part("backward"):
+        with part("backward"), ranks.summing_gradients(translator):
             loss.backward()
         with part("optimiser"):
-            ranks.sum_gradients(translator)
             norm = torch.nn.utils.clip_grad_norm_(translator.parameters(), config.training.gradient_clip)
             optimizer.step()
     optimizer.zero_grad(set_to_none=True)

@@ -18,6 +18,7 @@ def told(monkeypatch):
             said.append((name, group))
             if name == "all_gather_object":
                 args[0][:] = [args[1]] * 2
+            return SimpleNamespace(wait=lambda: said.append(("wait", group)))
 
         return call
 
@@ -41,6 +42,23 @@ def test_numbers_and_objects_go_by_the_hosts_and_gradients_by_the_devices(told):
     said.clear()
     ranks.summed(torch.ones(2))
     assert said == [("all_reduce", None)]
+
+
+def test_a_gradient_is_sent_as_soon_as_it_is_there_and_none_is_left_on_its_way(told):
+    said, _ = told
+    model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 1))
+    before = []
+    model[0].weight.register_hook(lambda gradient: before.append(len(said)))  # the last one of the pass
+    with ranks.summing_gradients(model):
+        model(torch.ones(1, 2)).sum().backward()
+        assert said == [("all_reduce", None)] * 4
+    assert before[0] >= 2 and said[4:] == [("wait", None)] * 4
+    model(torch.ones(1, 2)).sum().backward()  # nothing of it stays
+    assert len(said) == 8
+    with pytest.raises(ZeroDivisionError), ranks.summing_gradients(model):
+        model(torch.ones(1, 2)).sum().backward()
+        raise ZeroDivisionError
+    assert said[12:] == [("wait", None)] * 4
 
 
 def test_the_hosts_group_is_made_where_another_opened_the_first(told, monkeypatch):
