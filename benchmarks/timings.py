@@ -48,10 +48,22 @@ def scaling() -> dict[str, str]:
             "A mean has the steps in it whose shapes were captured; ranks agree on shapes. Summing "
             f"{alone['translator_parameters'] / 1e6:.0f} M gradients takes {1000 * same_each['sum_s']:.0f} ms, "
             f"{shares[0]:.0f} to {shares[-1]:.0f} % of a mean step; the medians at the same work per GPU are "
-            f"{apart:.0f} ms apart; {same_each['peak_gib']:.1f} GiB a GPU against {alone['peak_gib']:.1f}"
+            f"{apart:.0f} ms apart; {same_each['peak_gib']:.1f} GiB a GPU against {alone['peak_gib']:.1f}. {_on_h200()}"
         ),
         "n": str(least - least // 2),
     }  # fmt: skip
+
+
+def _on_h200() -> str:
+    """The same work per GPU on other cards, and over twice as many steps."""
+    alone, same_each = sorted(lines_of("scaling_h200.json"), key=lambda row: row["processes"])
+    many = same_each["processes"]
+    return (
+        f"On {COUNTS.get(many, many)} H200, over the later half of {alone['steps']} steps, the one alone beside a "
+        f"training on the other card: {alone['step_mean_s']:.3f} ({alone['step_s']:.3f}) and {same_each['step_mean_s']:.3f} "
+        f"({same_each['step_s']:.3f}), {_efficiency(alone, same_each)}. There each parameter's gradient was summed by "
+        "itself, during the backward pass; now all go in one piece after it, which was not timed"
+    )
 
 
 def _sessions(lines: Sequence[Mapping]) -> list[dict[tuple[int, int], Mapping]]:
@@ -117,11 +129,11 @@ def since() -> tuple[list[str], list[list[str]]]:
                 f"{one['pair']}, {one['case']}", found["device"].split()[1], left, _step(fast),
                 f"{fast['step_mean_s']:.3f}", f"{100 * fast['share_of_matmul']:.0f} %",
                 f"{fast['training_peak_gib']:.1f}",
-                f"{fast['s_per_sample_first']:.2f} · {fast['s_per_sample_again']:.2f}",
+                " · ".join(f"{fast[key]:.2f}" for key in EVALUATED if key in fast),
             ])  # fmt: skip
     columns = [
         "pair, case", "card", "rows at the left", "seconds per step, median (least)", "mean",
-        "share of a matrix product", "peak, GiB", "evaluation, seconds a question, first · again",
+        "share of a matrix product", "peak, GiB", "evaluation, seconds a question, first · again (· anew)",
     ]  # fmt: skip
     return columns, rows
 
@@ -141,12 +153,14 @@ def since_numbers() -> dict[str, str]:
         "tried": " and ".join(map(str, stopped["rows_tried"])),
         "missed": f"{100 * cases['batch 32']['share_of_matmul']:.1f}",
         "eight": " and ".join(f"{fast['step_mean_s']:.2f}" for fast in eight),
+        "anew": " and ".join(f"{one['fast'][key]:.3f}" for one in shown if (key := EVALUATED[-1]) in one["fast"]),
         "said": f"{eight[0]['new_tokens']:.0f}", "pools": str(graphs["before"]["pools_gib"]),
         "captured": str(graphs["captured"]), "reserved": str(graphs["reserved_gib"]),
         "graph_steps": str(graphs["steps"]),
     }  # fmt: skip
 
 
+EVALUATED = ("s_per_sample_first", "s_per_sample_again", "s_per_sample_anew")
 EIGHT = "batch 10, 8 worked examples"
 SINCE = ("since_h100.json", "since_h200.json")
 

@@ -5,9 +5,10 @@ several: then Accelerate brings them together (NCCL between GPUs, gloo between C
 another). Alone, every function here gives back what it was given, so that training and evaluation are written once.
 
 What several ranks compute is what one would: a step's batch is dealt out to them, every loss term is a rank's part of
-the mean over all (`parts_of_means`), and gradients are summed (`summing_gradients`). That is data parallelism without
+the mean over all (`parts_of_means`), and gradients are summed (`sum_gradients`). That is data parallelism without
 `DistributedDataParallel`: the translator is called by several names, saved and hashed, which a wrapper would get in the
-way of; and a wrapper averages over ranks, where a mean over tokens needs each rank's share of them.
+way of; a wrapper averages over ranks, where a mean over tokens needs each rank's share of them; and sending gradients
+while the backward pass goes on gained nothing when it was tried.
 
 torch is imported inside: rooms without it know of ranks as well.
 """
@@ -17,8 +18,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lab.errors import LabError
@@ -188,27 +188,19 @@ def parts_of_means(means: Mapping[str, Tensor], counts: Mapping[str, int | Tenso
     return {name: mean * share for (name, mean), share in zip(means.items(), shares, strict=True)}
 
 
-@contextmanager
-def summing_gradients(module: nn.Module) -> Iterator[None]:
-    """Every gradient that a backward pass gives inside becomes its sum over all ranks, on each of them in the same
-    bits; it is sent as soon as it is there, while the pass goes on. All have the same graph, so gradients come in one
-    order, and a parameter that has none has none anywhere."""
+def sum_gradients(module: nn.Module) -> None:
+    """Every gradient becomes its sum over all ranks, on each of them in the same bits. All have the same graph, so a
+    parameter that has none has none anywhere. All go in one piece: to start a sum for each of 66 parameters kept two
+    GPUs waiting for their hosts, by 10 ms of a step of 150."""
     if count() == 1:
-        yield
         return
-    sent: list[Any] = []
+    import torch
 
-    def send(parameter: Tensor) -> None:
-        sent.append(_distributed().all_reduce(parameter.grad, async_op=True))
-
-    hooks = [each.register_post_accumulate_grad_hook(send) for each in module.parameters() if each.requires_grad]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for work in sent:
-            work.wait()
+    owners = [parameter for parameter in module.parameters() if parameter.grad is not None]
+    flat = torch.nn.utils.parameters_to_vector(parameter.grad for parameter in owners)
+    _distributed().all_reduce(flat)
+    for parameter, own in zip(owners, flat.split([parameter.numel() for parameter in owners]), strict=True):
+        parameter.grad = own.view_as(parameter)
 
 
 def every_row(x: Tensor) -> Tensor:

@@ -161,6 +161,9 @@ def test_the_row_of_make_real_is_that_of_its_summary(copied):
     ("since_h100.json", "since_numbers", lambda text: text.replace('"steps_of_2000": 1180', '"steps_of_2000": 2000')),
     ("since_h200.json", "since", lambda text: text.replace('"step_s": 0.179', '"step_s": 7.179')),
     ("gsm8k_longer.json", "longer", lambda text: text.replace("1.0602", "1.0002")),
+    ("gsm8k_recipes.json", "recipes", lambda text: text.replace("1.0297", "1.0007")),
+    ("scaling_h200.json", "scaling", lambda text: text.replace('"step_s": 0.1533', '"step_s": 0.1433')),
+    ("since_h200.json", "since_numbers", lambda text: text.replace('_sample_anew": 0.17', '_sample_anew": 0.27')),
     ("decoding_h100.json", "decoding", lambda text: text.replace('"72": 9.31', '"72": 3.31')),
 ])  # fmt: skip
 def test_another_measurement_is_another_row(copied, name, found, change):

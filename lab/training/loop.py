@@ -226,9 +226,10 @@ def _step(
     with _fast_products():
         terms, weights = terms_at(), due_weights(config, step + 1)
         loss = weighted_sum(terms, weights)
-        with part("backward"), ranks.summing_gradients(translator):
+        with part("backward"):
             loss.backward()
         with part("optimiser"):
+            ranks.sum_gradients(translator)
             norm = torch.nn.utils.clip_grad_norm_(translator.parameters(), config.training.gradient_clip)
             optimizer.step()
     optimizer.zero_grad(set_to_none=True)
