@@ -58,11 +58,11 @@ def _on_h200() -> str:
     """The same work per GPU on other cards, and over twice as many steps."""
     alone, same_each = sorted(lines_of("scaling_h200.json"), key=lambda row: row["processes"])
     many = same_each["processes"]
+    one, two = (f"{row['step_mean_s']:.3f} ({row['step_s']:.3f})" for row in (alone, same_each))
     return (
         f"On {COUNTS.get(many, many)} H200, over the later half of {alone['steps']} steps, the one alone beside a "
-        f"training on the other card: {alone['step_mean_s']:.3f} ({alone['step_s']:.3f}) and {same_each['step_mean_s']:.3f} "
-        f"({same_each['step_s']:.3f}), {_efficiency(alone, same_each)}. There each parameter's gradient was summed by "
-        "itself, during the backward pass; now all go in one piece after it, which was not timed"
+        f"training on the other card: {one} and {two}, {_efficiency(alone, same_each)}. There each parameter's gradient "
+        "was summed by itself, during the backward pass; now all go in one piece after it, which was not timed"
     )
 
 
