@@ -189,9 +189,9 @@ def recipes() -> dict[str, str]:
     told = "; ".join(f"{words} {_at_least(looks[job])}" for job, words in RECIPES.items())
     return {
         "what": f"GSM8K, 32 soft tokens, {spaced(steps)} steps of 32, one thing changed, nats per token on dev",
-        "found": f"the table's runs (by fused kernels) {_at_least(table)}; {told}. Seeds 1, 2, 3 where several stand, else seed 1. The "
-                 "machine's time ended while these answered the test questions, so nothing is told of test, and "
-                 "no interval stands here",
+        "found": f"the table's runs (by fused kernels) {_at_least(table)}; {told}. Seeds 1, 2, 3 where several stand, "
+                 "else seed 1. The machine's time ended while these answered the test questions, so nothing is told "
+                 "of test, and no interval stands here",
     }  # fmt: skip
 
 

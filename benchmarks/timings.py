@@ -61,8 +61,8 @@ def _on_h200() -> str:
     one, two = (f"{row['step_mean_s']:.3f} ({row['step_s']:.3f})" for row in (alone, same_each))
     return (
         f"On {COUNTS.get(many, many)} H200, over the later half of {alone['steps']} steps, the one alone beside a "
-        f"training on the other card: {one} and {two}, {_efficiency(alone, same_each)}. There each parameter's gradient "
-        "was summed by itself, during the backward pass; now all go in one piece after it, which was not timed"
+        f"training on the other card: {one} and {two}, {_efficiency(alone, same_each)}. There each parameter's "
+        "gradient was summed by itself, during the backward pass; now all go in one piece after it, which was not timed"
     )
 
 
