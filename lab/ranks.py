@@ -190,8 +190,8 @@ def parts_of_means(means: Mapping[str, Tensor], counts: Mapping[str, int | Tenso
 
 def sum_gradients(module: nn.Module) -> None:
     """Every gradient becomes its sum over all ranks, on each of them in the same bits. All have the same graph, so a
-    parameter that has none has none anywhere. All go in one piece: to start a sum for each of 66 parameters kept two
-    GPUs waiting for their hosts, by 10 ms of a step of 150."""
+    parameter that has none has none anywhere. All go in one piece: while a host started a sum for each of
+    66 parameters, its GPU waited."""
     if count() == 1:
         return
     import torch
