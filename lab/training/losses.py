@@ -3,23 +3,41 @@
 Which of them a config asks for, and what they are given, is in `lab.training.objective`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from lab import ranks
 from lab.errors import LabError
 from lab.models import IGNORED, TargetInputs
 
 TEMPERATURE = 0.07  # InfoNCE (He et al. 2020, section 3.3)
+AT_ONCE = 2**26  # logits of which float32 copies are kept at a time: 256 MiB each
 MARGIN = 1.0  # nats per token by which the gold answer is to lead a wrong one
 
 
 def answer_nll(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean negative log-likelihood of the answer tokens, end token included, under teacher forcing (nats per token)."""
-    return F.cross_entropy(logits.float(), labels)
+    return _in_pieces(_summed_nll, logits, labels) / len(labels)
+
+
+def _summed_nll(logits: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(logits.float(), labels, reduction="sum")
+
+
+def _in_pieces(summed: Callable[..., Tensor], logits: Tensor, others: Tensor) -> Tensor:
+    """`summed(logits, others)`, a sum over rows, of logits [N, V] so many rows at a time that their float32 copies fit
+    in `AT_ONCE`; what a piece computes is computed again in the backward pass. A vocabulary of 262 144 takes 4 GB a
+    copy at batch 32, and there are several."""
+    size = max(1, AT_ONCE // logits.shape[1])
+    if len(logits) <= size:
+        return summed(logits, others)
+    again = partial(checkpoint, summed, use_reentrant=False, preserve_rng_state=False)
+    return torch.stack([again(*piece) for piece in zip(logits.split(size), others.split(size), strict=True)]).sum()
 
 
 def format_nll(logits: Tensor, labels: Tensor, marker: set[int]) -> Tensor:
@@ -43,8 +61,13 @@ def text_kl(logits: Tensor, text_logits: Tensor, inputs: TargetInputs, first: in
     if first:
         scored = inputs.labels[:, 1:] != IGNORED
         chosen = (scored.cumsum(dim=1) <= first)[scored]
-    log_p, log_q = text_logits[chosen].float().log_softmax(-1), logits[chosen].float().log_softmax(-1)
-    return F.kl_div(log_q, log_p, reduction="batchmean", log_target=True)
+    logits = logits[chosen]
+    return _in_pieces(_summed_kl, logits, text_logits[chosen]) / len(logits)
+
+
+def _summed_kl(logits: Tensor, text_logits: Tensor) -> Tensor:
+    log_p, log_q = text_logits.float().log_softmax(-1), logits.float().log_softmax(-1)
+    return F.kl_div(log_q, log_p, reduction="sum", log_target=True)
 
 
 def contrast(anchors: Tensor, positives: Tensor) -> Tensor:

@@ -219,6 +219,26 @@ def test_kl_of_the_first_tokens_takes_them_from_every_answer(tiny_pair):
     torch.testing.assert_close(losses.text_kl(logits, other, inputs, first=2), expected)
 
 
+@pytest.mark.parametrize("term", [losses.answer_nll, lambda logits, other: losses.text_kl(logits, other, None)])
+def test_logits_in_pieces_give_the_same_loss_and_gradient_and_keep_no_wide_copy(term, monkeypatch):
+    """A vocabulary of 262 144 in float32 copies at batch 32 filled 56 GiB."""
+    logits = torch.randn(50, 300, dtype=torch.bfloat16, requires_grad=True)
+    other = torch.randint(0, 300, (50,)) if term is losses.answer_nll else torch.randn(50, 300).bfloat16()
+
+    def found():
+        kept = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: (kept.append(x), x)[1], lambda x: x):
+            loss = term(logits, other)
+        return loss, torch.autograd.grad(loss, logits)[0], sum(x.nbytes for x in kept if x.dtype == torch.float32)
+
+    loss, gradient, wide = found()
+    monkeypatch.setattr(losses, "AT_ONCE", 7 * 300)  # seven rows, and one of them alone at the end
+    pieces, again, narrow = found()
+    torch.testing.assert_close(pieces, loss)
+    torch.testing.assert_close(again, gradient)
+    assert wide >= logits.numel() * 4 and narrow < 0.01 * wide
+
+
 def test_any_architecture_can_be_the_target(tiny_pair):
     """Its head may have another name than Llama's; the logits are the model's own."""
     shape = dict(hidden_size=48, intermediate_size=96, num_hidden_layers=2, num_attention_heads=6)
