@@ -152,9 +152,9 @@ def longer() -> dict[str, str]:
     told = []
     for name, recipe in LONGER.items():
         curves = [arms["latent"] for run, arms in runs.items() if run.startswith(f"{name}-")]
-        best = [min(curve["dev"], key=lambda point: point[1]) for curve in curves]
-        early = [dict(map(tuple, curve["dev"]))[EARLY] for curve in curves]
-        last = [curve["training"][-1][1] for curve in curves]
+        best = [min(one["dev"], key=lambda point: point[1]) for one in curves]
+        early = [_dev(one)[EARLY] for one in curves]
+        last = [one["training"][-1][1] for one in curves]
         told.append(
             f"{recipe}: {_each(nats for _, nats in best)} at best (step {' · '.join(str(step) for step, _ in best)}), "
             f"{_each(early)} after {EARLY}; on the questions that it trains on {_each(last)} in the end"
@@ -217,13 +217,12 @@ def _preserved_dev(job: str) -> list[dict[int, float]]:
 
 
 def _at_least(runs: list[dict[int, float]]) -> str:
-    steps = [min(dev, key=dev.get) for dev in runs]
-    told = _each(dev[step] for dev, step in zip(runs, steps, strict=True))
-    early = [dev for dev, step in zip(runs, steps, strict=True) if step < max(dev)]
+    found = [(dev, min(dev, key=dev.get)) for dev in runs]
+    told, early = _each(dev[step] for dev, step in found), [(dev, step) for dev, step in found if step < max(dev)]
     if not early:
         return told
-    when = " · ".join(map(str, sorted({step for dev, step in zip(runs, steps, strict=True) if step < max(dev)})))
-    return f"{told} (at step {when}; {_each(dev[max(dev)] for dev in early)} in the end)"
+    when = " · ".join(map(str, sorted({step for _, step in early})))
+    return f"{told} (at step {when}; {_each(dev[max(dev)] for dev, _ in early)} in the end)"
 
 
 def _each(numbers) -> str:
