@@ -1,6 +1,8 @@
 """How likely every arm finds the gold answers: the training's own loss, of prompts that know nothing of them."""
 
+from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -136,3 +138,17 @@ def test_a_head_that_is_not_last_scores_by_the_models_own_logits(tiny_pair, brid
     assert bool(called) == last
     expected = of_tokens(tiny_pair.target, f"Think.\n\nQ: {QUESTIONS[0].question}\nA:", QUESTIONS[0].answer)
     assert -found[0].nats == pytest.approx(expected, abs=2e-3)
+
+
+@pytest.mark.parametrize(("dtype", "alone", "sound"), [
+    ("bfloat16", -8.2, True), ("bfloat16", -7.5, False), ("bfloat16", -1.1, False), ("float32", -8.5, False),
+])  # fmt: skip
+def test_what_costs_much_may_be_rounded_by_more_in_half_precision(monkeypatch, dtype, alone, sound):
+    """An untrained prompt before Gemma: a batch said -860 nats and the same row by itself -838, in bfloat16."""
+    model = SimpleNamespace(dtype=getattr(torch, dtype))
+    arm = SimpleNamespace(name="latent", model=model, inputs=lambda indices: None)
+    monkeypatch.setattr(gold_module, "answer_rows", lambda model, answers: [[1] * 10])
+    monkeypatch.setattr(gold_module, "log_likelihoods", lambda *given: [gold_module.Likelihood(10 * alone, 10, False)])
+    batched = {0: gold_module.Likelihood(-86.0, 10, False)}
+    with nullcontext() if sound else pytest.raises(LabError, match="cannot be trusted"):
+        gold_module.check_alone(arm, QUESTIONS[0], 0, batched)
