@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,8 +23,13 @@ NAMES = {
     "gsm8k": "32 soft tokens of four source layers", "gsm8k_k16": "16 soft tokens",
     "gsm8k_beside_text": "32, beside the question's text", "gsm8k_k8": "8 soft tokens", "gsm8k_k64": "64 soft tokens",
     "gsm8k_layers_last": "32, of the last source layer", "gsm8k_layers_all": "32, of all source layers",
-    "gsm8k_kl": "32, with KL",
+    "gsm8k_kl": "32, with KL", "gsm8k_fixes": "32, with a contrastive term",
+    "gsm8k_fixes_long": "the same, twice the steps, dropout", "gsm8k_fixes_k16": "16, with a contrastive term",
+    "gsm8k_half": "32, half of the training questions", "gsm8k_quarter": "32, a quarter of them",
+    "gsm8k_target_source": "32, of the target's own states",
+    "gsm8k_random_source": "32, of a source of random weights",
 }  # fmt: skip
+ENDS = ("latent_constant", "text_tuned")  # of the scale on which information is recovered
 READS = {"latent": "the question's", "latent_shuffled": "another question's", "latent_constant": "a constant prompt",
          "text_tuned": "a prompt beside the text", "target": "the text alone"}  # fmt: skip
 CONTROLS = {"latent_constant": "a constant prompt", "latent_random_source": "source of random weights",
@@ -58,8 +64,12 @@ def _findings(folder: Path, _files: int, _newest: int) -> Findings:
 
 
 def folders_of(world: str) -> set[str]:
-    """The preserved folders that hold runs of a world of the paper: what is of another task or pair is in none."""
-    of = [path for path in run_folders(PRESERVED) if WORLDS[world].holds(known_config(read_settings(path)))]
+    """The preserved folders that hold runs of a world of the paper or controls of it: what is of another task or pair
+    is in none."""
+    declared, paths = WORLDS[world], list(run_folders(PRESERVED))
+    configs = [known_config(read_settings(path)) for path in paths]
+    of = [path for path, config in zip(paths, configs, strict=True)
+          if declared.holds(config) or declared.control_of(config)]  # fmt: skip
     return {path.relative_to(PRESERVED).parts[0] for path in of}
 
 
@@ -86,16 +96,39 @@ def gsm8k() -> tuple[list[str], list[list[str]]]:
             f"{', '.join(sorted(stray))} is preserved and has no name in this table, or the other way round."
         )
     folders = {name: list(run_folders(PRESERVED / name)) for name in NAMES}
-    rows = recipe_rows(read_evidence([path for paths in folders.values() for path in paths]))
-    columns = ["soft tokens", *READS.values(), "recovered, %", "right, %"]
-    return columns, [_recipe(NAMES[name], row) for name, row in zip(folders, rows, strict=True)]
+    evidence = read_evidence([path for paths in folders.values() for path in paths])
+    rows = recipe_rows(evidence)
+    on_a_scale = recipe_rows(replace(evidence, runs=tuple(_with_ends(run, evidence.runs) for run in evidence.runs)))
+    columns = ["soft tokens", *READS.values(), "recovered, %", "minus the first row", "right, %"]
+    return columns, [
+        _recipe(NAMES[name], row, scaled["information"]["recovered"]["latent"])
+        for name, row, scaled in zip(folders, rows, on_a_scale, strict=True)
+    ]
 
 
-def _recipe(name: str, row: dict) -> list[str]:
-    arms, share = row["information"]["arms"], row["information"]["recovered"]["latent"]
+def _with_ends(run: Run, runs: Sequence[Run]) -> Run:
+    """The same run beside the two prompts that another one trained: of the same seed, as many soft tokens at the same
+    place, as many steps. As it is where it has its own, or there is none."""
+    own = _prompts(run)
+    ends = next((one for one in runs if _prompts(one) == own and {*ENDS} <= {*one.arms}), None)
+    if ends is None or {*ENDS} & {*run.arms}:
+        return run
+    theirs = {row["id"]: {arm: row["arms"][arm] for arm in ENDS} for row in ends.records}
+    return replace(run, records=[row | {"arms": row["arms"] | theirs[row["id"]]} for row in run.records])
+
+
+def _prompts(run: Run) -> tuple:
+    """What decides how the prompts of a run are trained, and where they stand."""
+    return run.seed, *(run.settings[name] for name in ("soft_tokens", "layout", "injection", "steps", "batch_size"))
+
+
+def _recipe(name: str, row: dict, share: dict | None) -> list[str]:
+    arms, less = row["information"]["arms"], row["told"]
     cells = [dots(arms[arm]["per_seed"], 3) if arm in arms else "" for arm in READS]
     told = f"{100 * share['value']:.0f}{between(share, 0, 100)}" if share else ""
-    return [name, *cells, told, dots([100 * one for one in row["accuracy"]["per_seed"]], 1)]
+    more = {"low": -less["high"], "high": -less["low"]} if less and less["low"] is not None else None
+    apart = f"{-less['effect']:+.3f}{between(more, 3) if more else ''}" if less else ""
+    return [name, *cells, told, apart, dots([100 * one for one in row["accuracy"]["per_seed"]], 1)]
 
 
 def two_hops() -> tuple[list[str], list[list[str]]]:

@@ -3,7 +3,7 @@
     python benchmarks/state_cache.py GSM8K_FOLDER [pair] [layers] [questions] [cache folder]
 
 Three passes over the same questions: without a cache, with an empty one (reading and keeping), with a full one; then
-what of it the checksum and the key take. Seconds; of the last two the least of three.
+what of it the checksum and the key take. Seconds; of the pass with a full one the least of three.
 """
 
 import shutil

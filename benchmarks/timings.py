@@ -1,6 +1,7 @@
 """Tables and rows of times and sizes, computed from the JSON files beside this one that the benchmarks wrote.
 
-`whole` and `graphs` of since_h100.json were read off the output of `speed.py` and of a program around it.
+`graphs` of since_h100.json, and which rows fitted in `whole`, were read off the output of `speed.py` and of a program
+around it.
 """
 
 import json
@@ -31,38 +32,44 @@ def scaling() -> dict[str, str]:
     *before, (_, alone, same_each, same_all) = [found for found in told if found[0] == many]
     rows, word = [alone, same_each, same_all], COUNTS.get(many, str(many))
     first, second, third = (f"{row['step_mean_s']:.3f} ({row['step_s']:.3f})" for row in rows)
+    steps = min(row["steps"] for row in (alone, same_each))
+    if same_all["steps"] != steps:
+        third = f"{third}, of {same_all['steps']} steps"
     faster = [alone[name] / same_all[name] for name in ("step_mean_s", "step_s")]
     shares = sorted(100 * row["share_of_sums"] for row in (same_each, same_all))
-    earlier = "; ".join(_efficiency(*found[1:3]) for found in before)
-    earlier = f" (sessions before: {earlier})" * bool(before)
+    earlier = "; ".join(" and ".join(_shares(*found[1:3])) for found in before)
+    earlier = f"; sessions before: {earlier}" * bool(before)
     beside = f" In this session {alone['beside']}." if "beside" in alone else ""
-    least, size = min(row["steps"] for row in rows), alone["batch_size"]
+    size = alone["batch_size"]
     apart = 1000 * (same_each["step_s"] - alone["step_s"])
     return {
         "what": f"full-size training on {word} GPUs, 64 soft tokens, seconds a step, mean (median)",
         "found": (
-            f"of the later half of {least} steps: one GPU at batch {size} {first}, {word} at batch {many * size} "
+            f"of the later half of {steps} steps: one GPU at batch {size} {first}, {word} at batch {many * size} "
             f"{second}, {word} at batch {size} {third}. So at the same work per GPU the efficiency is "
-            f"{_efficiency(alone, same_each)}{earlier}; the same total work goes {faster[0]:.2f} ({faster[1]:.2f}) "
-            f"times as fast, an efficiency of {100 * faster[0] / many:.0f} % ({100 * faster[1] / many:.0f} %).{beside} "
-            "A mean has the steps in it whose shapes were captured; ranks agree on shapes. Summing "
-            f"{alone['translator_parameters'] / 1e6:.0f} M gradients takes {1000 * same_each['sum_s']:.0f} ms, "
-            f"{shares[0]:.0f} to {shares[-1]:.0f} % of a mean step; the medians at the same work per GPU are "
-            f"{apart:.0f} ms apart; {same_each['peak_gib']:.1f} GiB a GPU against {alone['peak_gib']:.1f}. {_on_h200()}"
+            f"{_efficiency(alone, same_each)} (the goal is {EFFICIENT} %{earlier}); the same total work goes "
+            f"{faster[0]:.2f} ({faster[1]:.2f}) times as fast, an efficiency of {100 * faster[0] / many:.0f} % "
+            f"({100 * faster[1] / many:.0f} %).{beside} A mean has the steps in it whose shapes were captured; ranks "
+            f"agree on shapes. Summing {alone['translator_parameters'] / 1e6:.0f} M gradients takes "
+            f"{1000 * same_each['sum_s']:.1f} ms, {shares[0]:.1f} to {shares[-1]:.1f} % of a mean step, in one piece; "
+            f"in sessions before each parameter's went by itself. The medians at the same work per GPU are {apart:.0f} "
+            f"ms apart; {same_each['peak_gib']:.1f} GiB a GPU against {alone['peak_gib']:.1f}. {_on_h200()}"
         ),
-        "n": str(least - least // 2),
+        "n": str(steps - steps // 2),
     }  # fmt: skip
 
 
+EFFICIENT = 95  # per cent at the same work per GPU: the goal
+
+
 def _on_h200() -> str:
-    """The same work per GPU on other cards, and over twice as many steps."""
+    """The same work per GPU on other cards, where each parameter's gradient was summed by itself as well."""
     alone, same_each = sorted(lines_of("scaling_h200.json"), key=lambda row: row["processes"])
     many = same_each["processes"]
     one, two = (f"{row['step_mean_s']:.3f} ({row['step_s']:.3f})" for row in (alone, same_each))
     return (
-        f"On {COUNTS.get(many, many)} H200, over the later half of {alone['steps']} steps, the one alone beside a "
-        f"training on the other card: {one} and {two}, {_efficiency(alone, same_each)}. There each parameter's "
-        "gradient was summed by itself, during the backward pass; now all go in one piece after it, which was not timed"
+        f"On {COUNTS.get(many, many)} H200 before, of {alone['steps']} steps, the one alone beside a training on the "
+        f"other card: {one} and {two}, {_efficiency(alone, same_each)}"
     )
 
 
@@ -79,8 +86,12 @@ def _sessions(lines: Sequence[Mapping]) -> list[dict[tuple[int, int], Mapping]]:
 
 def _efficiency(alone: Mapping, same_each: Mapping) -> str:
     """Of several GPUs at the same work for each."""
-    each = [f"{100 * alone[name] / same_each[name]:.0f} %" for name in ("step_mean_s", "step_s")]
-    return f"{each[0]} by the mean, {each[1]} by the median"
+    mean, median = _shares(alone, same_each)
+    return f"{mean} by the mean, {median} by the median"
+
+
+def _shares(alone: Mapping, same_each: Mapping) -> list[str]:
+    return [f"{100 * alone[name] / same_each[name]:.0f} %" for name in ("step_mean_s", "step_s")]
 
 
 def full_size() -> tuple[list[str], list[list[str]]]:
@@ -140,28 +151,35 @@ def since() -> tuple[list[str], list[list[str]]]:
 
 def since_numbers() -> dict[str, str]:
     """A whole training, what of an evaluation's time is decoding, and what graphs keep, for the sentence above."""
-    found, whole = _since("since_h100.json"), _since("since_h200.json")["whole"]
-    cases = {one["case"]: one["fast"] for one in found["cases"] if one["pair"] == "full" and one["left"]}
-    first, stopped, graphs = cases["batch 2"], found["whole"], found["graphs"]
+    h100, h200 = (_since(name) for name in SINCE)
+    cases, others = (
+        {one["case"]: one["fast"] for one in found["cases"] if one["pair"] == "full" and one["left"]}
+        for found in (h100, h200)
+    )
+    first, whole = cases["batch 2"], h100["whole"]
     shares = {f"{name}_decoding": f"{first[f'evaluation_{name}_parts_s']['generation']:.1f} of "
                                   f"{first[f'evaluation_{name}_s']:.1f}" for name in ("first", "again")}  # fmt: skip
-    shown = _since("since_h200.json")["cases"]
-    eight = [cases[EIGHT], next(one["fast"] for one in shown if one["case"] == EIGHT)]
+
+    def both(case: str, key: str) -> str:
+        return " and ".join(f"{fast[case][key]:.3f}" for fast in (cases, others))
+
     return shares | {
-        "whole_s": f"{whole['seconds']:.0f}", "steps": spaced(whole["steps"]), "looks": str(whole["evaluations"]),
-        "stopped_steps": spaced(stopped["steps_of_2000"]), "stopped_s": str(stopped["seconds"]),
-        "tried": " and ".join(map(str, stopped["rows_tried"])),
+        "whole_s": " and ".join(f"{found['whole']['seconds']:.0f}" for found in (h100, h200)),
+        "steps": spaced(whole["steps"]), "looks": str(whole["evaluations"]),
+        "tried": " and ".join(map(str, whole["rows_tried"])), "fitted": str(whole["rows_that_fitted"]),
+        "two": both("batch 2", "step_s"), "two_mean": both("batch 2", "step_mean_s"), "ten": both("batch 10", "step_s"),
+        "eight": both(EIGHT, "step_s"), "eight_mean": both(EIGHT, "step_mean_s"),
+        "anew_two": both("batch 2", EVALUATED[-1]), "anew_ten": both("batch 10", EVALUATED[-1]),
         "missed": f"{100 * cases['batch 32']['share_of_matmul']:.1f}",
-        "eight": " and ".join(f"{fast['step_mean_s']:.2f}" for fast in eight),
-        "anew": " and ".join(f"{one['fast'][key]:.3f}" for one in shown if (key := EVALUATED[-1]) in one["fast"]),
-        "said": f"{eight[0]['new_tokens']:.0f}", "pools": str(graphs["before"]["pools_gib"]),
-        "captured": str(graphs["captured"]), "reserved": str(graphs["reserved_gib"]),
-        "graph_steps": str(graphs["steps"]),
+        "pools": str(h100["graphs"]["before"]["pools_gib"]),
+        "reserved": " · ".join(f"{cases[case]['reserved_gib']:.1f}" for case in KEPT),
+        "captured": " · ".join(str(cases[case]["graphs"]) for case in KEPT),
     }  # fmt: skip
 
 
 EVALUATED = ("s_per_sample_first", "s_per_sample_again", "s_per_sample_anew")
 EIGHT = "batch 10, 8 worked examples"
+KEPT = ("batch 2", "batch 10", "batch 32", EIGHT)
 SINCE = ("since_h100.json", "since_h200.json")
 
 

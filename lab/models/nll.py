@@ -35,7 +35,7 @@ ON_A_CPU = 16  # rows
 # .22 off between two ways to attention; off float32 .05 to .35, with random soft tokens up to 1.04, and whole gradients
 # up to 1.3, since few tokens are off by several times their size. So H100s and H200s gave gradients .4 to 2.1 apart
 # whose losses agreed. Of other rows, or of the columns beside, every row is 1 off or more. How far a replay is off its
-# own launches: 0 to .020 in 262 of them, off the plain pass .048 to .076 in 11 (an H100, full size, random weights); of
+# own launches: 0 to .020 in 370 of them, off the plain pass .048 to .076 in 16 (H100s, full size, random weights); of
 # trained weights no GPU has said it yet. In float32 it is the whole gradient; with TF32 an H100 gave .001 to .005.
 LOSS_ROUNDING = {torch.float32: 1e-3, torch.bfloat16: 0.03}
 REPLAY_ROUNDING = {torch.float32: 1e-3, torch.bfloat16: 0.4}

@@ -89,6 +89,11 @@ class World:
         return next((file.parent for file in files if models_in(read_json(file)) == models), None)
 
 
+def _paired_by(run: Run) -> dict | None:
+    """What two runs have to share for their answers to be paired, as the seal has it; None without one."""
+    return {name: run.seal["evaluation"][name] for name in PAIRED_BY} if run.seal else None
+
+
 def weights_in(run: Path) -> tuple[str, str]:
     """The weights of source and target that answered in a run, as its seal names them."""
     seal = read_seal(final_records(run))
@@ -126,8 +131,9 @@ class Preserved:
         if not _is_main(recipes[0], declared):
             return None
         runs = tuple(run for recipe in recipes for run in recipe)
-        controls = self._controls(declared, runs[0])
         rebuilt = tuple(self._given(read_evidence(paths)) for paths in others)
+        known = [run for build in rebuilt for run in build.runs if declared.is_main(known_config(run.settings))]
+        controls = self._controls(declared, runs[0], known)
         return World(self._given(replace(evidence, runs=runs)), self.folder.resolve(), controls, rebuilt)
 
     def _given(self, evidence: Evidence) -> Evidence:
@@ -154,20 +160,26 @@ class Preserved:
     def _beside(self, declared: Declared) -> list[Path]:
         return [path for path, config in self._configs.items() if declared.is_beside(config)]
 
-    def _controls(self, declared: Declared, main: Run) -> dict[str, Sequence[Run]]:
-        """Arm -> the runs of that control, which may have another source than the world's. Raises LabError for one of
-        another target or other questions: it could not be paired."""
+    def _controls(self, declared: Declared, main: Run, rebuilt: Sequence[Run]) -> dict[str, Sequence[Run]]:
+        """Arm -> the runs of that control, which may have another source than the world's. Those of another build of
+        its models are left out where the main recipe is there of it, too (`rebuilt`). Raises LabError for one of a
+        target or of questions that no main recipe has: it could not be paired."""
         found: dict[str, list[Path]] = {}
         for path, config in self._configs.items():
             if arm := declared.control_of(config):
                 found.setdefault(arm, []).append(path)
-        controls = {arm: read_evidence(paths).runs for arm, paths in found.items()}
-        for run in (one for runs in controls.values() for one in runs if one.seal and main.seal):
-            if differ := [name for name in PAIRED_BY if run.seal["evaluation"][name] != main.seal["evaluation"][name]]:
-                raise LabError(
-                    f"{run.path} is no control of {main.name}: not the same {' and '.join(differ)}; preserve "
-                    "controls of the same build."
-                )
+        theirs, controls = [_paired_by(run) for run in rebuilt], {}
+        for arm, paths in found.items():
+            for run in read_evidence(paths).runs:
+                own, wanted = _paired_by(run), _paired_by(main)
+                if not own or not wanted or own == wanted:
+                    controls.setdefault(arm, []).append(run)
+                elif own not in theirs:
+                    differ = [name for name in PAIRED_BY if own[name] != wanted[name]]
+                    raise LabError(
+                        f"{run.path} is no control of {main.name}: not the same {' and '.join(differ)}; preserve "
+                        "controls of the same build."
+                    )
         return controls
 
     def of_full_size(self) -> list[str]:

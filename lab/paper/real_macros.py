@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from lab.evidence import LATENT, Run, proportion
+from lab.evidence import LATENT, Run, information, proportion
 from lab.paper.findings import Findings
 from lab.paper.latex import decimal, ends, percent, whole
 from lab.paper.macros import Macros
@@ -18,6 +18,7 @@ from lab.tasks.twohop import NEW_FACT, clusters_of
 ARMS = {"Latent": LATENT, "Shuffled": "latent_shuffled", "Constant": "latent_constant",
         "TextTuned": "text_tuned"}  # fmt: skip
 TOLD = ("Questions", "Seeds", "SoftTokens", "Recovered", "RecoveredCi", "BitsToken", *ARMS)
+TOLD_SOURCES = {"TargetSource": "latent_target_source", "RandomSource": "latent_random_source"}
 HELD_OUT, KNOWN = "lore/long/held_out", "lore/long/seen"
 HOPS = {"HeldOut": (LATENT, HELD_OUT), "NewFact": (LATENT, NEW_FACT),
         "Shuffled": ("latent_shuffled", HELD_OUT), "Target": ("target", HELD_OUT),
@@ -32,6 +33,8 @@ MOVED = ("Moved", "MovedFollow", "MovedBefore", "Others", "OthersRight", "Others
 def give_real(macros: Macros, findings: Findings) -> None:
     """`\\ToldRecovered` and the like on GSM8K; `\\HopHeldOut` and the like on two hops."""
     macros.give(TOLD, findings.told and _told(findings.told), "Told")
+    names = [f"{name}{what}" for name in TOLD_SOURCES for what in ("", "Seeds")]
+    macros.give(names, findings.gsm8k and _told_from(findings.gsm8k), "Told")
     retrained = [name for name, (arm, _) in HOPS.items() if arm in dict(WORLDS["twohop"].controls)]
     names = ["Questions", "Seeds", *(f"{name}{what}" for name in HOPS for what in ("", "Ci")),
              *(f"{name}Seeds" for name in retrained)]  # fmt: skip
@@ -48,6 +51,16 @@ def _told(found: Mapping) -> dict[str, str]:
         shown |= {"Recovered": percent(told["value"], 0), "RecoveredCi": ends(told["low"], told["high"], 0, 100)}
     if bits := found["bits_per_soft_token"]:
         shown["BitsToken"] = decimal(bits["value"], 2)
+    return shown
+
+
+def _told_from(world: World) -> dict[str, str]:
+    """What gold solutions cost behind soft tokens from other sources, nats per token."""
+    shown = {}
+    for name, arm in TOLD_SOURCES.items():
+        if runs := world.controls.get(arm):
+            nats = information([run.records for run in runs])["arms"][LATENT]["nats"]
+            shown |= {name: decimal(nats, 3), f"{name}Seeds": seeds_text(len(runs))}
     return shown
 
 

@@ -30,7 +30,8 @@ RESTS_ON = {
     "embedded_world": "RightLatent", "retrained_controls": "LessLatentConstant", "several_seeds": "EmbSeeds",
     "wire_formats": "LessLatentIntFour", "probe": "ProbeFactAtWord", "edited_facts": "EditFollow",
     "look_at_soft_tokens": "LookWithin", "clocked_costs": "CostFirstLatent", "full_size_speed": "SpeedStepTwo",
-    "told_gsm8k": "ToldRecovered", "two_hops": "HopHeldOut", "hop_controls": "HopConstant",
+    "told_gsm8k": "ToldRecovered", "told_sources": "ToldTargetSource",
+    "two_hops": "HopHeldOut", "hop_controls": "HopConstant",
     "hop_sources": "HopRandomSource", "hop_people": "HopFewHeldOut", "hop_moved": "HopMovedFollow",
     "archive": "AuditFinalLess",
 }  # fmt: skip

@@ -21,8 +21,7 @@ from lab.runs import PRESERVED
 
 # Job below papermill_jobs -> of which world a careless reader would take its runs.
 STRANGERS = {
-    "real/gsm8k_swapped.yaml": "gsm8k", "real/hotpotqa.yaml": "gsm8k", "real/gsm8k_target_source.yaml": "gsm8k",
-    "real/gsm8k_random_source.yaml": "gsm8k", "real/word_problems.yaml": "embedded",
+    "real/gsm8k_swapped.yaml": "gsm8k", "real/hotpotqa.yaml": "gsm8k", "real/word_problems.yaml": "embedded",
     "controls/control_target_source.yaml": "embedded",
 }  # fmt: skip
 
@@ -111,6 +110,18 @@ def test_a_control_that_is_a_run_of_its_own_stands_in_the_paper(whole, tmp_path)
     assert "latent_constant" not in {
         row["arm"] for row in plates(Preserved(folder), "twohop")["arms_and_controls"].rows
     }
+
+
+def test_another_source_on_gsm8k_changes_what_is_said_of_it_alone(whole, tmp_path):
+    """It has answers of its own, and is no other run's control."""
+    folder = tmp_path / "preserved"
+    shutil.copytree(whole, folder)
+    before = contents(Preserved(folder), PAPER / "sentences.yaml")["macros.tex"].splitlines()
+    job = dict(WORLDS["gsm8k"].controls)["latent_target_source"]
+    make_run(folder, "gsm8k_target_source", 1, REAL, nats=NATS | {"latent": 0.2}, **recipe_of(job))
+    after = contents(Preserved(folder), PAPER / "sentences.yaml")["macros.tex"].splitlines()
+    changed = {re.search(r"newcommand\{\\(\w+)\}", line)[1] for line in {*after} - {*before}}
+    assert changed == {"ToldTargetSource", "ToldTargetSourceSeeds", "SayToldSources"}
 
 
 def test_the_paper_shows_the_figures_of_named_worlds():
