@@ -267,5 +267,5 @@ def _each(numbers) -> str:
 
 
 FINDINGS = {"again": again, "word_problems": word_problems, "longer": longer, "recipes": recipes,
-            "prompt_rates": prompt_rates, "shipped": shipped, "without_it": without_it, "through_the_tiny": through_the_tiny, "cached": cached,
-            "first_token": first_token}  # fmt: skip
+            "prompt_rates": prompt_rates, "shipped": shipped, "without_it": without_it,
+            "through_the_tiny": through_the_tiny, "cached": cached, "first_token": first_token}  # fmt: skip
