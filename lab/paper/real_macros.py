@@ -33,8 +33,7 @@ MOVED = ("Moved", "MovedFollow", "MovedBefore", "Others", "OthersRight", "Others
 def give_real(macros: Macros, findings: Findings) -> None:
     """`\\ToldRecovered` and the like on GSM8K; `\\HopHeldOut` and the like on two hops."""
     macros.give(TOLD, findings.told and _told(findings.told), "Told")
-    names = [f"{name}{what}" for name in TOLD_SOURCES for what in ("", "Seeds")]
-    macros.give(names, findings.gsm8k and _told_from(findings.gsm8k), "Told")
+    macros.give([*TOLD_SOURCES, "SourcesSeeds"], findings.gsm8k and _told_from(findings.gsm8k), "Told")
     retrained = [name for name, (arm, _) in HOPS.items() if arm in dict(WORLDS["twohop"].controls)]
     names = ["Questions", "Seeds", *(f"{name}{what}" for name in HOPS for what in ("", "Ci")),
              *(f"{name}Seeds" for name in retrained)]  # fmt: skip
@@ -56,12 +55,10 @@ def _told(found: Mapping) -> dict[str, str]:
 
 def _told_from(world: World) -> dict[str, str]:
     """What gold solutions cost behind soft tokens from other sources, nats per token."""
-    shown = {}
-    for name, arm in TOLD_SOURCES.items():
-        if runs := world.controls.get(arm):
-            nats = information([run.records for run in runs])["arms"][LATENT]["nats"]
-            shown |= {name: decimal(nats, 3), f"{name}Seeds": seeds_text(len(runs))}
-    return shown
+    found = {name: runs for name, arm in TOLD_SOURCES.items() if (runs := world.controls.get(arm))}
+    nats = {name: information([run.records for run in runs])["arms"][LATENT]["nats"] for name, runs in found.items()}
+    seeds = {"SourcesSeeds": seeds_text(min(map(len, found.values())))} if found else {}
+    return {name: decimal(value, 3) for name, value in nats.items()} | seeds
 
 
 def _hops(world: World) -> dict[str, str]:

@@ -121,7 +121,7 @@ def test_another_source_on_gsm8k_changes_what_is_said_of_it_alone(whole, tmp_pat
     make_run(folder, "gsm8k_target_source", 1, REAL, nats=NATS | {"latent": 0.2}, **recipe_of(job))
     after = contents(Preserved(folder), PAPER / "sentences.yaml")["macros.tex"].splitlines()
     changed = {re.search(r"newcommand\{\\(\w+)\}", line)[1] for line in {*after} - {*before}}
-    assert changed == {"ToldTargetSource", "ToldTargetSourceSeeds", "SayToldSources"}
+    assert changed == {"ToldTargetSource", "ToldSourcesSeeds", "SayToldSources"}
 
 
 def test_the_paper_shows_the_figures_of_named_worlds():
