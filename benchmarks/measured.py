@@ -19,6 +19,7 @@ FINDINGS = recorded.FINDINGS | embedded_tables.FINDINGS | preserved_tables.FINDI
 NUMBERS = preserved_tables.NUMBERS | embedded_tables.NUMBERS | timings.NUMBERS  # above a table, between braces
 HERE = Path(__file__).resolve().parent
 PAGES = (HERE.parent / "README.md", HERE / "README.md", HERE.parent / "papermill_jobs" / "README.md")
+FINDINGS_PLACES = ("findings", "speed", "gsm8k_on_dev")  # where findings stand; those that name none in the first
 PLACE = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- /measured -->)", re.DOTALL)
 
 
@@ -33,12 +34,12 @@ def computed(row: dict) -> dict:
     return row | FINDINGS[row["records"]]() if "records" in row else row
 
 
-def findings(measured: dict) -> str:
-    """One row for each finding: what, how much, with which command, where and when."""
+def findings(measured: dict, place: str) -> str:
+    """One row for each finding of a place: what, how much, with which command, where and when."""
     rows = [
         [row["what"], row["found"], row["n"], f"`{row['command']}`",
          f"{measured['devices'][row['device']]}, {row['date']}"]
-        for row in map(computed, measured["findings"])
+        for row in map(computed, (row for row in measured["findings"] if row.get("place", FINDINGS_PLACES[0]) == place))
     ]  # fmt: skip
     return markdown(["What", "Found", "n", "Command", "Where, when"], rows)
 
@@ -56,7 +57,7 @@ def page(text: str, measured: dict) -> str:
     """`text` with every table written anew."""
 
     def written(match: re.Match) -> str:
-        body = findings(measured) if match[2] == "findings" else table(measured, match[2])
+        body = findings(measured, match[2]) if match[2] in FINDINGS_PLACES else table(measured, match[2])
         return f"{match[1]}{body}{match[3]}"
 
     return PLACE.sub(written, text)

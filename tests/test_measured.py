@@ -40,7 +40,7 @@ def test_the_tables_of_timings_are_those_of_their_files():
 
 def test_every_table_stands_somewhere():
     pages = "".join(path.read_text("utf-8") for path in measured.PAGES)
-    for key in ["findings", *(table["key"] for table in measured.read()["tables"])]:
+    for key in [*measured.FINDINGS_PLACES, *(table["key"] for table in measured.read()["tables"])]:
         assert pages.count(f"<!-- measured: {key} -->") == 1
 
 
@@ -48,6 +48,7 @@ def test_every_value_says_how_where_and_when():
     found = measured.read()
     for row in found["findings"] + found["tables"]:
         assert row["command"].startswith("python ") and row["device"] in found["devices"] and row["date"]
+    assert {row["place"] for row in found["findings"] if "place" in row} == {*measured.FINDINGS_PLACES[1:]}
     for table in (table for table in found["tables"] if table.get("rows")):  # those typed below what is computed
         columns = measured.TABLES[table["records"]]()[0] if "records" in table else table["columns"]
         assert all(len(row) == len(columns) for row in table["rows"])
