@@ -119,7 +119,8 @@ def _with_ends(run: Run, runs: Sequence[Run]) -> Run:
 
 def _prompts(run: Run) -> tuple:
     """What decides how the prompts of a run are trained, and where they stand."""
-    return run.seed, *(run.settings[name] for name in ("soft_tokens", "layout", "injection", "steps", "batch_size"))
+    names = ("soft_tokens", "layout", "injection", "steps", "batch_size")
+    return run.about()["models"]["target"], run.seed, *(run.settings[name] for name in names)
 
 
 def _recipe(name: str, row: dict, share: dict | None) -> list[str]:
