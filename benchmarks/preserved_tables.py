@@ -202,9 +202,12 @@ def two_hops_numbers() -> dict[str, object]:
 def people() -> dict[str, str]:
     """Held-out people of two hops over the number of people that a translator was trained on, in one build."""
     lines = {"asked": ("latent", HELD_OUT), "other": ("latent_shuffled", HELD_OUT), "known": ("latent", KNOWN)}
-    rows = people_rows(two_hop_world().widest("people"))
+    world = two_hop_world()
+    rows = people_rows(world.widest("people"))
     found = {name: [row for row in rows if (row["arm"], row["group"]) == line] for name, line in lines.items()}
-    told = "; ".join(f"{row['people']:,}: {_dots_of(row)}".replace(",", " ") for row in found["asked"])
+    again = [row for row in people_rows(world.over("people")[0]) if (row["arm"], row["group"]) == lines["asked"]]
+    told, same = ("; ".join(f"{row['people']:,}: {_dots_of(row)}".replace(",", " ") for row in some)
+                  for some in (found["asked"], again))  # fmt: skip
     other = [100 * one for row in found["other"] for one in row["per_seed"]]
     known = [_dots_of(found["known"][place]) for place in (0, -1)]
     return {
@@ -212,7 +215,7 @@ def people() -> dict[str, str]:
                 "by seed; another build of the models than in the table of two hops",
         "found": f"{told}. Another person's soft tokens {min(other):.1f} to {max(other):.1f}, whatever the number. "
                  f"About the people it was trained on, by an attribute that it was not asked of them, {known[0]} with "
-                 f"the fewest and {known[1]} with all",
+                 f"the fewest and {known[1]} with all. Between the models of the table: {same}",
         "n": f"{found['asked'][0]['n']:,}".replace(",", " "),
     }  # fmt: skip
 

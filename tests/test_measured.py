@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import measured
 import preserved_tables
@@ -15,6 +16,7 @@ from synthetic_runs import make_run
 from lab.errors import LabError
 from lab.evidence.verify import verify_run
 from lab.paper.reading import weights_in
+from lab.pictures import people_rows
 from lab.places import ROOT
 from lab.runs import read_jsonl
 from lab.runs.packed import pack, unpack
@@ -258,6 +260,20 @@ def test_a_control_of_another_build_that_is_preserved_stays_with_it(rebuilt):
     found = preserved_tables.preserved().worlds[world]
     assert [run.seed for run in found.controls["latent_constant"]] == [1, 3]
     assert [run.seed for run in found.controls["latent_no_lore_source"]] == [1, 2, 3]
+
+
+def test_a_curve_over_people_has_no_control_in_it():
+    """A constant prompt between the same models differs in more; where most numbers of people are of the main build,
+    that one is drawn."""
+    world = preserved_tables.two_hop_world()
+    assert len({run.recipe() for run in world.evidence.runs}) > len(
+        {run.recipe() for run in world.over("people")[0].runs}
+    )
+    assert all(len({run.recipe(("people",)) for run in build.runs}) <= 1 for build in world.over("people"))
+    alone = replace(world, rebuilt=())
+    assert len({run.settings["people"] for run in alone.widest("people").runs}) == 2 and people_rows(
+        alone.widest("people")
+    )
 
 
 def test_digests_are_of_what_a_run_says_and_not_of_what_it_took(tmp_path):

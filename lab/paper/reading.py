@@ -60,11 +60,17 @@ class World:
             for row in run.records
         ])  # fmt: skip
 
+    def over(self, setting: str) -> list[Evidence]:
+        """Of every build of its models, this one first, the runs of the main recipe but for `setting`."""
+        wanted = self.main[0].recipe((setting,))
+        return [
+            replace(build, runs=tuple(run for run in build.runs if run.recipe((setting,)) == wanted))
+            for build in (self.evidence, *self.rebuilt)
+        ]
+
     def widest(self, setting: str) -> Evidence:
-        """Of all builds of its models the one whose runs have most values of `setting`, for a curve over it."""
-        return max(
-            (self.evidence, *self.rebuilt), key=lambda build: len({run.settings.get(setting) for run in build.runs})
-        )
+        """Of these the ones of the build that have most values of `setting`, for a curve over it."""
+        return max(self.over(setting), key=lambda build: len({run.settings.get(setting) for run in build.runs}))
 
     def judged(self, family: str) -> dict:
         return judge(self.evidence, claims=CLAIM_FAMILIES[family])
