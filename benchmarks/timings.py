@@ -164,6 +164,7 @@ def since_numbers() -> dict[str, str]:
         return " and ".join(f"{fast[case][key]:.3f}" for fast in (cases, others))
 
     return shares | {
+        "whole_peak": f"{whole['peak_gib']:.0f}",
         "whole_s": " and ".join(f"{found['whole']['seconds']:.0f}" for found in (h100, h200)),
         "steps": spaced(whole["steps"]), "looks": str(whole["evaluations"]),
         "tried": " and ".join(map(str, whole["rows_tried"])), "fitted": str(whole["rows_that_fitted"]),

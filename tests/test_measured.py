@@ -14,6 +14,7 @@ from preserved_runs import GSM8K, NATS, REAL, recipe_of
 from synthetic_runs import make_run
 
 from lab.errors import LabError
+from lab.evidence import read_evidence
 from lab.evidence.verify import verify_run
 from lab.paper.reading import weights_in
 from lab.pictures import people_rows
@@ -252,14 +253,29 @@ def test_a_control_of_other_models_is_refused(rebuilt):
         preserved_tables.two_hops()
 
 
-def test_a_control_of_another_build_that_is_preserved_stays_with_it(rebuilt):
-    """It is paired with nothing of the main recipe, and does not keep the rest from being told."""
-    (_, target), world = weights_in(preserved_tables.PRESERVED / "twohop_evidence/seed_1"), "twohop"
-    assert [run.seed for run in preserved_tables.two_hop_world().controls["latent_constant"]] == [1, 2, 3]
-    rebuilt(f"{CONSTANT}2", target)
-    found = preserved_tables.preserved().worlds[world]
-    assert [run.seed for run in found.controls["latent_constant"]] == [1, 3]
-    assert [run.seed for run in found.controls["latent_no_lore_source"]] == [1, 2, 3]
+def test_controls_of_another_build_that_is_preserved_stay_with_it(rebuilt, tmp_path):
+    """All its seeds beside those of the main build: paired with nothing of that, and no reason to tell nothing."""
+    (_, target), name = weights_in(preserved_tables.PRESERVED / "twohop_evidence/seed_1"), "again"
+    shutil.copytree(tmp_path / "twohop_control_constant", tmp_path / name)
+    for seed in (3, 2, 1):  # the others are packed against the first
+        rebuilt(f"{name}/twohop-control-constant-seed{seed}", target)
+    controls = preserved_tables.two_hop_world().controls
+    assert {arm: [run.seed for run in runs] for arm, runs in controls.items()} == dict.fromkeys(controls, [1, 2, 3])
+    assert name not in {run.path.parent.name for run in controls["latent_constant"]}
+
+
+def test_a_run_is_put_between_the_prompts_of_its_own_budget():
+    runs = read_evidence([preserved_tables.PRESERVED / f"{name}/seed_1" for name in ("gsm8k", "gsm8k_fixes")]).runs
+    ends, run = runs
+    assert not {*preserved_tables.ENDS} & run.arms
+    beside = preserved_tables._with_ends(run, runs)
+    assert beside.arms == run.arms | {*preserved_tables.ENDS}
+    assert [row["arms"]["latent"] for row in beside.records] == [row["arms"]["latent"] for row in run.records]
+    theirs = {row["id"]: row["arms"]["text_tuned"] for row in ends.records}
+    assert all(row["arms"]["text_tuned"] == theirs[row["id"]] for row in beside.records)
+    for changed in ({"seed": 2}, {"soft_tokens": 16}, {"steps": 2000}, {"pair": "small-swapped"}):
+        other = replace(run, settings=run.settings | changed)
+        assert preserved_tables._with_ends(other, runs) is other
 
 
 def test_a_curve_over_people_has_no_control_in_it():

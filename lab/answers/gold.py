@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 CHECKED = 2  # questions of each arm that are scored again, alone
 # How far a batch may round otherwise, in nats a token. In half precision that is much (.02 for Gemma-3-270M, measured),
-# and little beside another answer or another place, which cost several. What costs much is rounded by more: behind 128
-# soft tokens that nobody has trained yet, answers cost some 8 nats a token, 2.6 % apart.
-APART, HALF, SHARE = 1e-3, 0.2, 0.05
+# and little beside most other answers or places; another prompt it need not find. What costs more than text ever does
+# is rounded by more: behind 128 soft tokens that nobody has trained yet, answers cost some 8 nats a token, 2.6 % apart.
+APART, HALF, SHARE, MUCH = 1e-3, 0.2, 0.05, 3.0
 
 
 @part("likelihood")
@@ -62,7 +62,7 @@ def check_alone(arm: Arm, question: Question, index: int, found: Mapping[int, Li
         nats = log_likelihoods(arm.model, arm.inputs([index]), ending)[0].nats
     allowed = APART * batched.tokens
     if arm.model.dtype != torch.float32:
-        allowed = HALF * batched.tokens + SHARE * abs(nats)
+        allowed = HALF * batched.tokens + SHARE * max(0.0, -nats - MUCH * batched.tokens)
     if batched.tokens != len(ending[0]) or abs(nats - batched.nats) > allowed:
         raise LabError(
             f"arm {arm.name}: the gold answer to question {question.id} has a log-likelihood of {batched.nats:.3f} "

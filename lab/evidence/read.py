@@ -33,6 +33,7 @@ from lab.tasks import TASKS, load_task
 
 FINAL = "eval_samples_step_final.jsonl"
 WITH_EVIDENCE = [name for name, kind in TASKS.items() if "evidence" in kind.takes]
+OWN_QUESTIONS = "jsonl"  # the task whose questions are whatever its file holds
 ALL = ""  # the group of all questions
 
 
@@ -60,8 +61,11 @@ class Run:
         return found | {ORACLE} if {"source", "target"} <= found else found
 
     def recipe(self, without: Iterable[str] = ()) -> tuple:
-        """All scientific settings but the seed (and those of `without`): equal for replicates, and only for them."""
-        left_out = {*NOT_SCIENTIFIC, "seed", *without}
+        """All scientific settings but the seed (and those of `without`): equal for replicates, and only for them.
+
+        Where a published dataset lies is none of them: that the same was asked, records and seals say."""
+        place = () if self.settings.get("task") == OWN_QUESTIONS else ("data",)
+        left_out = {*NOT_SCIENTIFIC, "seed", *place, *without}
         return tuple(pair for pair in self._settings if pair[0] not in left_out)
 
     @cached_property

@@ -95,9 +95,10 @@ class World:
         return next((file.parent for file in files if models_in(read_json(file)) == models), None)
 
 
-def _paired_by(run: Run) -> dict | None:
+def _paired_by(run: Path) -> dict | None:
     """What two runs have to share for their answers to be paired, as the seal has it; None without one."""
-    return {name: run.seal["evaluation"][name] for name in PAIRED_BY} if run.seal else None
+    seal = read_seal(final_records(run))
+    return {name: seal["evaluation"][name] for name in PAIRED_BY} if seal else None
 
 
 def weights_in(run: Path) -> tuple[str, str]:
@@ -174,19 +175,18 @@ class Preserved:
         for path, config in self._configs.items():
             if arm := declared.control_of(config):
                 found.setdefault(arm, []).append(path)
-        theirs, controls = [_paired_by(run) for run in rebuilt], {}
-        for arm, paths in found.items():
-            for run in read_evidence(paths).runs:
-                own, wanted = _paired_by(run), _paired_by(main)
-                if not own or not wanted or own == wanted:
-                    controls.setdefault(arm, []).append(run)
-                elif own not in theirs:
-                    differ = [name for name in PAIRED_BY if own[name] != wanted[name]]
-                    raise LabError(
-                        f"{run.path} is no control of {main.name}: not the same {' and '.join(differ)}; preserve "
-                        "controls of the same build."
-                    )
-        return controls
+        wanted, theirs, own = _paired_by(main.path), [_paired_by(run.path) for run in rebuilt], {}
+        for arm, path in ((arm, path) for arm, paths in found.items() for path in paths):
+            given = _paired_by(path)
+            if not given or not wanted or given == wanted:
+                own.setdefault(arm, []).append(path)
+            elif given not in theirs:
+                differ = [name for name in PAIRED_BY if given[name] != wanted[name]]
+                raise LabError(
+                    f"{path} is no control of {main.name}: not the same {' and '.join(differ)}; preserve controls of "
+                    "the same build."
+                )
+        return {arm: read_evidence(paths).runs for arm, paths in own.items()}
 
     def of_full_size(self) -> list[str]:
         """The names of runs between the full-size models, in either direction."""

@@ -140,15 +140,16 @@ def test_a_head_that_is_not_last_scores_by_the_models_own_logits(tiny_pair, brid
     assert -found[0].nats == pytest.approx(expected, abs=2e-3)
 
 
-@pytest.mark.parametrize(("dtype", "alone", "sound"), [
-    ("bfloat16", -8.2, True), ("bfloat16", -7.5, False), ("bfloat16", -1.1, False), ("float32", -8.5, False),
+@pytest.mark.parametrize(("dtype", "alone", "batched", "sound"), [
+    ("bfloat16", -8.2, -8.6, True), ("bfloat16", -7.5, -8.6, False), ("float32", -8.5, -8.6, False),
+    ("bfloat16", -1.1, -1.28, True), ("bfloat16", -1.1, -1.33, False), ("bfloat16", -1.33, -1.1, False),
 ])  # fmt: skip
-def test_what_costs_much_may_be_rounded_by_more_in_half_precision(monkeypatch, dtype, alone, sound):
+def test_what_costs_much_may_be_rounded_by_more_in_half_precision(monkeypatch, dtype, alone, batched, sound):
     """An untrained prompt before Gemma: a batch said -860 nats and the same row by itself -838, in bfloat16."""
     model = SimpleNamespace(dtype=getattr(torch, dtype))
     arm = SimpleNamespace(name="latent", model=model, inputs=lambda indices: None)
     monkeypatch.setattr(gold_module, "answer_rows", lambda model, answers: [[1] * 10])
     monkeypatch.setattr(gold_module, "log_likelihoods", lambda *given: [gold_module.Likelihood(10 * alone, 10, False)])
-    batched = {0: gold_module.Likelihood(-86.0, 10, False)}
+    found = {0: gold_module.Likelihood(10 * batched, 10, False)}
     with nullcontext() if sound else pytest.raises(LabError, match="cannot be trusted"):
-        gold_module.check_alone(arm, QUESTIONS[0], 0, batched)
+        gold_module.check_alone(arm, QUESTIONS[0], 0, found)

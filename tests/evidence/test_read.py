@@ -250,9 +250,14 @@ def test_rows_of_one_word_are_one_cluster(tmp_path):
 
 @pytest.mark.parametrize("name", sorted(set(RunConfig().parameters()) - {*NOT_SCIENTIFIC, "seed"}))
 def test_every_scientific_setting_keeps_recipes_apart(tmp_path, name):
-    settings = RunConfig().parameters()
+    settings = RunConfig().parameters() | {"task": "jsonl"}  # whose data is what is asked
     one, other = (Run(tmp_path, settings | {name: value}, []) for value in (settings[name], "another"))
-    assert one.recipe() != other.recipe() and one.recipe([name]) == other.recipe([name])
+    assert one.recipe() != other.recipe() and one.recipe([name, "data"]) == other.recipe([name, "data"])
+
+
+def test_where_a_published_dataset_lies_keeps_no_recipes_apart(tmp_path):
+    runs = [Run(tmp_path, RunConfig().parameters() | {"task": "gsm8k", "data": data}, []) for data in ("/a", "/b")]
+    assert runs[0].recipe() == runs[1].recipe()
 
 
 def test_a_run_without_a_seal_has_none(tmp_path):
