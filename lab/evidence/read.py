@@ -65,7 +65,7 @@ class Run:
 
         Where a published dataset lies is none of them: that the same was asked, records and seals say."""
         place = () if self.settings.get("task") == OWN_QUESTIONS else ("data",)
-        left_out = {*NOT_SCIENTIFIC, "seed", *place, *without}
+        left_out = {*NOT_SCIENTIFIC, "seed", *without}.union(place)
         return tuple(pair for pair in self._settings if pair[0] not in left_out)
 
     @cached_property
