@@ -65,18 +65,18 @@ def profiled(found: dict):
 
 def steps_profiled(experiment, found: dict):
     """The trained translator; the last `STEPS` steps of its training are profiled."""
-    step, steps = lab.training.loop._step, experiment.config.training.steps
+    take_step, steps = lab.training.loop.take_step, experiment.config.training.steps
     window = profiled(found)
 
     def watched(translator, optimizer, config, number, terms_at):
         if number == steps - STEPS:
             window.__enter__()
-        row = step(translator, optimizer, config, number, terms_at)
+        underway = take_step(translator, optimizer, config, number, terms_at)
         if number == steps - 1:
             window.__exit__(None, None, None)
-        return row
+        return underway
 
-    with patch.object(lab.training.loop, "_step", watched):
+    with patch.object(lab.training.loop, "take_step", watched):
         return train(experiment.config, experiment.pair, experiment.task, experiment.run).translator
 
 

@@ -34,6 +34,7 @@ from lab.models.head import Places, head_is_last, headless, run_with_head_at
 from lab.models.residence import Residence
 from lab.models.state_cache import StateCache, StateKey
 from lab.models.state_keys import state_keys
+from lab.models.transfer import sent
 
 __all__ = ["FrozenModel", "SourceStates", "layer_indices", "pad_batch", "positions"]
 
@@ -70,7 +71,7 @@ def pad_batch(
     for line, row in enumerate(rows):  # numpy: torch takes nested lists number by number
         place = slice(width - len(row), width) if side == "left" else slice(0, len(row))
         ids[line, place], mask[line, place] = row, 1
-    return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
+    return sent(ids, device), sent(mask, device)
 
 
 def layer_indices(layers: str | Sequence[int], num_layers: int) -> list[int]:

@@ -20,8 +20,9 @@ from lab.errors import LabError
 from lab.models.cross_entropy import IGNORED
 from lab.models.frozen import FrozenModel, positions
 from lab.models.prefix import shared_start, unread
+from lab.models.transfer import sent
 
-__all__ = ["IGNORED", "TargetInputs", "answer_logits", "build_inputs", "joined", "next_labels", "tokenise_ahead"]
+__all__ = ["IGNORED", "TargetInputs", "answer_logits", "build_inputs", "joined", "next_labels"]
 
 PARTS = ("instruction", "shots", "question")
 
@@ -76,7 +77,7 @@ def build_inputs(
         first = np.array([width - len(row) + start for row, start in zip(rows, soft_starts, strict=True)])
         lines, before = np.repeat(np.arange(len(rows)), counts), np.cumsum(counts) - counts
         columns = np.arange(len(lines)) + np.repeat(first - before, counts)
-        where = (torch.from_numpy(lines).to(target.device), torch.from_numpy(columns).to(target.device))
+        where = (sent(lines, target.device), sent(columns, target.device))
         values = (soft.flatten(0, 1) if soft_mask is None else soft[soft_mask]).to(embeds)
         scale = layout.adapter_scale if layout.adapter else 1.0
         embeds = embeds.index_put(where, values * scale, accumulate=layout.adapter)
@@ -86,7 +87,7 @@ def build_inputs(
         labels = np.full((len(rows), width), IGNORED)
         for row, ending in zip(labels, endings, strict=True):
             row[width - len(ending) :] = ending
-        labels = torch.from_numpy(labels).to(target.device)
+        labels = sent(labels, target.device)
     lengths = [len(prompt) for prompt in prompts]
     free = lengths if soft is None else soft_starts
     shared = shared_start(prompts, [min(length - 1, end) for length, end in zip(lengths, free, strict=True)])
@@ -94,14 +95,6 @@ def build_inputs(
     text = [length - count for length, count in zip(lengths, taken, strict=True)]
     answered = () if answers is None else tuple(map(len, endings))
     return TargetInputs(embeds, mask, positions(mask), labels, lengths, text, shared, answered)
-
-
-def tokenise_ahead(
-    target: FrozenModel, layout: Layout, contexts: Sequence[Mapping[str, str]], answers: Sequence[str]
-) -> None:
-    """Make the texts known that `build_inputs` is going to tokenise, at a moment when nobody waits for it."""
-    _prompt_rows(target, layout, contexts, [0] * len(contexts))
-    answer_rows(target, answers)
 
 
 def joined(target: FrozenModel, parts: Sequence[TargetInputs]) -> TargetInputs:

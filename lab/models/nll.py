@@ -24,6 +24,7 @@ from lab.models.attention import CAUSAL, attending, goes_unmasked, moved_left
 from lab.models.cross_entropy import IGNORED, head_nll, head_scores, scores
 from lab.models.inputs import TargetInputs, answer_logits, next_labels
 from lab.models.prefix import Unread, unread
+from lab.models.transfer import sent
 
 if TYPE_CHECKING:
     from lab.models.frozen import FrozenModel
@@ -79,12 +80,13 @@ class _Frozen(torch.autograd.Function):
         run, kept = _replayed if target.replays else _computed, rest.embeds.shape[1]
         groups = passes(target, inputs)
         for rows, (width, most) in zip(groups, _shapes(target, inputs, groups, kept), strict=True):
-            some, more = rest.part(rows, width), max(0, width - kept)
-            asked = pad(labels[rows, -kept:], (more, 0), value=IGNORED)[:, -width:]
+            which = sent(rows, embeds.device)  # a list would be sent by each that is asked for, and waited for
+            some, more = rest.part(which, width), max(0, width - kept)
+            asked = pad(labels[which, -kept:], (more, 0), value=IGNORED)[:, -width:]
             own, moved = run(target, some, asked, most)
             share = sum(inputs.answer_lengths[row] for row in rows) / scored
             loss = loss + own * share
-            gradient[rows, more - width :] = moved[:, more:] * share
+            gradient[which, more - width :] = moved[:, more:] * share
         ctx.save_for_backward(gradient)
         return loss
 

@@ -55,8 +55,9 @@ class Unread:
     places: Tensor
     prefix: Prefix | None
 
-    def part(self, rows: Sequence[int], width: int) -> Unread:
-        """Some rows, and of their tokens the last `width`: what is before has to be padding. Of fewer, padded to it."""
+    def part(self, rows: Tensor, width: int) -> Unread:
+        """Some `rows` (their numbers, on the device), and of their tokens the last `width`: what is before has to be
+        padding. Of fewer, padded to it."""
         count, own = self.mask.shape[1] - self.embeds.shape[1], min(width, self.embeds.shape[1])
         more = width - own
         mask = torch.cat([self.mask[rows, :count], pad(self.mask[rows, -own:], (more, 0))], dim=1)

@@ -8,12 +8,10 @@ Several ranks run this same loop (see `lab.ranks`): `batch_size` is what all of 
 questions of it, and what they compute is what one process would with the whole batch. The first one writes the run.
 """
 
-import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 
 import torch
 from torch import nn
@@ -22,23 +20,22 @@ from lab import ranks
 from lab.clock import part
 from lab.config import RunConfig, TrainConfig
 from lab.errors import LabError
-from lab.models import Pair, tokenise_ahead
+from lab.models import Pair
 from lab.progress import tqdm
 from lab.runs import RunDirectory
 from lab.tasks import Task, surroundings
 from lab.training.batches import Batches
 from lab.training.checkpoints import Progress, load_best, resume, start_from
-from lab.training.losses import weighted_sum
-from lab.training.objective import Batch, Decode, due_weights, training_terms
-from lab.training.optimizer import build_optimizer, schedule
+from lab.training.objective import Batch, Decode, training_terms
+from lab.training.optimizer import build_optimizer
 from lab.training.reading import ReadAhead
 from lab.training.saving import Saver
 from lab.training.selection import Selection, in_words, score
+from lab.training.step import Telling, take_step
 from lab.training.stopping import asked_to_stop
 from lab.training.tracking import tracking
 from lab.translators import Bridge, build_translator
 
-LOG_EVERY = 20
 CHECKPOINT_SECONDS = 300  # what a killed job may lose, however rarely it evaluates
 
 
@@ -109,26 +106,18 @@ def train(
             track(progress.history[-1], progress.step)
             saver.save(progress)
         saved, stop = time.monotonic(), False
-        bar = tqdm(initial=progress.step, total=settings.steps, desc=label, unit="step", mininterval=1)
+        telling = Telling(run, track, label, settings, progress.step)
         while progress.step < settings.steps and not (progress.stopped_early or stop):
             # --- one training step
             batch = batch_of(progress.step)
             ranks.draw_apart(settings.seed, progress.step)
             terms_at = partial(training_terms, translator, pair, config, batch, progress.step + 1, task, decode)
-            row = _step(translator, optimizer, config, progress.step, terms_at, partial(batch_of, progress.step + 1))
+            telling.add(take_step(translator, optimizer, config, progress.step, terms_at))
             progress.step += 1
-            bar.update()
-            # --- log
-            run.metric({"kind": "step", "step": progress.step, **row})
-            track(row, progress.step)
-            if not (math.isfinite(row["loss"]) and math.isfinite(row["grad_norm"])):
-                raise LabError(_diverged(label, progress.step, row, settings.learning_rate))
-            if progress.step % LOG_EVERY == 0 or progress.step == settings.steps:
-                bar.set_postfix(loss=f"{row['loss']:.3f}")
-                run.log(f"Step {progress.step}/{settings.steps} | Loss {row['loss']:.4f} | LR {row['lr']:.2e}")
             # --- evaluate, checkpoint, perhaps stop
             periodic = settings.eval_every and progress.step % settings.eval_every == 0
             if periodic or progress.step == settings.steps:
+                telling.catch_up()
                 if select:
                     _evaluate(select, translator, progress, run, config)
                     track(progress.history[-1], progress.step)
@@ -136,9 +125,10 @@ def train(
                 progress.stopped_early = out_of_patience and progress.step < settings.steps
             due, stop = ranks.any_rank(time.monotonic() - saved > CHECKPOINT_SECONDS, bool(asked))
             if periodic or progress.step == settings.steps or due or stop:
+                telling.catch_up()  # of a loss that is no number nothing is saved
                 saved = time.monotonic()
                 saver.save(progress)
-        bar.close()
+        telling.close()
     (stop,) = ranks.any_rank(stop or bool(asked))  # which also waits for the first one's files
     if stop:
         by = str(asked) if asked else "another process"
@@ -162,11 +152,8 @@ def _check(settings: TrainConfig, select: Selection | None) -> None:
         )
 
 
-def _batches(
-    config: RunConfig, pair: Pair, task: Task, translator: nn.Module, label: str
-) -> Callable[[int], Batch | None]:
-    """step (from 0) -> this rank's part of its batch, its texts tokenised and with the source's states, which are read
-    ahead; None after the last one. The latest is kept, so that it can be asked for ahead."""
+def _batches(config: RunConfig, pair: Pair, task: Task, translator: nn.Module, label: str) -> Callable[[int], Batch]:
+    """step (from 0) -> this rank's part of its batch, with the source's states, which are read ahead."""
     settings = config.training
     questions = task.train(settings.steps * settings.batch_size, settings.seed)
     if not questions:
@@ -176,71 +163,7 @@ def _batches(
     reader = ReadAhead(Bridge(pair.source, translator), batches, questions, settings.steps)
     shared = surroundings(task, config.task.shots)
 
-    @lru_cache(maxsize=1)
-    def batch_of(step: int) -> Batch | None:
-        if step >= settings.steps:
-            return None
-        batch = Batch([questions[i] for i in batches.own(step)], shared, reader.at(step))
-        layout = pair.target.reads(config.layout.at(step + 1))
-        tokenise_ahead(pair.target, layout, batch.contexts, batch.answers)
-        return batch
+    def batch_of(step: int) -> Batch:
+        return Batch([questions[i] for i in batches.own(step)], shared, reader.at(step))
 
     return batch_of
-
-
-def _diverged(label: str, step: int, row: dict, rate: float) -> str:
-    """What is no longer a number, in one sentence: the terms, or of finite terms the gradient."""
-    terms = [f"{name} is {value}" for name, value in row["terms"].items() if not math.isfinite(value)]
-    found = " and ".join(terms) or f"every term is finite, but the gradient of the loss is {row['grad_norm']}"
-    return (
-        f"{label}: at step {step} the loss is {row['loss']}: {found}; the last checkpoint is from before that: lower "
-        f"learning_rate={rate} or the weight of the term."
-    )
-
-
-@contextmanager
-def _fast_products() -> Iterator[None]:
-    """TF32 inside (a GPU's fast products of float32, with 10 bits of mantissa). Answers stay plain float32, also after
-    a step that was interrupted."""
-    torch.set_float32_matmul_precision("high")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision("highest")
-
-
-def _step(
-    translator: nn.Module, optimizer: torch.optim.Optimizer, config: RunConfig, step: int,
-    terms_at: Callable[[], dict], meanwhile: Callable[[], object],
-) -> dict:  # fmt: skip
-    """One optimiser step, the one after `step` others; returns its row of `metrics.jsonl`. `meanwhile` is called while
-    a GPU still has to do what the host has asked for.
-
-    The row holds the loss that is optimised, its terms and their weights, learning rate, gradient norm and seconds: of
-    all ranks.
-    """
-    began, factor = time.monotonic(), schedule(step, config.training)
-    translator.train()
-    for group in optimizer.param_groups:
-        group["lr"] = group["peak_lr"] * factor
-    with _fast_products():
-        terms, weights = terms_at(), due_weights(config, step + 1)
-        loss = weighted_sum(terms, weights)
-        with part("backward"):
-            loss.backward()
-        with part("optimiser"):
-            ranks.sum_gradients(translator)
-            norm = torch.nn.utils.clip_grad_norm_(translator.parameters(), config.training.gradient_clip)
-            optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    parts = ranks.summed(torch.stack([loss, *terms.values()]).detach())
-    meanwhile()
-    numbers = torch.cat([norm[None], parts]).tolist()  # one wait for the device, not one for each
-    return {
-        "loss": numbers[1],
-        "terms": dict(zip(terms, numbers[2:], strict=True)),
-        "weights": weights,
-        "lr": config.training.learning_rate * factor,
-        "grad_norm": numbers[0],
-        "seconds": time.monotonic() - began,
-    }

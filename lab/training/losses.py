@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from lab import ranks
 from lab.errors import LabError
-from lab.models import IGNORED, TargetInputs
+from lab.models import IGNORED, TargetInputs, sent
 
 TEMPERATURE = 0.07  # InfoNCE (He et al. 2020, section 3.3)
 AT_ONCE = 2**26  # logits of which float32 copies are kept at a time: 256 MiB each
@@ -48,7 +48,7 @@ def format_nll(logits: Tensor, labels: Tensor, marker: set[int]) -> Tensor:
 
 def in_marker(labels: Tensor, marker: set[int]) -> Tensor:
     """[N] bool: which labels are tokens of the marker."""
-    return torch.isin(labels, torch.tensor(sorted(marker), device=labels.device))
+    return torch.isin(labels, sent(sorted(marker), labels.device))
 
 
 def text_kl(logits: Tensor, text_logits: Tensor, inputs: TargetInputs, first: int = 0) -> Tensor:
@@ -112,7 +112,7 @@ def word_probe(soft: Tensor, mask: Tensor | None, table: Tensor, words: list[lis
         log_p = log_p.masked_fill(~mask[..., None], float("-inf"))
     places = mask.sum(1) if mask is not None else torch.full((len(soft),), soft.shape[1], device=soft.device)
     mixed = log_p.logsumexp(dim=1) - places.log()[:, None]  # [B, V]
-    rows = [mixed[row, torch.tensor(sorted(set(ids)), device=soft.device)].mean() for row, ids in enumerate(words)]
+    rows = [mixed[row, sent(sorted(set(ids)), soft.device)].mean() for row, ids in enumerate(words)]
     return -torch.stack(rows).mean()
 
 

@@ -27,6 +27,7 @@ from lab.models import (
     build_inputs,
     pooled,
     projected,
+    sent,
 )
 from lab.tasks import Question, Task, source_text
 from lab.training import losses
@@ -156,7 +157,7 @@ def marker_tokens(target: FrozenModel) -> set[int]:
 
 def _question_ids(target: FrozenModel, batch: Batch) -> list[Tensor]:
     rows = target.tokens([question.question for question in batch.questions])
-    return [torch.tensor(row, device=target.device) for row in rows]
+    return [sent(row, target.device) for row in rows]
 
 
 @torch.no_grad()
@@ -165,7 +166,7 @@ def _teacher(target: FrozenModel, config: RunConfig, batch: Batch, source: Sourc
     if config.losses.teacher == "prompt":
         rows = _question_ids(target, batch)
     else:
-        rows = [torch.tensor(row, device=target.device) for row in target.tokens(batch.answers, continued=True)]
+        rows = [sent(row, target.device) for row in target.tokens(batch.answers, continued=True)]
     count = config.translator.soft_tokens
     if count:
         places = torch.ones(len(rows), count, dtype=torch.bool, device=target.device)

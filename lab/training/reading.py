@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from lab import ranks
-from lab.models import SourceStates, layer_indices
+from lab.models import SourceStates, layer_indices, sent
 from lab.tasks import Question, source_text
 from lab.training.batches import Batches
 from lab.translators import Bridge
@@ -41,6 +41,8 @@ class _Room:
 
     def __init__(self) -> None:
         self.states: Tensor | None = None
+        self._put: torch.cuda.Event | None = None  # when a GPU has put all that was given
+        self._bringing: torch.cuda.Stream | None = None
 
     def put(self, states: Tensor, at: int, expected: int) -> None:
         """`states` [n, L, d] at the places from `at` on, for which nothing here waits; `expected`: how many places the
@@ -54,6 +56,26 @@ class _Room:
                     torch.cuda.current_stream(states.device).synchronize()  # what was put there has to have come
                 self.states[:at] = before[:at]
         self.states[at:needed].copy_(states, non_blocking=True)
+        if states.is_cuda:
+            self._put = torch.cuda.current_stream(states.device).record_event()
+
+    def brought(self, spans: Sequence[tuple[int, int]], device: torch.device) -> Tensor:
+        """The states at the `spans` (first, how many), one after the other, on `device`. A GPU brings them while it
+        still computes what it was given before; what it is given after this finds them there."""
+        if device.type != "cuda":
+            return torch.cat([self.states[first : first + count] for first, count in spans]).to(device)
+        now = torch.cuda.current_stream(device)
+        if self._bringing is None:
+            self._bringing = torch.cuda.Stream(device)
+        if self._put is not None:
+            self._bringing.wait_event(self._put)
+        with torch.cuda.stream(self._bringing):
+            found = self.states.new_empty(sum(count for _, count in spans), *self.states.shape[1:], device=device)
+            for piece, (first, count) in zip(found.split([count for _, count in spans]), spans, strict=True):
+                piece.copy_(self.states[first : first + count], non_blocking=True)
+        now.wait_stream(self._bringing)
+        found.record_stream(now)  # where it is read, so that its memory is not given back before
+        return found
 
 
 class ReadAhead:
@@ -134,13 +156,12 @@ class ReadAhead:
         starts, counts = zip(*(kept.spans[index] for index in indices), strict=True)
         width = -(-max(counts) // source.step) * source.step
         column = torch.arange(width) - width + torch.tensor(counts)[:, None]  # of a row's own tokens; below 0: padding
-        mask = (column >= 0).long().to(source.device, non_blocking=True)
-        where = (torch.tensor(starts)[:, None] + column.clamp_min(0)).to(source.device, non_blocking=True)
+        mask = sent((column >= 0).long(), source.device)
+        where = sent(torch.tensor(starts)[:, None] + column.clamp_min(0), source.device)
         states, at = kept.states, where
         if states.device != where.device:  # in the host's memory: only what this step needs comes
-            pieces = [states[start : start + count] for start, count in zip(starts, counts, strict=True)]
-            states = torch.cat([piece.to(where.device, non_blocking=True) for piece in pieces])
+            states = self._room.brought(list(zip(starts, counts, strict=True)), where.device)
             before = torch.tensor([0, *counts[:-1]]).cumsum(dim=0)
-            at = (before[:, None] + column.clamp_min(0)).to(where.device, non_blocking=True)
+            at = sent(before[:, None] + column.clamp_min(0), where.device)
         ids = kept.ids[where].masked_fill_(mask == 0, source.tokenizer.pad_token_id)
         return SourceStates(states[at].masked_fill_(mask[..., None, None] == 0, 0.0), mask, ids)

@@ -55,11 +55,11 @@ class Killed(Exception):
 
 def killed_at(monkeypatch, step):
     """The next `step` steps run, then the job dies."""
-    inner, count = training._step, iter(range(step))
+    inner, count = training.take_step, iter(range(step))
 
     def dying(*given):
         if next(count, None) is None:
             raise Killed
         return inner(*given)
 
-    monkeypatch.setattr(training, "_step", dying)
+    monkeypatch.setattr(training, "take_step", dying)

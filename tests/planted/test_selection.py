@@ -11,7 +11,7 @@ from lab.studies.experiment import train_translator
 from lab.studies.looks import looks
 from lab.studies.measured import Candidate
 from lab.tasks import Dev, Test
-from lab.training.loop import _step
+from lab.training.step import take_step
 from lab.translators import Bridge
 
 pytestmark = pytest.mark.slow
@@ -45,7 +45,7 @@ def test_trained_on_after_the_test(world, plant):
                 raise KeyboardInterrupt
             return kept(*given)
 
-        plant.around(_step, planted)
+        plant.around(take_step, planted)
         with pytest.raises(KeyboardInterrupt):
             train_translator(begun)
         plant.undo()

@@ -15,6 +15,7 @@ from tiny_training import choosing, config, fresh, weights_of
 
 import lab.training.checkpoints as checkpoints
 import lab.training.loop as training
+import lab.training.step as stepping
 from lab.errors import LabError
 from lab.runs import RunDirectory, whole_folder
 from lab.studies.experiment import open_run
@@ -150,7 +151,7 @@ def test_the_newest_two_are_kept_each_with_its_best(run_training, tmp_path):
 
 def stop_after(run_training, folder, steps):
     """Train, and stop in the middle of the step after `steps`."""
-    inner, count = training._step, iter(range(steps))
+    inner, count = training.take_step, iter(range(steps))
 
     def dying(*args):
         if next(count, None) is None:
@@ -158,7 +159,7 @@ def stop_after(run_training, folder, steps):
         return inner(*args)
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(training, "_step", dying)
+        patch.setattr(training, "take_step", dying)
         run_training(folder)
 
 
@@ -381,14 +382,14 @@ def test_a_failing_training_still_has_its_last_checkpoint_written(run_training, 
 
 def asked_after(step, signum, monkeypatch):
     """The signal comes while the step after `step` others is done."""
-    inner, count = training._step, iter(range(step))
+    inner, count = training.take_step, iter(range(step))
 
     def asking(*given):
         if next(count, None) is None:
             os.kill(os.getpid(), signum)
         return inner(*given)
 
-    monkeypatch.setattr(training, "_step", asking)
+    monkeypatch.setattr(training, "take_step", asking)
 
 
 @pytest.mark.parametrize("name", ["SIGUSR1", "SIGTERM"])
@@ -487,7 +488,7 @@ def test_a_loss_that_is_no_number_names_its_step_and_term_and_keeps_the_last_goo
 
 def test_of_finite_terms_with_an_infinite_gradient_it_says_that(tiny_pair, tmp_path, monkeypatch):
     """The square root has no slope at zero."""
-    monkeypatch.setattr(training, "weighted_sum", lambda terms, weights: (sum(terms.values()) * 0).sqrt())
+    monkeypatch.setattr(stepping, "weighted_sum", lambda terms, weights: (sum(terms.values()) * 0).sqrt())
     with pytest.raises(
         LabError, match="at step 1 the loss is 0.0: every term is finite, but the gradient of the loss is "
     ):

@@ -73,8 +73,7 @@ def test_a_killed_run_loses_what_came_after_its_last_checkpoint_and_nothing_else
     trained(tiny_pair, tmp_path / "run", clock=clock)
     record, own = clock.record(), clock.meter.now - 1
     assert record["seconds"] == before["seconds"] + own
-    again = {"source": entered(whole.record())["source"] + 1}  # the next batch, made before the checkpoint
-    assert len(record["sessions"]) == 2 and entered(record) == entered(whole.record()) | again
+    assert len(record["sessions"]) == 2 and entered(record) == entered(whole.record())
     assert kept(tmp_path / "run", 6)["sessions"] == record["sessions"]
 
 

@@ -1,6 +1,7 @@
 """Laws of training: exact resume, frozen models, pure batches, a best checkpoint that is a copy."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,13 +10,16 @@ from sums_task import Sums
 from tiny_training import Killed, choosing, config, fresh, killed_at, scores, weights_of
 
 import lab.training.loop as training
+import lab.training.step as stepping
 from lab.errors import LabError
+from lab.models import Returning
 from lab.tasks import Dev, Test
 from lab.training.batches import WINDOW, Batches
 from lab.training.loop import train
 from lab.training.optimizer import build_optimizer, schedule
 from lab.training.reading import ReadAhead
 from lab.training.selection import Selection
+from lab.training.step import Telling, Underway
 from lab.translators import build_translator, load_translator, save_translator
 
 LENGTHS = [5, 3, 9, 1, 7, 2, 8, 6, 4, 10]
@@ -128,32 +132,48 @@ def test_an_evaluation_that_draws_random_numbers_sees_no_dropout(tiny_pair, tmp_
     assert modes == [False] * 3 and not result.translator.training
 
 
-def test_the_next_batch_is_made_while_the_device_works_and_none_after_the_last(tiny_pair, tmp_path, monkeypatch):
-    """Each once, before the numbers of the step before are read; a step then tokenises nothing."""
-    events, read, summed, terms = [], ReadAhead.at, training.ranks.summed, training.training_terms
-    known = tiny_pair.target._known_tokens
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_step_is_given_before_a_device_has_done_the_one_before(tiny_pair, tmp_path, monkeypatch, device):
+    """Each batch is made once, and all numbers are read before anything is looked at or saved."""
+    events, read, told, take = [], ReadAhead.at, Returning.tolist, training.take_step
 
-    def terms_at(*given):
-        before = len(known)
-        found = terms(*given)
-        assert len(known) == before
-        return found
+    def watched(owner, name, word, kept):
+        def call(*given):
+            events.append(word)
+            return kept(*given)
 
-    monkeypatch.setattr(training, "training_terms", terms_at)
-    monkeypatch.setattr(ReadAhead, "at", lambda self, step: events.append(f"batch {step}") or read(self, step))
-    monkeypatch.setattr(training.ranks, "summed", lambda values: events.append("asked") or Numbers(summed(values)))
+        monkeypatch.setattr(owner, name, call)
 
-    class Numbers(torch.Tensor):
-        def tolist(self):
-            events.append("read")
-            return super().tolist()
+    watched(ReadAhead, "at", "batch", read)
+    watched(training, "take_step", "given", take)
+    watched(Returning, "tolist", "read", told)
+    monkeypatch.setattr(Returning, "have_come", lambda self: device == "cpu")
+    settings = config(steps=4, eval_every=2, warmup_steps=0)
+    looking = choosing(lambda translator, step: events.append(f"look {step}") or {"accuracy": 0.0, "n": 2})
+    train(settings, tiny_pair, Sums(), fresh(tmp_path / "run", settings), looking)
+    two = ["batch", "given", "batch", "given", "read", "read"] if device == "cuda" else ["batch", "given", "read"] * 2
+    assert events == ["look 0", *two, "look 2", *two, "look 4"]
 
-    known.clear()
-    settings = config(steps=3, warmup_steps=0)
-    train(settings, tiny_pair, Sums(), fresh(tmp_path / "run", settings))
-    assert events == [
-        "batch 0", "asked", "batch 1", "read", "asked", "batch 2", "read", "asked", "read"
-    ]  # fmt: skip
+
+def test_the_seconds_of_steps_are_those_since_the_one_before_was_told(monkeypatch):
+    """Of steps that overlap none is counted twice; time spent between two of them, which is no step's, is not."""
+    now = iter([10.0, 10.0, 12.0, 12.0, 40.0, 40.0])
+    monkeypatch.setattr("lab.training.step.time.monotonic", lambda: next(now))
+    rows = []
+    run = SimpleNamespace(metric=rows.append, log=lambda line: None)
+    monkeypatch.setattr(Returning, "have_come", lambda self: False)
+    telling = Telling(run, lambda row, step: None, "train", config(steps=3).training, 0)
+
+    def step(began):
+        return Underway(("a",), {"a": 1.0}, 0.1, began, Returning(torch.tensor([1.0, 2.0, 2.0])))
+
+    telling.add(step(8.0))
+    telling.add(step(9.0))  # the first is told at 10, this one at 12
+    telling.catch_up()
+    telling.add(step(38.0))  # an evaluation later
+    telling.close()
+    assert [row["seconds"] for row in rows] == [2.0, 2.0, 2.0]
+    assert [row["step"] for row in rows] == [1, 2, 3]
 
 
 def test_batches_are_a_pure_function_of_seed_and_step():
@@ -249,7 +269,7 @@ def test_an_interrupted_step_leaves_full_precision(tiny_pair, tmp_path, monkeypa
     def interrupted(*given):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "weighted_sum", interrupted)
+    monkeypatch.setattr(stepping, "weighted_sum", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(config(), tiny_pair, Sums(), fresh(tmp_path / "run", config()))
     assert torch.get_float32_matmul_precision() == "highest"
@@ -266,7 +286,7 @@ def test_the_log_has_the_lines_that_readers_know(tiny_pair, tmp_path):
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_is_not_saved(tiny_pair, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "weighted_sum", lambda terms, weights: sum(terms.values()) * math.nan)
+    monkeypatch.setattr(stepping, "weighted_sum", lambda terms, weights: sum(terms.values()) * math.nan)
     run = fresh(tmp_path / "run", config())
     with pytest.raises(LabError, match="at step 1 the loss is nan.*lower learning_rate"):
         train(config(), tiny_pair, Sums(), run)
