@@ -54,13 +54,14 @@ def load() -> Callable[[Path], None]:
     tqdm.monitor_interval = 0  # nor one with a thread
     from lab.answers.generation import AnswerCache
     from lab.config import RunConfig
+    from lab.models import transfer
     from lab.studies import experiment, start, test_once, train_constant, train_translator
     from lab.training import loop
 
     config = RunConfig.from_parameters(name="run", device="cpu", **SETTINGS)
     pair = experiment.load_pair(config.pair)
     experiment.load_pair = lambda _: pair
-    loop.time = SimpleNamespace(monotonic=lambda: 0.0)
+    loop.time = transfer.time = SimpleNamespace(monotonic=lambda: 0.0)
 
     def run(folder: Path) -> None:
         begun = start(config.replace(name=folder.name), folder.parent, resume=folder.exists())

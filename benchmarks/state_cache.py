@@ -2,8 +2,9 @@
 
     python benchmarks/state_cache.py GSM8K_FOLDER [pair] [layers] [questions] [cache folder]
 
-Three passes over the same questions: without a cache, with an empty one (reading and keeping), with a full one; then
-what of it the checksum and the key take. Seconds; of the pass with a full one the least of three.
+`pair`: a name, or the folder of benchmarks/full_size_pair.py: full size, random weights, bfloat16. Three passes over
+the same questions: without a cache, with an empty one (reading and keeping), with a full one; then what of it the
+checksum and the key take. Seconds; of the pass with a full one the least of three.
 """
 
 import shutil
@@ -29,6 +30,11 @@ def seconds(work) -> float:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter() - began
+
+
+def of_full_size(folder: str) -> PairConfig:
+    source, target = (f"random:{folder}/{name}" for name in ("mistral-7b", "llama-3.1-8b"))
+    return PairConfig(pair="custom", source=source, target=target, dtype="bfloat16")
 
 
 def measured(pair: Pair, texts: list[str], layers: str, folder: Path) -> dict[str, float]:
@@ -60,7 +66,7 @@ def measured(pair: Pair, texts: list[str], layers: str, folder: Path) -> dict[st
 
 if __name__ == "__main__":
     data, name, layers, count, where, *_ = [*sys.argv[1:], *["mini", "all", "500", ""][len(sys.argv) - 2 :]]
-    pair = load_pair(PairConfig(pair=name))
+    pair = load_pair(of_full_size(name) if Path(name).is_dir() else PairConfig(pair=name))
     questions = load_task(TaskConfig(task="gsm8k", data=data)).test()[: int(count)]
     folder = Path(tempfile.mkdtemp(dir=where or None))
     try:

@@ -16,4 +16,4 @@ from lab.models.quantised import packed_layers
 from lab.models.room import check_prompt, check_source_text, count_tokens
 from lab.models.state_cache import StateCache
 from lab.models.steps import OwnSteps, first_step
-from lab.models.transfer import Returning, sent
+from lab.models.transfer import Moment, Returning, sent

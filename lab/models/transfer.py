@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,21 +23,38 @@ def sent(numbers: Tensor | np.ndarray | Sequence, device: torch.device | str) ->
     return numbers.to(device, non_blocking=torch.device(device).type == "cuda")
 
 
+class Moment:
+    """When `device` has done all that it was given so far; on a CPU, now."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._now, self._event = time.monotonic(), None
+        if device.type == "cuda":
+            self._event = torch.cuda.current_stream(device).record_event(torch.cuda.Event(enable_timing=True))
+
+    def has_come(self) -> bool:
+        return self._event is None or self._event.query()
+
+    def wait(self) -> None:
+        if self._event is not None:
+            self._event.synchronize()
+
+    def seconds_since(self, earlier: Moment) -> float:
+        """Of the device's own time, once both have come."""
+        if self._event is None:
+            return self._now - earlier._now
+        return earlier._event.elapsed_time(self._event) / 1000
+
+
 class Returning:
-    """`numbers` of a device on their way to the host; what the device is given after them is not waited for."""
+    """`numbers` of a device on their way to the host; what the device is given after them is not waited for. `there`:
+    when they have come."""
 
     def __init__(self, numbers: Tensor) -> None:
-        self._numbers, self._come = numbers.detach(), None
-        if numbers.is_cuda:
-            self._numbers = self._numbers.to("cpu", non_blocking=True)  # pinned memory
-            self._come = torch.cuda.Event()
-            self._come.record(torch.cuda.current_stream(numbers.device))
-
-    def have_come(self) -> bool:
-        return self._come is None or self._come.query()
+        numbers = numbers.detach()
+        self._numbers = numbers.to("cpu", non_blocking=True) if numbers.is_cuda else numbers  # into pinned memory
+        self.there = Moment(numbers.device)
 
     def tolist(self) -> list:
         """Waits until they have come."""
-        if self._come is not None:
-            self._come.synchronize()
+        self.there.wait()
         return self._numbers.tolist()

@@ -7,7 +7,6 @@ more to do; so the next step is given before the numbers of this one are read.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from lab import ranks
 from lab.clock import part
 from lab.config import RunConfig, TrainConfig
 from lab.errors import LabError
-from lab.models import Returning
+from lab.models import Moment, Returning
 from lab.progress import tqdm
 from lab.runs import RunDirectory
 from lab.training.losses import weighted_sum
@@ -33,17 +32,18 @@ LOG_EVERY = 20
 @dataclass(frozen=True)
 class Underway:
     """A step that the device may still be busy with: gradient norm, loss and `terms` are on their way from there.
-    `began` is when the host began to give it."""
+    `begun`: when the device begins it."""
 
     terms: tuple[str, ...]
     weights: Mapping[str, float]
     rate: float
-    began: float
+    begun: Moment
     numbers: Returning
 
-    def row(self, done_before: float) -> dict:
+    def row(self, before: Moment | None) -> dict:
         """Its row of `metrics.jsonl`, of all ranks: the loss that is optimised, its terms and their weights, learning
-        rate, gradient norm, and the seconds since it was begun or since the one before it was done. Waits for it."""
+        rate, gradient norm, and the seconds since the step right `before` it was done, with its batch's reading in
+        them; None: since it was begun. Waits for it."""
         norm, loss, *terms = self.numbers.tolist()
         return {
             "loss": loss,
@@ -51,7 +51,7 @@ class Underway:
             "weights": self.weights,
             "lr": self.rate,
             "grad_norm": norm,
-            "seconds": time.monotonic() - max(self.began, done_before),
+            "seconds": self.numbers.there.seconds_since(before or self.begun),
         }
 
 
@@ -61,7 +61,7 @@ def take_step(
 ) -> Underway:  # fmt: skip
     """The optimiser step after `step` others, down the gradient of the terms that `terms_at` gives. Waits for no
     device."""
-    began, factor = time.monotonic(), schedule(step, config.training)
+    begun, factor = Moment(next(translator.parameters()).device), schedule(step, config.training)
     translator.train()
     for group in optimizer.param_groups:
         group["lr"] = group["peak_lr"] * factor
@@ -77,7 +77,7 @@ def take_step(
     optimizer.zero_grad(set_to_none=True)
     parts = ranks.summed(torch.stack([loss, *terms.values()]).detach())
     numbers = Returning(torch.cat([norm[None], parts]))
-    return Underway(tuple(terms), weights, config.training.learning_rate * factor, began, numbers)
+    return Underway(tuple(terms), weights, config.training.learning_rate * factor, begun, numbers)
 
 
 @contextmanager
@@ -98,26 +98,31 @@ class Telling:
         self.run, self.track, self.label, self.settings, self.step = run, track, label, settings, step
         self.bar = tqdm(initial=step, total=settings.steps, desc=label, unit="step", mininterval=1)
         self._underway: Underway | None = None
-        self._done = -math.inf  # when the step before was
+        self._before: Moment | None = None  # when the step right before was done
 
     def add(self, underway: Underway) -> None:
-        """The step after all others: the one before it is told now, this one too if it has been done. Raises LabError as
+        """The step after all others: the one before it is told now, this one too if it is done. Raises LabError as
         `catch_up`."""
-        self.catch_up()
+        self._tell()
         self._underway = underway
-        if underway.numbers.have_come():  # as on a CPU, which has done what it was given when that returns
-            self.catch_up()
+        if underway.numbers.there.has_come():  # as on a CPU, which has done what it was given when that returns
+            self._tell()
 
     def close(self) -> None:
         self.catch_up()
         self.bar.close()
 
     def catch_up(self) -> None:
-        """Tell what was not told yet. Raises LabError if its loss or gradient is no longer a finite number."""
+        """Tell what was not told yet: something else comes now. Raises LabError if its loss or gradient is no longer a
+        finite number."""
+        self._tell()
+        self._before = None
+
+    def _tell(self) -> None:
         if self._underway is None:
             return
-        row, self._underway = self._underway.row(self._done), None
-        self._done = time.monotonic()
+        told, self._underway = self._underway, None
+        row, self._before = told.row(self._before), told.numbers.there
         self.step += 1
         self.bar.update()
         self.run.metric({"kind": "step", "step": self.step, **row})

@@ -12,7 +12,7 @@ from tiny_training import Killed, choosing, config, fresh, killed_at, scores, we
 import lab.training.loop as training
 import lab.training.step as stepping
 from lab.errors import LabError
-from lab.models import Returning
+from lab.models import Moment, Returning
 from lab.tasks import Dev, Test
 from lab.training.batches import WINDOW, Batches
 from lab.training.loop import train
@@ -147,7 +147,7 @@ def test_a_step_is_given_before_a_device_has_done_the_one_before(tiny_pair, tmp_
     watched(ReadAhead, "at", "batch", read)
     watched(training, "take_step", "given", take)
     watched(Returning, "tolist", "read", told)
-    monkeypatch.setattr(Returning, "have_come", lambda self: device == "cpu")
+    monkeypatch.setattr(Moment, "has_come", lambda self: device == "cpu")
     settings = config(steps=4, eval_every=2, warmup_steps=0)
     looking = choosing(lambda translator, step: events.append(f"look {step}") or {"accuracy": 0.0, "n": 2})
     train(settings, tiny_pair, Sums(), fresh(tmp_path / "run", settings), looking)
@@ -155,24 +155,24 @@ def test_a_step_is_given_before_a_device_has_done_the_one_before(tiny_pair, tmp_
     assert events == ["look 0", *two, "look 2", *two, "look 4"]
 
 
-def test_the_seconds_of_steps_are_those_since_the_one_before_was_told(monkeypatch):
-    """Of steps that overlap none is counted twice; time spent between two of them, which is no step's, is not."""
-    now = iter([10.0, 10.0, 12.0, 12.0, 40.0, 40.0])
-    monkeypatch.setattr("lab.training.step.time.monotonic", lambda: next(now))
-    rows = []
+def test_the_seconds_of_steps_are_those_since_the_one_before_was_done(monkeypatch):
+    """Of steps that overlap none is counted twice, a batch's reading is its step's; what comes between is nobody's."""
+    now = iter([8.0, 10.0, 9.0, 13.0, 38.0, 40.0])  # begun and done, of each: the second while the first was computed
+    monkeypatch.setattr("lab.models.transfer.time.monotonic", lambda: next(now))
+    monkeypatch.setattr(Moment, "has_come", lambda self: False)
+    rows, cpu = [], torch.device("cpu")
     run = SimpleNamespace(metric=rows.append, log=lambda line: None)
-    monkeypatch.setattr(Returning, "have_come", lambda self: False)
     telling = Telling(run, lambda row, step: None, "train", config(steps=3).training, 0)
 
-    def step(began):
-        return Underway(("a",), {"a": 1.0}, 0.1, began, Returning(torch.tensor([1.0, 2.0, 2.0])))
+    def step():
+        return Underway(("a",), {"a": 1.0}, 0.1, Moment(cpu), Returning(torch.tensor([1.0, 2.0, 2.0])))
 
-    telling.add(step(8.0))
-    telling.add(step(9.0))  # the first is told at 10, this one at 12
-    telling.catch_up()
-    telling.add(step(38.0))  # an evaluation later
+    telling.add(step())
+    telling.add(step())
+    telling.catch_up()  # for an evaluation
+    telling.add(step())
     telling.close()
-    assert [row["seconds"] for row in rows] == [2.0, 2.0, 2.0]
+    assert [row["seconds"] for row in rows] == [2.0, 3.0, 2.0]
     assert [row["step"] for row in rows] == [1, 2, 3]
 
 
