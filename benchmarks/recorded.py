@@ -11,7 +11,7 @@ from preserved_tables import PRESERVED, between, spaced
 from timings import lines_of
 
 from lab.errors import LabError
-from lab.evidence import BOTH_HELD_OUT, proportion, read_evidence, rows_of
+from lab.evidence import BOTH_HELD_OUT, information, proportion, read_evidence, rows_of
 from lab.paper import Preserved
 from lab.paper.reading import run_folders
 from lab.paper.world_macros import question_tokens
@@ -268,6 +268,50 @@ def _each(numbers) -> str:
     return " · ".join(f"{number:.3f}" for number in numbers)
 
 
+def kept_states() -> dict[str, str]:
+    """The source's states, computed, kept and found again on a GPU."""
+    lines = lines_of("state_cache_h100.json")
+    return {
+        "what": "kept states of a source (`state_cache`) on a GPU, ms a question, batches of 10; while other cards of "
+                "the host trained",
+        "found": "; ".join(map(_kept, lines)) + ". The least of three passes where they are found; files were read a "
+                 "moment ago, so they come from memory. The hash of all weights, once, takes "
+                 f"{lines[-1]['seconds'][HASHED]:.0f} s at full size. So a few layers of a large source are found "
+                 "faster than they are computed, all of its layers are not, nor is a small source",
+        "n": " · ".join(str(line["questions"]) for line in lines),
+    }  # fmt: skip
+
+
+HASHED = "weights hashed, once"
+KEPT_OF = {"small": "SmolLM2-135M", "full": "Mistral-7B with random weights"}
+
+
+def _kept(line: Mapping) -> str:
+    ms = {name: 1000 * seconds / line["questions"] for name, seconds in line["seconds"].items()}
+    layers = {"all": "all layers", "middle": "four layers"}[line["layers"]]
+    return (
+        f"{KEPT_OF[line['pair']]}, {layers}, {line['dtype']}: computed {ms['computed']:.1f}, computed and kept "
+        f"{ms['computed and kept']:.1f}, found again {ms['found']:.1f} ({line['megabytes'] / line['questions']:.1f} MB)"
+    )
+
+
+def other_way() -> dict[str, str]:
+    """GSM8K from Gemma to SmolLM2, on test."""
+    (path,) = run_folders(PRESERVED / "gsm8k_swapped")
+    found = information([read_evidence([path]).runs[0].records])
+    nats, told = {arm: f"{one['nats']:.3f}" for arm, one in found["arms"].items()}, found["recovered"]["latent"]
+    return {
+        "what": "GSM8K the other way round, from Gemma-3-270M to SmolLM2-135M, 32 soft tokens, nats per token of the "
+                "gold solution on test, one seed",
+        "found": f"latent {nats['latent']}, another question's soft tokens {nats['latent_shuffled']}, a constant "
+                 f"prompt {nats['latent_constant']}, a prompt beside the text {nats['text_tuned']}, the text alone "
+                 f"{nats['target']}: {100 * told['value']:.0f} % recovered{between(told, 0, 100)}, its interval over "
+                 "questions alone. SmolLM2's tokens are others than Gemma's, so nats do not compare with the table's",
+        "n": spaced(found["n"]),
+    }  # fmt: skip
+
+
 FINDINGS = {"again": again, "word_problems": word_problems, "longer": longer, "recipes": recipes,
             "prompt_rates": prompt_rates, "shipped": shipped, "without_it": without_it,
-            "through_the_tiny": through_the_tiny, "cached": cached, "first_token": first_token}  # fmt: skip
+            "through_the_tiny": through_the_tiny, "cached": cached, "first_token": first_token,
+            "kept_states": kept_states, "other_way": other_way}  # fmt: skip

@@ -4,9 +4,10 @@
 
 `pair`: a name, or the folder of benchmarks/full_size_pair.py: full size, random weights, bfloat16. Three passes over
 the same questions: without a cache, with an empty one (reading and keeping), with a full one; then what of it the
-checksum and the key take. Seconds; of the pass with a full one the least of three.
+checksum and the key take. Seconds; of the pass with a full one the least of three. The last line is JSON.
 """
 
+import json
 import shutil
 import sys
 import tempfile
@@ -79,3 +80,5 @@ if __name__ == "__main__":
     print(f"{len(texts)} questions, layers {layers}, batches of {BATCH}; {size / 1e6:,.0f} MB kept")
     for what, spent in found.items():
         print(f"{what:30} {spent:8.2f} s  {1000 * spent / len(texts):7.2f} ms a question")
+    known = {"pair": Path(name).name, "dtype": str(pair.source.dtype).removeprefix("torch."), "layers": layers}
+    print(json.dumps(known | {"questions": len(texts), "megabytes": round(size / 1e6), "seconds": found}))

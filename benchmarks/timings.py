@@ -49,10 +49,12 @@ def scaling() -> dict[str, str]:
             f"{second}, {word} at batch {size} {third}. So at the same work per GPU the efficiency is "
             f"{_efficiency(alone, same_each)} (the goal is {EFFICIENT} %{earlier}); the same total work goes "
             f"{faster[0]:.2f} ({faster[1]:.2f}) times as fast, an efficiency of {100 * faster[0] / many:.0f} % "
-            f"({100 * faster[1] / many:.0f} %).{beside} A mean has the steps in it whose shapes were captured; ranks "
-            f"agree on shapes. Summing {alone['translator_parameters'] / 1e6:.0f} M gradients takes "
-            f"{1000 * same_each['sum_s']:.1f} ms, {shares[0]:.1f} to {shares[-1]:.1f} % of a mean step, in one piece; "
-            f"in sessions before each parameter's went by itself. The medians at the same work per GPU are {apart:.0f} "
+            f"({100 * faster[1] / many:.0f} %).{beside} A mean has the steps in it whose shapes were captured, and the "
+            "reading of the source, whose layers come from the host; ranks agree on shapes. In this session no step "
+            f"waited for the numbers of the one before. Summing {alone['translator_parameters'] / 1e6:.0f} M gradients "
+            f"takes {1000 * same_each['sum_s']:.1f} ms, {shares[0]:.1f} to {shares[-1]:.1f} % of a mean step, in one "
+            "piece; in sessions before the last two each parameter's went by itself. The medians at the same work per "
+            f"GPU are {apart:.0f} "
             f"ms apart; {same_each['peak_gib']:.1f} GiB a GPU against {alone['peak_gib']:.1f}. {_on_h200()}"
         ),
         "n": str(steps - steps // 2),
@@ -156,7 +158,7 @@ def since_numbers() -> dict[str, str]:
         {one["case"]: one["fast"] for one in found["cases"] if one["pair"] == "full" and one["left"]}
         for found in (h100, h200)
     )
-    first, whole = cases["batch 2"], h100["whole"]
+    first, whole, waiting = cases["batch 2"], h100["whole"], h100["waiting"]
     shares = {f"{name}_decoding": f"{first[f'evaluation_{name}_parts_s']['generation']:.1f} of "
                                   f"{first[f'evaluation_{name}_s']:.1f}" for name in ("first", "again")}  # fmt: skip
 
@@ -170,7 +172,12 @@ def since_numbers() -> dict[str, str]:
         "tried": " and ".join(map(str, whole["rows_tried"])), "fitted": str(whole["rows_that_fitted"]),
         "two": both("batch 2", "step_s"), "two_mean": both("batch 2", "step_mean_s"), "ten": both("batch 10", "step_s"),
         "eight": both(EIGHT, "step_s"), "eight_mean": both(EIGHT, "step_mean_s"),
-        "anew_two": both("batch 2", EVALUATED[-1]), "anew_ten": both("batch 10", EVALUATED[-1]),
+        "waited": " · ".join(f"{waiting[case]['step_s']:.3f}" for case in KEPT),
+        "waited_whole": f"{waiting['whole']['seconds']:.0f}",
+        "now": " · ".join(f"{cases[case]['step_s']:.3f}" for case in KEPT),
+        "anew": " · ".join(f"{cases[case][EVALUATED[-1]]:.3f}" for case in KEPT[:-1]),
+        "slow_source": f"{first['evaluation_anew_parts_s']['source']:.1f}",
+        "source": f"{cases['batch 10']['evaluation_anew_parts_s']['source']:.1f}",
         "missed": f"{100 * cases['batch 32']['share_of_matmul']:.1f}",
         "pools": str(h100["graphs"]["before"]["pools_gib"]),
         "reserved": " · ".join(f"{cases[case]['reserved_gib']:.1f}" for case in KEPT),
