@@ -50,11 +50,10 @@ def scaling() -> dict[str, str]:
             f"{_efficiency(alone, same_each)} (the goal is {EFFICIENT} %{earlier}); the same total work goes "
             f"{faster[0]:.2f} ({faster[1]:.2f}) times as fast, an efficiency of {100 * faster[0] / many:.0f} % "
             f"({100 * faster[1] / many:.0f} %).{beside} A mean has the steps in it whose shapes were captured, and the "
-            "reading of the source, whose layers come from the host; ranks agree on shapes. In this session no step "
-            f"waited for the numbers of the one before. Summing {alone['translator_parameters'] / 1e6:.0f} M gradients "
-            f"takes {1000 * same_each['sum_s']:.1f} ms, {shares[0]:.1f} to {shares[-1]:.1f} % of a mean step, in one "
-            "piece; in sessions before the last two each parameter's went by itself. The medians at the same work per "
-            f"GPU are {apart:.0f} "
+            "reading of the source, whose layers come from the host; ranks agree on shapes. Summing "
+            f"{alone['translator_parameters'] / 1e6:.0f} M gradients takes {1000 * same_each['sum_s']:.1f} ms, "
+            f"{shares[0]:.1f} to {shares[-1]:.1f} % of a mean step. The medians at the same work per GPU are "
+            f"{apart:.0f} "
             f"ms apart; {same_each['peak_gib']:.1f} GiB a GPU against {alone['peak_gib']:.1f}. {_on_h200()}"
         ),
         "n": str(steps - steps // 2),

@@ -183,7 +183,11 @@ def parts_of_means(means: Mapping[str, Tensor], counts: Mapping[str, int | Tenso
     import torch
 
     device = next(iter(means.values())).device
-    own = torch.stack([torch.as_tensor(counts[name], device=device).float() for name in means])
+    # Numbers of the host are made on the device: to copy one there would wait until the device has come to it.
+    own = torch.stack([
+        count.to(device).float() if isinstance(count, torch.Tensor) else torch.full((), float(count), device=device)
+        for count in (counts[name] for name in means)
+    ])  # fmt: skip
     shares = own / summed(own).clamp_min(1)
     return {name: mean * share for (name, mean), share in zip(means.items(), shares, strict=True)}
 

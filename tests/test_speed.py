@@ -24,3 +24,11 @@ def test_plain_and_fast_are_measured_side_by_side(tmp_path):
         assert 0 < demo[kind]["step_least_s"] <= demo[kind]["step_s"] and 0 < demo[kind]["share_of_matmul"] < 1.5
         assert demo[kind]["questions"] == 60 and demo[kind]["training_peak_gib"] is None
     assert set(demo["plain_over_fast"]) == {"step_s", "step_mean_s", "s_per_sample_first", "s_per_sample_again"}
+
+
+def test_where_a_gpu_spends_its_time_is_asked_of_the_last_steps(tmp_path):
+    command = [sys.executable, "benchmarks/gpu_time.py", str(tmp_path / "found.json"), "--steps", "6"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["training"]["steps"] == 4 and found["training"]["wall_s"] > 0 and found["evaluation"]["wall_s"] > 0

@@ -13,8 +13,9 @@ from torch import Tensor
 def sent(numbers: Tensor | np.ndarray | Sequence, device: torch.device | str) -> Tensor:
     """`numbers` of the host on `device`, after all that it was given before; a sequence holds whole numbers.
 
-    A plain copy waits until the device has come to it. Plain memory is put aside before this one returns, so it may be
-    changed at once; pinned memory (see `torch.Tensor.pin_memory`) may not before the device has read it.
+    A plain copy waits until a GPU has come to it. This one puts plain memory aside and returns; for more than some
+    64 KiB CUDA may wait all the same. Pinned memory (see `torch.Tensor.pin_memory`) must not change before the GPU has
+    read it, and on a CPU an array is not copied at all.
     """
     if isinstance(numbers, np.ndarray):
         numbers = torch.from_numpy(numbers)
@@ -31,8 +32,10 @@ class Moment:
         if device.type == "cuda":
             self._event = torch.cuda.current_stream(device).record_event(torch.cuda.Event(enable_timing=True))
 
-    def has_come(self) -> bool:
-        return self._event is None or self._event.query()
+    @property
+    def is_now(self) -> bool:
+        """Whether the device does its work at once, so that nobody ever waits for it."""
+        return self._event is None
 
     def wait(self) -> None:
         if self._event is not None:
@@ -51,7 +54,7 @@ class Returning:
 
     def __init__(self, numbers: Tensor) -> None:
         numbers = numbers.detach()
-        self._numbers = numbers.to("cpu", non_blocking=True) if numbers.is_cuda else numbers  # into pinned memory
+        self._numbers = numbers.to("cpu", non_blocking=numbers.is_cuda)  # from a GPU into pinned memory
         self.there = Moment(numbers.device)
 
     def tolist(self) -> list:

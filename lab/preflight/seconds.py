@@ -1,7 +1,9 @@
 """How long a job takes: arithmetic at the rate of a plain product, bytes at the rate of a plain copy, and launches.
 
 The constants below say how far a run is from those rates. They were fitted to some of the rows of
-`benchmarks/speed_h100.json` and tried on the others: `benchmarks/preflight.py` says which, and what came out.
+`benchmarks/speed_h100.json` and tried on the others: `benchmarks/preflight.py` says which, and what came out. Since
+these were measured the host's part of a step is done while the GPU computes the step before, so a step is rather said
+too slow.
 """
 
 from __future__ import annotations

@@ -112,7 +112,12 @@ def train(
             batch = batch_of(progress.step)
             ranks.draw_apart(settings.seed, progress.step)
             terms_at = partial(training_terms, translator, pair, config, batch, progress.step + 1, task, decode)
-            telling.add(take_step(translator, optimizer, config, progress.step, terms_at))
+            try:
+                underway = take_step(translator, optimizer, config, progress.step, terms_at)
+            except Exception:
+                telling.catch_up()  # the step before may have been the one that went wrong, and says so itself
+                raise
+            telling.add(underway)
             progress.step += 1
             # --- evaluate, checkpoint, perhaps stop
             periodic = settings.eval_every and progress.step % settings.eval_every == 0

@@ -135,7 +135,7 @@ def training_terms(
         terms["geometry"], counts["geometry"] = losses.token_distance(soft, wanted, known, rms), known.sum()
     if "probe" in due:
         table = target.model.get_input_embeddings().weight
-        words = [ids.tolist() for ids in _question_ids(target, batch)]
+        words = target.tokens([question.question for question in batch.questions])
         terms["probe"] = losses.word_probe(soft, mask, table, words)
     if "decode" in due:
         counts["decode"] = min(len(ranks.mine(range(config.losses.decode_samples))), len(batch.questions))

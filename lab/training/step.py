@@ -43,7 +43,7 @@ class Underway:
     def row(self, before: Moment | None) -> dict:
         """Its row of `metrics.jsonl`, of all ranks: the loss that is optimised, its terms and their weights, learning
         rate, gradient norm, and the seconds since the step right `before` it was done, with its batch's reading in
-        them; None: since it was begun. Waits for it."""
+        them; None: since it was begun, when its batch had been read. Waits for it."""
         norm, loss, *terms = self.numbers.tolist()
         return {
             "loss": loss,
@@ -59,8 +59,8 @@ def take_step(
     translator: nn.Module, optimizer: torch.optim.Optimizer, config: RunConfig, step: int,
     terms_at: Callable[[], dict[str, Tensor]],
 ) -> Underway:  # fmt: skip
-    """The optimiser step after `step` others, down the gradient of the terms that `terms_at` gives. Waits for no
-    device."""
+    """The optimiser step after `step` others, down the gradient of the terms that `terms_at` gives. Nothing here waits
+    for the device; of the terms the answer's likelihood does not, once its shapes are captured."""
     begun, factor = Moment(next(translator.parameters()).device), schedule(step, config.training)
     translator.train()
     for group in optimizer.param_groups:
@@ -101,11 +101,11 @@ class Telling:
         self._before: Moment | None = None  # when the step right before was done
 
     def add(self, underway: Underway) -> None:
-        """The step after all others: the one before it is told now, this one too if it is done. Raises LabError as
+        """The step after all others: the one before it is told now, on a CPU this one too. Raises LabError as
         `catch_up`."""
         self._tell()
         self._underway = underway
-        if underway.numbers.there.has_come():  # as on a CPU, which has done what it was given when that returns
+        if underway.numbers.there.is_now:  # not where it happens to be done: all ranks have to tell at the same moment
             self._tell()
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """Laws of training: exact resume, frozen models, pure batches, a best checkpoint that is a copy."""
 
+import json
 import math
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ import lab.training.loop as training
 import lab.training.step as stepping
 from lab.errors import LabError
 from lab.models import Moment, Returning
+from lab.runs import RunDirectory
 from lab.tasks import Dev, Test
 from lab.training.batches import WINDOW, Batches
 from lab.training.loop import train
@@ -147,7 +149,7 @@ def test_a_step_is_given_before_a_device_has_done_the_one_before(tiny_pair, tmp_
     watched(ReadAhead, "at", "batch", read)
     watched(training, "take_step", "given", take)
     watched(Returning, "tolist", "read", told)
-    monkeypatch.setattr(Moment, "has_come", lambda self: device == "cpu")
+    monkeypatch.setattr(Moment, "is_now", device == "cpu")
     settings = config(steps=4, eval_every=2, warmup_steps=0)
     looking = choosing(lambda translator, step: events.append(f"look {step}") or {"accuracy": 0.0, "n": 2})
     train(settings, tiny_pair, Sums(), fresh(tmp_path / "run", settings), looking)
@@ -159,7 +161,7 @@ def test_the_seconds_of_steps_are_those_since_the_one_before_was_done(monkeypatc
     """Of steps that overlap none is counted twice, a batch's reading is its step's; what comes between is nobody's."""
     now = iter([8.0, 10.0, 9.0, 13.0, 38.0, 40.0])  # begun and done, of each: the second while the first was computed
     monkeypatch.setattr("lab.models.transfer.time.monotonic", lambda: next(now))
-    monkeypatch.setattr(Moment, "has_come", lambda self: False)
+    monkeypatch.setattr(Moment, "is_now", False)
     rows, cpu = [], torch.device("cpu")
     run = SimpleNamespace(metric=rows.append, log=lambda line: None)
     telling = Telling(run, lambda row, step: None, "train", config(steps=3).training, 0)
@@ -285,12 +287,58 @@ def test_the_log_has_the_lines_that_readers_know(tiny_pair, tmp_path):
     assert {"step", "loss", "terms", "lr", "grad_norm", "seconds"} <= row.keys() and set(row["terms"]) == {"answer_nll"}
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_is_not_saved(tiny_pair, tmp_path, monkeypatch):
-    monkeypatch.setattr(stepping, "weighted_sum", lambda terms, weights: sum(terms.values()) * math.nan)
+@pytest.fixture(params=[True, False], ids=["at once", "behind"])
+def told_at_once(request, monkeypatch):
+    """Whether a step is told before the next one is given, as on a CPU, or after, as on a GPU."""
+    monkeypatch.setattr(Moment, "is_now", request.param)
+    return request.param
+
+
+def no_number_in(step, monkeypatch):
+    """The loss of that step is no number."""
+    inner, steps = stepping.weighted_sum, iter(range(1, 100))
+    spoilt = lambda terms, weights: inner(terms, weights) * (math.nan if next(steps) == step else 1)  # noqa: E731
+    monkeypatch.setattr(stepping, "weighted_sum", spoilt)
+
+
+@pytest.mark.parametrize("step", [1, 2, 6])
+def test_a_loss_that_is_no_number_stops_the_run_and_is_not_saved(
+    tiny_pair, tmp_path, monkeypatch, told_at_once, step
+):  # fmt: skip
+    """Though everything is saved that may be, after every step."""
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1)
+    no_number_in(step, monkeypatch)
+    settings = config(eval_every=0)
+    run = fresh(tmp_path / "run", settings)
+    with pytest.raises(LabError, match=f"at step {step} the loss is nan.*lower learning_rate"):
+        train(settings, tiny_pair, Sums(), run)
+    assert [row["step"] for row in run.metrics() if row["kind"] == "step"] == list(range(1, step + 1))
+    saved = run.checkpoints / "last"
+    assert json.loads((saved / "manifest.json").read_text())["step"] == step - 1 if step > 1 else not saved.exists()
+
+
+def test_a_step_that_was_no_number_says_so_before_what_it_led_to(tiny_pair, tmp_path, monkeypatch, told_at_once):
+    """On a GPU the next step is given before; what fails in that one is not the reason."""
+    no_number_in(2, monkeypatch)
+    take, steps = training.take_step, iter(range(1, 100))
+
+    def failing(*given):
+        if next(steps) == 3:
+            raise LabError("a captured graph gives the loss nan")
+        return take(*given)
+
+    monkeypatch.setattr(training, "take_step", failing)
     run = fresh(tmp_path / "run", config())
-    with pytest.raises(LabError, match="at step 1 the loss is nan.*lower learning_rate"):
+    with pytest.raises(LabError, match="at step 2 the loss is nan"):
         train(config(), tiny_pair, Sums(), run)
-    assert not (run.checkpoints / "last").exists()
+    assert len(losses(run)) == 2
+
+
+def test_a_failure_of_its_own_is_a_steps_own(tiny_pair, tmp_path, monkeypatch, told_at_once):
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        killed_at(patch, 2)
+        train(config(), tiny_pair, Sums(), fresh(tmp_path / "run", config()))
+    assert len(losses(RunDirectory(tmp_path / "run"))) == 2
 
 
 def test_a_task_without_training_questions_is_refused(tiny_pair, tmp_path):

@@ -80,6 +80,22 @@ def test_a_room_that_is_too_small_grows_and_keeps_what_it_holds():
     assert len(small) == 5
     room.put(states[4:], 4, expected=5)
     assert room.states is not small and torch.equal(room.states[:9], states)
+    assert torch.equal(room.brought([(6, 2), (0, 3)], torch.device("cpu")), torch.cat([states[6:8], states[:3]]))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="brings states to a GPU")
+def test_a_room_is_not_written_anew_before_a_gpu_has_brought_what_was_in_it():
+    """The device is far behind with all that it is given, the bringing among it."""
+    room, first = reading._Room(), torch.randn(4096, 4, 64, device="cuda")
+    room.put(first, 0, expected=4096)
+    for round_ in range(20):
+        torch.cuda._sleep(10**7)
+        found = room.brought([(4000, 96), (0, 2000)], first.device)
+        doubled = found * 2
+        del found  # its memory may be used again, but not before it was read
+        room.put(first + round_ + 1, 0, expected=4096)
+        expected = torch.cat([first[4000:], first[:2000]]) + round_
+        assert torch.equal(doubled, 2 * expected)
 
 
 def test_a_window_begun_in_its_middle_is_read_in_the_same_batches(tiny_pair):
