@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from lab.errors import LabError
@@ -17,6 +17,7 @@ from lab.evidence.summary import summarise
 from lab.pictures.summaries import summaries_text, summarize
 from lab.runs.legacy import WIDE_COLUMNS, bare_question, to_wide, write_wide
 from lab.runs.logs import parse_log
+from lab.runs.packed import MAGIC
 from lab.runs.reading import read_step
 from lab.runs.records import read_jsonl, write_jsonl
 from lab.runs.runfiles import find_runs
@@ -347,6 +348,7 @@ def mutated_files(draw) -> bytes:
 @settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=mutated_files(), packed=st.booleans())
 def test_no_line_of_a_mutated_file_vanishes(tmp_path_factory, data, packed):
+    assume(packed or not data.startswith(tuple(MAGIC)))  # what begins as an archive is one
     folder = tmp_path_factory.getbasetemp() / "mutated"
     folder.mkdir(exist_ok=True)
     path = folder / "eval_samples_step_250.jsonl"
@@ -365,6 +367,15 @@ def test_no_line_of_a_mutated_file_vanishes(tmp_path_factory, data, packed):
     wide_rows = [to_wide(record, 250, 0) for record in rows.records]
     json.dumps([rows.records, wide_rows], ensure_ascii=False).encode("utf-8")
     assert Counter(record["id"] for record in rows.records).total() == len(rows.records)
+
+
+@pytest.mark.parametrize("first, problems, warnings", [(b"\x1f\x8b", 1, 0), (b"\x1f\x8b\x08", 0, 1)])
+def test_lines_that_begin_like_an_archive_are_told(tmp_path, first, problems, warnings):
+    """Two stray bytes make no archive, but a line that is none; with a third, which every gzip has, it is a damaged one."""
+    path = tmp_path / "eval_samples_step_250.jsonl"
+    path.write_bytes(first + b'{"eval_step": 250}\n')
+    rows = read_step(path)
+    assert (len(rows.problems), len(rows.warnings)) == (problems, warnings)
 
 
 # --- the archived runs ------------------------------------------------------------------------------------------------
