@@ -256,6 +256,7 @@ def test_a_control_of_other_models_is_refused(rebuilt):
         preserved_tables.two_hops()
 
 
+@pytest.mark.slow  # a whole world is read
 def test_controls_of_another_build_that_is_preserved_stay_with_it(rebuilt, tmp_path):
     """All its seeds beside those of the main build: paired with nothing of that, and no reason to tell nothing."""
     (_, target), name = weights_in(preserved_tables.PRESERVED / "twohop_evidence/seed_1"), "again"
@@ -281,6 +282,7 @@ def test_a_run_is_put_between_the_prompts_of_its_own_budget():
         assert preserved_tables._with_ends(other, runs) is other
 
 
+@pytest.mark.slow  # a whole world is read
 def test_a_curve_over_people_has_no_control_in_it(tmp_path):
     """A constant prompt between the same models differs in more; where most numbers of people are of the main build,
     that one is drawn."""
