@@ -276,8 +276,8 @@ def kept_states() -> dict[str, str]:
                 "the host trained",
         "found": "; ".join(map(_kept, lines)) + ". The least of three passes where they are found; files were read a "
                  "moment ago, so they come from memory. The hash of all weights, once, takes "
-                 f"{lines[-1]['seconds'][HASHED]:.0f} s at full size. So a few layers of a large source are found "
-                 "faster than they are computed, all of its layers are not, nor is a small source",
+                 f"{lines[-1]['seconds'][HASHED]:.0f} s at full size. Found in at most half of the time in which they "
+                 f"are computed: {'; '.join(map(_states_of, filter(_pays, lines))) or 'none'}",
         "n": " · ".join(str(line["questions"]) for line in lines),
     }  # fmt: skip
 
@@ -288,11 +288,18 @@ KEPT_OF = {"small": "SmolLM2-135M", "full": "Mistral-7B with random weights"}
 
 def _kept(line: Mapping) -> str:
     ms = {name: 1000 * seconds / line["questions"] for name, seconds in line["seconds"].items()}
-    layers = {"all": "all layers", "middle": "four layers"}[line["layers"]]
     return (
-        f"{KEPT_OF[line['pair']]}, {layers}, {line['dtype']}: computed {ms['computed']:.1f}, computed and kept "
+        f"{_states_of(line)}, {line['dtype']}: computed {ms['computed']:.1f}, computed and kept "
         f"{ms['computed and kept']:.1f}, found again {ms['found']:.1f} ({line['megabytes'] / line['questions']:.1f} MB)"
     )
+
+
+def _states_of(line: Mapping) -> str:
+    return f"{KEPT_OF[line['pair']]}, {({'all': 'all layers', 'middle': 'four layers'})[line['layers']]}"
+
+
+def _pays(line: Mapping) -> bool:
+    return line["seconds"]["found"] <= line["seconds"]["computed"] / 2
 
 
 def other_way() -> dict[str, str]:
