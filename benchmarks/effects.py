@@ -1,18 +1,22 @@
 """Twelve runs of the embedded pair on one GPU, some of them at once: wall seconds, everything in them.
 
-    python benchmarks/effects.py PROCESSES [STEPS]
+    python benchmarks/effects.py PROCESSES [STEPS [NAME=VALUE ...]]
 
-The recipe of papermill_jobs/effects, a seed each; of every run also where its time went. Start MPS first, so that
+The recipe of papermill_jobs/effects, a seed each, with parameters of the notebook changed as given (dtype=bfloat16
+fused_kernels=true); of every run also where its time went. Start MPS first, so that
 processes share the GPU instead of taking turns: `nvidia-cuda-mps-control -d`. Each has as many CPU threads as there are
 cores for it.
 """
 
+import argparse
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+
+import yaml
 
 RUNS, STEPS = 12, 1200
 RECIPE = dict(
@@ -21,11 +25,11 @@ RECIPE = dict(
 )  # fmt: skip
 
 
-def train(seed: int, steps: int) -> None:
+def train(seed: int, steps: int, changes: dict) -> None:
     from lab.config import RunConfig
     from lab.studies import start, train_translator
 
-    config = RunConfig.from_parameters(name=f"seed_{seed}", seed=seed, steps=steps, **RECIPE)
+    config = RunConfig.from_parameters(**RECIPE | dict(name=f"seed_{seed}", seed=seed, steps=steps) | changes)
     with tempfile.TemporaryDirectory() as runs:
         experiment = start(config, runs)
         began = time.monotonic()
@@ -39,22 +43,24 @@ def train(seed: int, steps: int) -> None:
 
 
 def main() -> None:
-    if not 2 <= len(sys.argv) <= 4:
-        sys.exit(__doc__)
-    steps = int(sys.argv[2]) if len(sys.argv) > 2 else STEPS
-    if len(sys.argv) == 4:  # one of the processes: its seeds
-        for seed in map(int, sys.argv[3].split(",")):
-            train(seed, steps)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("processes", type=int)
+    parser.add_argument("steps", type=int, nargs="?", default=STEPS)
+    parser.add_argument("changes", nargs="*", type=lambda text: text.split("=", 1), metavar="NAME=VALUE")
+    parser.add_argument("--seeds", type=lambda text: list(map(int, text.split(","))), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    changes = {name: yaml.safe_load(value) for name, value in given.changes}
+    if given.seeds:  # one of the processes
+        for seed in given.seeds:
+            train(seed, given.steps, changes)
         return
-    count, began = int(sys.argv[1]), time.monotonic()
+    count, began = given.processes, time.monotonic()
     shares = [",".join(str(seed) for seed in range(first, RUNS, count)) for first in range(count)]
     threads = str(max(1, (os.cpu_count() or 1) // count))  # each takes all of them otherwise, and they wait for another
     environment = os.environ | {"OMP_NUM_THREADS": threads, "RAYON_NUM_THREADS": threads}
-    processes = [
-        subprocess.Popen([sys.executable, __file__, str(count), str(steps), share], env=environment) for share in shares
-    ]
+    processes = [subprocess.Popen([sys.executable, *sys.argv, "--seeds", share], env=environment) for share in shares]
     codes = [process.wait() for process in processes]
-    print(json.dumps({"processes": count, "runs": RUNS, "steps": steps, "codes": codes,
+    print(json.dumps({"processes": count, "runs": RUNS, "steps": given.steps, "changes": changes, "codes": codes,
                       "wall_s": round(time.monotonic() - began, 1)}))  # fmt: skip
     sys.exit(max(codes))
 

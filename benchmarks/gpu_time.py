@@ -1,8 +1,10 @@
-"""Where a GPU's time goes at full size: the kernels of a training step and of an evaluation, by kind.
+"""Where a GPU's time goes: the kernels of a training step and of an evaluation, by kind.
 
-    python benchmarks/gpu_time.py MODELS OUT.json --data GSM8K [--case "batch 10"]
+    python benchmarks/gpu_time.py MODELS OUT.json --data GSM8K --case "batch 10"
+    python benchmarks/gpu_time.py OUT.json --case effects --steps 300
 
-MODELS by benchmarks/full_size_pair.py; the cases and the fast path of benchmarks/speed.py. After every shape has been
+At full size, with MODELS by benchmarks/full_size_pair.py, the cases and the fast path of benchmarks/speed.py; without
+them the embedded pair: the demo, or the recipe of benchmarks/effects.py. After every shape has been
 captured, the last `STEPS` steps of a training and `TOKENS` tokens of the evaluation's arms latent and latent_shuffled
 (source and target are known by then) run under torch.profiler. `idle`: the share of the wall time, the profiler's own
 in it, in which no kernel ran.
@@ -19,6 +21,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import torch
+from effects import RECIPE
 from speed import CASES, FAST, synchronize
 from torch.profiler import ProfilerActivity, profile
 
@@ -32,6 +35,11 @@ from lab.training import train
 from lab.translators import Bridge
 
 STEPS, TOKENS = 4, 16
+EMBEDDED = {
+    "demo": CASES["mini"]["demo"],
+    "effects": RECIPE | {"eval_every": 0},
+    "effects, bfloat16": RECIPE | {"eval_every": 0, "dtype": "bfloat16", "fused_kernels": True},
+}
 KINDS = {  # of a kernel's name, the first that matches
     "attention": r"flash|fmha|attention|softmax",
     "matrix products": r"gemm|nvjet|cutlass|xmma|splitk|gemv",
@@ -100,15 +108,11 @@ def main() -> None:
     parser.add_argument("models", type=Path, nargs="?")
     parser.add_argument("out", type=Path)
     parser.add_argument("--data", default="")
-    parser.add_argument("--case", default="batch 10")
+    parser.add_argument("--case", required=True)
     parser.add_argument("--steps", type=int, default=50)
     given = parser.parse_args()
-    pair = "full" if given.models else "mini"
-    settings = (
-        CASES[pair][given.case if given.models else "demo"]
-        | FAST[pair]
-        | {"max_new_tokens": TOKENS, "steps": given.steps}
-    )
+    settings = (CASES["full"][given.case] | FAST["full"]) if given.models else EMBEDDED[given.case]
+    settings = settings | {"max_new_tokens": TOKENS, "steps": given.steps}
     if given.models:
         settings |= {"data": given.data, "source": f"random:{given.models / 'mistral-7b'}",
                      "target": f"random:{given.models / 'llama-3.1-8b'}"}  # fmt: skip

@@ -64,7 +64,7 @@ CASES = {
         "batch 2": FULL | dict(batch_size=2, steps=200),
         "batch 10": FULL | dict(batch_size=10, steps=100),
         "batch 10, 8 worked examples": FULL | dict(batch_size=10, steps=60, shots=8, layout="soft_in_context"),
-        "batch 32": FULL | dict(batch_size=32, steps=60),
+        "batch 32": FULL | dict(batch_size=32, steps=150),
         "batch 4, 192 soft tokens": FULL | dict(batch_size=4, soft_tokens=192, width=512, depth=4, heads=8, steps=200),
     },
 }  # fmt: skip

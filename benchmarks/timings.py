@@ -22,8 +22,8 @@ def lines_of(name: str) -> list[dict]:
 def scaling() -> dict[str, str]:
     """One GPU beside the most that were measured, at the same work per GPU and at the same total work: the last session
     that has all three, and the efficiency of those before it."""
-    told = []
-    for session in _sessions(lines_of("scaling_h100.json")):
+    lines, told = lines_of("scaling_h100.json"), []
+    for session in _sessions([row for row in lines if row.get("source_leaves", True)]):
         batch = next((size for count, size in session if count == 1), 0)
         many = max((count for count, size in session if count > 1 and size == count * batch), default=0)
         if (many, batch) in session:
@@ -54,13 +54,26 @@ def scaling() -> dict[str, str]:
             f"{alone['translator_parameters'] / 1e6:.0f} M gradients takes {1000 * same_each['sum_s']:.1f} ms, "
             f"{shares[0]:.1f} to {shares[-1]:.1f} % of a mean step. The medians at the same work per GPU are "
             f"{apart:.0f} "
-            f"ms apart; {same_each['peak_gib']:.1f} GiB a GPU against {alone['peak_gib']:.1f}. {_on_h200()}"
+            f"ms apart; {same_each['peak_gib']:.1f} GiB a GPU against {alone['peak_gib']:.1f}. "
+            f"{_with_the_source()}{_on_h200()}"
         ),
         "n": str(steps - steps // 2),
     }  # fmt: skip
 
 
 EFFICIENT = 95  # per cent at the same work per GPU: the goal
+
+
+def _with_the_source() -> str:
+    """The same work per GPU where each keeps the source, in the last session that was measured so."""
+    session = _sessions([row for row in lines_of("scaling_h100.json") if not row.get("source_leaves", True)])[-1]
+    many, batch = max(count for count, _ in session), next(size for count, size in session if count == 1)
+    alone, same_each = session[1, batch], session[many, many * batch]
+    one, other = (f"{row['step_mean_s']:.3f} ({row['step_s']:.3f})" for row in (alone, same_each))
+    return (
+        f"With the source kept on each of {COUNTS.get(many, many)} (`--source-stays`, {same_each['peak_gib']:.0f} "
+        f"GiB): {one} and {other}, {_efficiency(alone, same_each)}. "
+    )
 
 
 def _on_h200() -> str:

@@ -27,7 +27,7 @@ def test_plain_and_fast_are_measured_side_by_side(tmp_path):
 
 
 def test_where_a_gpu_spends_its_time_is_asked_of_the_last_steps(tmp_path):
-    command = [sys.executable, "benchmarks/gpu_time.py", str(tmp_path / "found.json"), "--steps", "6"]
+    command = [sys.executable, "benchmarks/gpu_time.py", str(tmp_path / "found.json"), "--case", "demo", "--steps", "6"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads((tmp_path / "found.json").read_text())

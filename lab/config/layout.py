@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import string
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from lab.errors import LabError
 
@@ -41,7 +42,7 @@ class Layout:
     adapter_scale: float | None = None
 
     def __post_init__(self) -> None:
-        names = [name for _, name in self._parts() if name is not None]
+        names = [name for _, name in self._parts if name is not None]
         for name in names:
             if name not in PLACEHOLDERS:
                 known = ", ".join(f"{{{placeholder}}}" for placeholder in PLACEHOLDERS)
@@ -49,7 +50,8 @@ class Layout:
         if names.count("soft") > 1:
             raise LabError(f"layout {self.template!r} has {names.count('soft')} times {{soft}}; it takes exactly one.")
 
-    def _parts(self) -> list[tuple[str, str | None]]:
+    @cached_property
+    def _parts(self) -> tuple[tuple[str, str | None], ...]:
         """(literal text, placeholder after it or None) from left to right."""
         try:
             parts = list(string.Formatter().parse(self.template))
@@ -58,12 +60,12 @@ class Layout:
         for _, name, spec, conversion in parts:
             if spec or conversion:
                 raise LabError(f"layout {self.template!r} formats {{{name}}}; a placeholder is a bare name in braces.")
-        return [(literal, name) for literal, name, _, _ in parts]
+        return tuple((literal, name) for literal, name, _, _ in parts)
 
     @property
     def has_soft(self) -> bool:
         """Whether soft tokens occur at all."""
-        return any(name == "soft" for _, name in self._parts())
+        return any(name == "soft" for _, name in self._parts)
 
     @property
     def adapter(self) -> bool:
@@ -73,7 +75,7 @@ class Layout:
     @property
     def context_aware(self) -> bool:
         """Whether the target also reads the question as text. If so, its soft tokens compress nothing."""
-        return any(name == "question" for _, name in self._parts())
+        return any(name == "question" for _, name in self._parts)
 
     def framed(self, before: str, after: str) -> Layout:
         """The same between two literal texts, such as those of a chat template."""
@@ -88,8 +90,8 @@ class Layout:
         """
         values = {"instruction": instruction, "shots": shots, "question": question}
         segments: list[str | Soft] = [""]
-        for literal, name in self._parts():
-            text = literal + (values[name] if name in values else "")
+        for literal, name in self._parts:
+            text = literal + values.get(name, "")
             if isinstance(segments[-1], Soft):
                 segments.append(text)
             else:
@@ -101,7 +103,7 @@ class Layout:
     def visible_text(self, instruction: str, shots: str, question: str, soft_tokens: int = 0) -> str:
         """The same as one readable text, the soft tokens shown as `<soft×K>`: what a record says that an arm saw."""
         segments = self.segments(instruction, shots, question)
-        text = "".join(f"<soft×{soft_tokens}>" if isinstance(segment, Soft) else segment for segment in segments)
+        text = "".join([f"<soft×{soft_tokens}>" if isinstance(segment, Soft) else segment for segment in segments])
         return text + f"<+soft×{soft_tokens}>" if self.adapter and soft_tokens else text
 
 

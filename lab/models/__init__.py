@@ -8,7 +8,7 @@ from lab.models.cross_entropy import head_nll
 from lab.models.fingerprints import fingerprint, weights_of
 from lab.models.frozen import FrozenModel, SourceStates, layer_indices, pad_batch, positions
 from lab.models.fused import can_fuse
-from lab.models.inputs import IGNORED, TargetInputs, answer_logits, answer_rows, build_inputs, joined
+from lab.models.inputs import IGNORED, TargetInputs, answer_logits, answer_rows, build_inputs, joined, tokenise
 from lab.models.laws import LAWS, Finding, tried
 from lab.models.loading import Pair, config_of, device_of, load_pair, load_tokenizers, tokenizer_of
 from lab.models.nll import answer_nll, token_nats

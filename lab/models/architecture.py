@@ -73,8 +73,11 @@ def context_length(config: PretrainedConfig) -> int | None:
     word, at distances that no training has shown, and what is measured there would be blamed on the translator. Who
     knows that a model reads on writes so in its config.json. A sliding window is no limit.
     """
-    found = (getattr(config, name, None) for name in LENGTHS)  # lazily: asked of every question that is checked
-    return next((length for length in found if isinstance(length, int) and length > 0), None)
+    for name in LENGTHS:  # a loop, as the quickest: asked of every question that is checked
+        length = getattr(config, name, None)
+        if isinstance(length, int) and length > 0:
+            return length
+    return None
 
 
 def takes_positions(module: nn.Module) -> bool:

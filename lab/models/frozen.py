@@ -230,16 +230,17 @@ class FrozenModel:
         return self.tokenizer.convert_ids_to_tokens(self._plain(["a"])[0])[0].startswith("▁")
 
     def _plain(self, texts: list[str]) -> list[list[int]]:
-        missing = [text for text in dict.fromkeys(texts) if text not in self._known_tokens]
+        """Another thread may ask at the same time: what is known is added to or begun anew, never emptied."""
+        known = self._known_tokens
+        missing = [text for text in dict.fromkeys(texts) if text not in known]
         if missing:
-            if len(self._known_tokens) > KNOWN_TEXTS:
-                missing = list(dict.fromkeys(texts))
-                self._known_tokens.clear()
+            if len(known) > KNOWN_TEXTS:
+                missing, known = list(dict.fromkeys(texts)), {}
+                self._known_tokens = known
             # The tokenizer's own batch, ids alone: what is built around them takes as long as the tokens themselves.
             encoded = self.tokenizer.backend_tokenizer.encode_batch_fast(missing, add_special_tokens=False)
-            rows = [row.ids for row in encoded]
-            self._known_tokens.update(zip(missing, rows, strict=True))
-        return [self._known_tokens[text] for text in texts]
+            known.update((text, row.ids) for text, row in zip(missing, encoded, strict=True))
+        return [known[text] for text in texts]
 
     def tokens(self, texts: list[str], continued: bool = False) -> list[list[int]]:
         """Each text's tokens, without special ones. `continued`: it goes on from other text, so no word begins."""

@@ -111,19 +111,36 @@ def joined(target: FrozenModel, parts: Sequence[TargetInputs]) -> TargetInputs:
     return TargetInputs(torch.cat(embeds), torch.cat(masks), torch.cat(places), None, lengths, text)
 
 
+def tokenise(
+    target: FrozenModel, layout: Layout, contexts: Sequence[Mapping[str, str]], answers: Sequence[str]
+) -> None:
+    """Look up the tokens that `build_inputs` is going to ask for, which the target remembers."""
+    _text_tokens(target, _filled(layout, contexts))
+    answer_rows(target, answers)
+
+
+def _filled(layout: Layout, contexts: Sequence[Mapping[str, str]]) -> list[list[str | Soft]]:
+    return [layout.segments(**{part: context.get(part, "") for part in PARTS}) for context in contexts]
+
+
+def _text_tokens(
+    target: FrozenModel, filled: Sequence[Sequence[str | Soft]]
+) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+    """Text -> tokens: of texts at the start, tokenised as in a plain prompt, and of those after soft tokens, as one
+    that goes on. Each text once: the exemplars of a batch are the same in every row."""
+    heads = {segments[0] for segments in filled if not isinstance(segments[0], Soft)}
+    tails = {text for segments in filled for text in segments[1:] if not isinstance(text, Soft)}
+    head_tokens = dict(zip(heads, target.tokens(list(heads)), strict=True))
+    return head_tokens, dict(zip(tails, target.tokens(list(tails), continued=True), strict=True))
+
+
 def _prompt_rows(
     target: FrozenModel, layout: Layout, contexts: Sequence[Mapping[str, str]], counts: Sequence[int]
 ) -> tuple[list[list[int]], list[int]]:
     """Token rows, BOS first, and the column where each one's soft tokens start: padding tokens hold their places, or,
     in an adapter layout, the prompt's last tokens are those that they are added to."""
-    filled = [layout.segments(**{part: context.get(part, "") for part in PARTS}) for context in contexts]
-    # Text at the start is tokenised as in a plain prompt, text after soft tokens as one that goes on. Each text once:
-    # the exemplars of a batch are the same in every row.
-    heads = {segments[0] for segments in filled if not isinstance(segments[0], Soft)}
-    tails = {text for segments in filled for text in segments[1:] if not isinstance(text, Soft)}
-    head_tokens = dict(zip(heads, target.tokens(list(heads)), strict=True))
-    tail_tokens = dict(zip(tails, target.tokens(list(tails), continued=True), strict=True))
-
+    filled = _filled(layout, contexts)
+    head_tokens, tail_tokens = _text_tokens(target, filled)
     bos = target.tokenizer.bos_token_id
     rows, starts = [], []
     for segments, count in zip(filled, counts, strict=True):

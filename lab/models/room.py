@@ -13,7 +13,7 @@ SPARE = 16  # tokens that no byte of the text stands for: BOS, and the marks of 
 
 def count_tokens(model: FrozenModel, layout: Layout, context: Mapping[str, str]) -> int:
     """Text tokens that the layout takes for a context, with the beginning-of-text token; counted from the text."""
-    tokens = int(model.tokenizer.bos_token_id is not None)
+    tokens = _bos(model)
     for position, part in enumerate(layout.segments(**context)):
         if part is not SOFT:
             tokens += len(model.tokens([part], continued=position > 0)[0])
@@ -36,8 +36,12 @@ def check_prompt(
 def check_source_text(where: str, model: FrozenModel, text: str) -> None:
     """Raise LabError, which begins with `where`, unless `model` can read `text` for its states."""
     whole = text.join(model.frame)
-    bos = int(model.tokenizer.bos_token_id is not None)
-    _check(where, model, whole, lambda: bos + len(model.tokens([whole])[0]))
+    _check(where, model, whole, lambda: _bos(model) + len(model.tokens([whole])[0]))
+
+
+def _bos(model: FrozenModel) -> int:
+    """How many beginning-of-text tokens there are: one or none."""
+    return int(model.tokenizer.bos_token_id is not None)
 
 
 def _check(where: str, model: FrozenModel, text: str, count: Callable[[], int], more: int = 0) -> None:

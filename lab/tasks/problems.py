@@ -8,6 +8,7 @@ with `#### 36`. Given the problem, the answer is a function of it: only the ques
 import random
 from dataclasses import dataclass
 
+from lab.tasks.draws import between, one_of, some_of
 from lab.tasks.lore import Container
 
 PEOPLE = (
@@ -138,6 +139,7 @@ TEMPLATES = {
         "What does {p} earn in dollars?",
     ),
 }
+SEEN_TEMPLATES = {kind: told[:-1] if kind in HELD_OUT_KINDS else told for kind, told in TEMPLATES.items()}
 LINES = {
     "start": "There are",
     "add": "Now there are",
@@ -176,47 +178,49 @@ class Problem:
 
 
 class _Chain:
-    """The problem while it is being told: sentences and answer lines, who holds the pile, and its size."""
+    """The problem while it is being told: who holds the pile, its size, and what sentences and lines are to say.
+
+    They are put into words at the end, since two problems in five turn out to be unsound.
+    """
 
     def __init__(self, rng: random.Random, container: Container | None, held_out_templates: bool):
-        self.rng, self.container, self.held_out_templates = rng, container, held_out_templates
-        self.people = rng.sample(PEOPLE, 4)
-        self.item, self.other = rng.sample(ITEMS, 2)
+        self.rng, self.container = rng, container
+        self.templates = TEMPLATES if held_out_templates else SEEN_TEMPLATES
+        self.people = some_of(rng, PEOPLE, 4)
+        self.item, self.other = some_of(rng, ITEMS, 2)
         self.person, self.previous = self.people.pop(), None
-        self.sentences, self.lines, self.values, self.numbers = [], [], [], set()
+        self.told: list[tuple[str, str, str, dict[str, int]]] = []  # template, person, another one, numbers
+        self.steps: list[tuple[str, int, str, int]] = []  # line, left number, sign, right number
+        self.values, self.numbers = [], []
         self.value = self.previous_value = 0
 
     def paraphrase(self, kind: str) -> str:
-        known_only = kind in HELD_OUT_KINDS and not self.held_out_templates
-        return self.rng.choice(TEMPLATES[kind][:-1] if known_only else TEMPLATES[kind])
+        return one_of(self.rng, self.templates[kind])
 
     def tell(self, kind: str, **numbers: int) -> None:
-        names = {"p": self.person, "q": self.people[-1], "r": self.people[0], "item": self.item, "other": self.other}
-        self.sentences.append(self.paraphrase(kind).format(**names, **numbers, c="{c}"))
-        self.numbers.update(numbers.values())
+        self.told.append((self.paraphrase(kind), self.person, self.people[-1], numbers))
+        self.numbers += numbers.values()
 
     def step(self, line: str, left: int, sign: str, right: int, value: int) -> None:
-        sum_ = f"{left}{sign}{right}"
-        unit = "dollars" if line == "price" else self.item
-        self.lines.append(f"{LINES[line]} {sum_}=<<{sum_}={value}>>{value} {unit}.")
+        self.steps.append((line, left, sign, right))
         self.values.append(value)
         self.value = value
 
     def begin(self, with_container: bool) -> None:
-        n = self.rng.randint(2, 9)
+        n = between(self.rng, 2, 9)
         if with_container:
             self.tell("lore", n=n)
             self.step("start", n, "*", self.container.capacity, n * self.container.capacity)
         elif self.rng.random() < 0.5:
-            self.value = self.rng.randint(5, 90)
+            self.value = between(self.rng, 5, 90)
             self.tell("start", a=self.value)
         else:
-            each = self.rng.choice(range(3, 21))
+            each = between(self.rng, 3, 20)
             self.tell("bags", n=n, a=each)
             self.step("start", n, "*", each, n * each)
 
     def more_containers(self) -> None:
-        n, before = self.rng.randint(2, 6), self.value
+        n, before = between(self.rng, 2, 6), self.value
         self.tell("more_lore", n=n)
         self.step("start", n, "*", self.container.capacity, n * self.container.capacity)
         self.step("add", before, "+", self.value, before + self.value)
@@ -224,45 +228,62 @@ class _Chain:
     def change(self, kind: str) -> None:
         rng, value = self.rng, self.value
         if kind in ("add", "more_than"):
-            k = rng.randint(2, 40)
+            k = between(rng, 2, 40)
             line, sign, result = "add", "+", value + k
         elif kind in ("sub", "fewer_than"):
-            k = rng.randint(2, max(2, min(40, value - 2)))
+            k = between(rng, 2, max(2, min(40, value - 2)))
             line, sign, result = "sub", "-", value - k
         elif kind in ("mul", "times", "price"):
-            k = rng.randint(2, 5)
+            k = between(rng, 2, 5)
             line, sign, result = ("price" if kind == "price" else "mul"), "*", value * k
         else:
-            k = rng.choice([d for d in range(2, 7) if value % d == 0] or [0])
+            k = one_of(rng, [d for d in range(2, 7) if value % d == 0] or [0])
             line, sign, result = "div", "/", value // k if k else 0
         self.tell(kind, k=k)
-        if kind in ("more_than", "fewer_than", "times"):
+        if kind in WITH_ANOTHER:
             self.previous, self.previous_value = self.person, value
             self.person = self.people.pop()
         self.step(line, value, sign, k, result)
 
     def close(self, together: bool, money: bool) -> None:
         if together:
-            question = self.paraphrase("ask_together").format(p=self.previous, q=self.person, item=self.item)
-            self.sentences.append(question)
+            self.told.append((self.paraphrase("ask_together"), self.previous, self.person, {}))
             self.step("together", self.previous_value, "+", self.value, self.previous_value + self.value)
         else:
             self.tell("ask_money" if money else "ask")
 
     def distract(self) -> None:
-        ending = self.sentences.pop()
-        self.tell("distract", x=self.rng.randint(2, 60))
-        sentence = self.sentences.pop()
-        self.sentences.insert(self.rng.randint(1, len(self.sentences)), sentence)
-        self.sentences.append(ending)
+        ending = self.told.pop()
+        self.tell("distract", x=between(self.rng, 2, 60))
+        sentence = self.told.pop()
+        self.told.insert(between(self.rng, 1, len(self.told)), sentence)
+        self.told.append(ending)
 
     def sound(self) -> bool:
         """Every value in range, and the result found nowhere earlier: neither copying nor stopping early can hit it."""
-        earlier = set(self.values[:-1]) | self.numbers | {self.container.capacity if self.container else 0}
-        return all(2 <= v <= LARGEST for v in self.values) and self.values[-1] not in earlier
+        if min(self.values) < 2 or max(self.values) > LARGEST:
+            return False
+        *earlier, result = self.values
+        known = self.container is not None and result == self.container.capacity
+        return not known and result not in earlier and result not in self.numbers
+
+    def problem(self) -> Problem:
+        """The problem put into words."""
+        sentences, lines = [], []
+        fill = {"r": self.people[0], "item": self.item, "other": self.other, "c": "{c}"}
+        for template, person, another, numbers in self.told:
+            fill |= numbers
+            fill["p"], fill["q"] = person, another
+            sentences.append(template.format_map(fill))
+        for (line, left, sign, right), value in zip(self.steps, self.values, strict=True):
+            sum_, unit = f"{left}{sign}{right}", "dollars" if line == "price" else self.item
+            lines.append(f"{LINES[line]} {sum_}=<<{sum_}={value}>>{value} {unit}.")
+        return Problem(tuple(sentences), tuple(lines), self.values[-1], self.container)
 
 
 KINDS = ("add", "add", "sub", "sub", "mul", "div", "div", "more_than", "fewer_than", "times")
+WITH_ANOTHER = ("more_than", "fewer_than", "times")  # kinds that turn to another person
+ALONE = tuple(kind for kind in KINDS if kind not in WITH_ANOTHER)
 
 
 def _attempt(rng: random.Random, steps: int, container: Container | None, held_out_templates: bool) -> _Chain:
@@ -270,21 +291,20 @@ def _attempt(rng: random.Random, steps: int, container: Container | None, held_o
     later = container is not None and steps >= 3 and rng.random() < 0.3
     chain.begin(with_container=container is not None and not later)
     if later:
-        while len(chain.lines) < steps - 2 and rng.random() < 0.5:
-            chain.change(rng.choice(("add", "sub", "mul", "div")))
+        while len(chain.steps) < steps - 2 and rng.random() < 0.5:
+            chain.change(one_of(rng, ("add", "sub", "mul", "div")))
         chain.more_containers()
     money = rng.random() < 0.15
-    while len(chain.lines) < steps:
-        left = steps - len(chain.lines)
+    while len(chain.steps) < steps:
+        left = steps - len(chain.steps)
         if left == 1 and chain.previous and not money and rng.random() < 0.6:
             break  # the last step adds the two people up
         if left == 1 and money:
             chain.change("price")
         else:
-            kinds = [k for k in KINDS if len(chain.people) > 2 or k not in ("more_than", "fewer_than", "times")]
-            chain.change(rng.choice(kinds))
-    together = len(chain.lines) < steps
-    chain.close(together, money and not together and LINES["price"] in chain.lines[-1])
+            chain.change(one_of(rng, KINDS if len(chain.people) > 2 else ALONE))
+    together = len(chain.steps) < steps
+    chain.close(together, money and not together and chain.steps[-1][0] == "price")
     if rng.random() < 0.35:
         chain.distract()
     return chain
@@ -300,5 +320,5 @@ def make_problem(
     """
     while True:
         chain = _attempt(rng, steps, container, held_out_templates)
-        if len(chain.lines) == steps and chain.sound():
-            return Problem(tuple(chain.sentences), tuple(chain.lines), chain.values[-1], container)
+        if len(chain.steps) == steps and chain.sound():
+            return chain.problem()

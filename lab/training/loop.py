@@ -10,7 +10,7 @@ questions of it, and what they compute is what one process would with the whole 
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -31,8 +31,10 @@ from lab.training.optimizer import build_optimizer
 from lab.training.reading import ReadAhead
 from lab.training.saving import Saver
 from lab.training.selection import Selection, in_words, score
-from lab.training.step import Telling, take_step
+from lab.training.step import take_step
 from lab.training.stopping import asked_to_stop
+from lab.training.telling import Telling
+from lab.training.texts import STEPS_AHEAD, TextsAhead
 from lab.training.tracking import tracking
 from lab.translators import Bridge, build_translator
 
@@ -165,10 +167,16 @@ def _batches(config: RunConfig, pair: Pair, task: Task, translator: nn.Module, l
         raise LabError(f"{label}: task {task.name!r} has no training questions; check data and train_questions.")
     lengths = [len(question.question) + len(question.answer) for question in questions]
     batches = Batches(lengths, settings.batch_size, settings.seed)
-    reader = ReadAhead(Bridge(pair.source, translator), batches, questions, settings.steps)
-    shared = surroundings(task, config.task.shots)
+    bridge, shared = Bridge(pair.source, translator), surroundings(task, config.task.shots)
+    reader, texts = ReadAhead(bridge, batches, questions, settings.steps), TextsAhead(bridge, pair.target)
+
+    def unread(step: int) -> Batch:
+        return Batch([questions[i] for i in batches.own(step)], shared)
 
     def batch_of(step: int) -> Batch:
-        return Batch([questions[i] for i in batches.own(step)], shared, reader.at(step))
+        if texts.wanted:
+            source, target = (min(step + ahead, settings.steps - 1) for ahead in (reader.window, STEPS_AHEAD))
+            texts.tokenise(unread(source), unread(target), config.layout.at(target + 1))
+        return replace(unread(step), states=reader.at(step))
 
     return batch_of

@@ -29,10 +29,14 @@ class Bridge:
     def read(self, questions: Sequence[Question]) -> SourceStates:
         """The source's states of each question; empty ones where the translator looks at no source."""
         if self.translator.needs_source:
-            texts = [source_text(question.question, question.evidence) for question in questions]
-            return self.source.source_states(texts, self.source_layers)
+            return self.source.source_states(_texts(questions), self.source_layers)
         blank = torch.zeros(len(questions), 0, device=next(self.translator.parameters()).device)
         return SourceStates(blank, blank, blank)
+
+    def tokenise(self, questions: Sequence[Question]) -> None:
+        """Look up the tokens that `read` is going to ask for, which the source remembers."""
+        if self.translator.needs_source:
+            self.source.rows(_texts(questions))
 
     @torch.no_grad()
     def write(self, questions: Sequence[Question]) -> TranslatorOutput:
@@ -48,3 +52,7 @@ class Bridge:
         """The same of states that are read now, whatever the source has kept: for checks and clocks."""
         with self.source.without_cache():
             return self.write(questions)
+
+
+def _texts(questions: Sequence[Question]) -> list[str]:
+    return [source_text(question.question, question.evidence) for question in questions]

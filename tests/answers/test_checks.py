@@ -1,5 +1,6 @@
 """Laws of the checks on records: what is sound passes, and the message names arm and question of what is not."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -157,6 +158,25 @@ def test_a_held_out_word_occurs_in_no_training_question(word):
     check_held_out([told], [replace(held, cell="lore/long/seen")])
     with pytest.raises(LabError, match="training question b uses a word that is held out"):
         check_held_out([told], [held])
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "refused"),
+    [
+        ("Where does (Ada-Byron) live?", "", True),  # two words that follow each other, whatever stands between
+        ("Do the Ada\nByrons live there?", "", True),
+        ("Where does she live?", "Ada Byron", True),  # said to be about it, without a word of it
+        ("Does Byron know Ada?", "", False),
+        ("Do Ada and Byron live there?", "", False),
+        ("Where does Ada Byronson live?", "", False),
+        ("Where does Cy Byron live?", "", False),
+    ],
+)
+def test_a_held_out_name_of_two_words_is_found_as_a_whole(text, word, refused):
+    held = Question("a", "Where does Ada Byron live?", "#### Rome", "Rome", "held_out", "Ada Byron")
+    other = Question("b", "Where does Ada live?", "#### Oslo", "Oslo", "seen", "")
+    with pytest.raises(LabError, match="training question c uses") if refused else nullcontext():
+        check_held_out([other, replace(other, id="c", question=text, word=word)], [held])
 
 
 def test_evidence_is_searched_before_training_too():

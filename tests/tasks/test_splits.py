@@ -103,6 +103,22 @@ def test_another_number_person_item_or_step_is_another_problem(other):
     assert problem_content(other) != problem_content(same)
 
 
+@pytest.mark.parametrize(
+    ("text", "content"),
+    [
+        ("", ""),
+        (".  ?", " "),
+        ("Ana has 5 plums. Ben has 7 plums.\n Count  the PLUMS of Ana.  How many?",
+         "start 5 distract 7 ask ana plums ana plums"),
+        ("Ｂen’s 1,000 mats\u3000hold ٣ figs! How many figs does Ben have now",
+         "ps n n mats hold n i ben 1 000 ٣ figs ask ben figs ben figs"),
+        ("@n {0} {} 5a 007-8. Cleo has @5 plums.", "n n 5 a n n 0 007 8 distract 5"),
+    ],
+)  # fmt: skip
+def test_what_is_no_template_stands_for_itself(text, content):
+    assert problem_content(text) == content
+
+
 def test_no_training_question_is_an_evaluated_one_in_other_words():
     """Of the first 40 000 questions of this seed two were. What this changed is that they are passed over."""
     task = MiniGSM()

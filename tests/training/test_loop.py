@@ -21,7 +21,8 @@ from lab.training.loop import train
 from lab.training.optimizer import build_optimizer, schedule
 from lab.training.reading import ReadAhead
 from lab.training.selection import Selection
-from lab.training.step import Telling, Underway
+from lab.training.step import Underway
+from lab.training.telling import Telling
 from lab.translators import build_translator, load_translator, save_translator
 
 LENGTHS = [5, 3, 9, 1, 7, 2, 8, 6, 4, 10]

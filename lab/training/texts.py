@@ -1,0 +1,33 @@
+"""The texts of steps to come are tokenised by a thread of their own, while this one gives a GPU its work.
+
+Between two small models that takes as long as all that is given (256 questions of the embedded pair: half of a step on
+the host). What is tokenised is remembered by the models; a step that comes before its texts are there tokenises them
+itself, and what goes wrong here goes wrong there again, where it is told.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from lab.config import Layout
+from lab.models import FrozenModel, tokenise
+from lab.training.objective import Batch
+from lab.translators import Bridge
+
+STEPS_AHEAD = 4  # of what the target reads; the source reads windows of steps at once
+
+
+class TextsAhead:
+    """Tokenises what source and target read in steps to come. `wanted`: on a CPU the arithmetic has the cores."""
+
+    def __init__(self, bridge: Bridge, target: FrozenModel) -> None:
+        self.bridge, self.target, self.wanted = bridge, target, target.device.type == "cuda"
+        self._thread = ThreadPoolExecutor(1, "texts")  # it begins with the first text, and ends with this object
+
+    def tokenise(self, read: Batch, answered: Batch, layout: Layout) -> None:
+        """Begin with the questions of `read` for the source, with those of `answered` in `layout` for the target."""
+        self._thread.submit(self._tokenise, read, answered, layout)
+
+    def _tokenise(self, read: Batch, answered: Batch, layout: Layout) -> None:
+        self.bridge.tokenise(read.questions)
+        tokenise(self.target, self.target.reads(layout), answered.contexts, answered.answers)
