@@ -1,13 +1,14 @@
 """Where a GPU's time goes: the kernels of a training step and of an evaluation, by kind.
 
     python benchmarks/gpu_time.py MODELS OUT.json --data GSM8K --case "batch 10"
+    python benchmarks/gpu_time.py OUT.json --data GSM8K --case "small, batch 64" --steps 300
     python benchmarks/gpu_time.py OUT.json --case effects --steps 300
 
 At full size, with MODELS by benchmarks/full_size_pair.py, the cases and the fast path of benchmarks/speed.py; without
-them the embedded pair: the demo, or the recipe of benchmarks/effects.py. After every shape has been
-captured, the last `STEPS` steps of a training and `TOKENS` tokens of the evaluation's arms latent and latent_shuffled
-(source and target are known by then) run under torch.profiler. `idle`: the share of the wall time, the profiler's own
-in it, in which no kernel ran.
+them the pair `small` by these cases, or the embedded pair: the demo, or the recipe of benchmarks/effects.py. After
+every shape has been captured, the last `STEPS` steps of a training and `TOKENS` tokens of the evaluation's arms latent and
+latent_shuffled (source and target are known by then) run under torch.profiler. `idle`: the share of the wall time, the
+profiler's own in it, in which no kernel ran.
 """
 
 import argparse
@@ -35,7 +36,8 @@ from lab.training import train
 from lab.translators import Bridge
 
 STEPS, TOKENS = 4, 16
-EMBEDDED = {
+WITHOUT_MODELS = {
+    **{f"small, {name}": {**case, **FAST["small"], "pair": "small"} for name, case in CASES["small"].items()},
     "demo": CASES["mini"]["demo"],
     "effects": RECIPE | {"eval_every": 0},
     "effects, bfloat16": RECIPE | {"eval_every": 0, "dtype": "bfloat16", "fused_kernels": True},
@@ -111,10 +113,10 @@ def main() -> None:
     parser.add_argument("--case", required=True)
     parser.add_argument("--steps", type=int, default=50)
     given = parser.parse_args()
-    settings = (CASES["full"][given.case] | FAST["full"]) if given.models else EMBEDDED[given.case]
-    settings = settings | {"max_new_tokens": TOKENS, "steps": given.steps}
+    settings = CASES["full"][given.case] | FAST["full"] if given.models else WITHOUT_MODELS[given.case]
+    settings = settings | {"max_new_tokens": TOKENS, "steps": given.steps, "data": given.data}
     if given.models:
-        settings |= {"data": given.data, "source": f"random:{given.models / 'mistral-7b'}",
+        settings |= {"source": f"random:{given.models / 'mistral-7b'}",
                      "target": f"random:{given.models / 'llama-3.1-8b'}"}  # fmt: skip
     found = {"case": given.case, **measure(settings)}
     found["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"

@@ -159,9 +159,12 @@ def test_the_row_of_make_real_is_that_of_its_summary(copied):
 
 @pytest.mark.parametrize("name, found, change", [
     ("since_h100.json", "since", lambda text: text.replace('"step_s": 0.144', '"step_s": 7.144')),
-    ("gpu_time_h100.json", "gpu_time", lambda text: text.replace('"wall_s": 0.77', '"wall_s": 9.77')),
+    ("gpu_time_h100.json", "gpu_time", lambda text: text.replace('"wall_s": 1.355', '"wall_s": 9.355')),
+    ("gpu_time_h100.json", "gpu_time_numbers", lambda text: text.replace("0.271", "0.471")),
     ("full_size_costs/soft_tokens_32/inference_aggregate.json", "costs",
      lambda text: text.replace("13565952.0", "99565952.0")),
+    ("effects_h100.json", "effects", lambda text: text.replace('"wall_s": 227.1', '"wall_s": 60.0')),
+    ("gpu_time_h100.json", "effects", lambda text: text.replace('"steps": 4', '"steps": 8')),
     ("effects_h200.json", "effects", lambda text: text.replace('"wall_s": 318.5', '"wall_s": 60.0')),
     ("since_h100.json", "since_numbers", lambda text: text.replace('"reserved_gib": 33.5', '"reserved_gib": 55.5')),
     ("since_h100.json", "since_numbers", lambda text: text.replace('"seconds": 259.5', '"seconds": 215.5')),
