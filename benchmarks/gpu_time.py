@@ -6,9 +6,9 @@
 
 At full size, with MODELS by benchmarks/full_size_pair.py, the cases and the fast path of benchmarks/speed.py; without
 them the pair `small` by these cases, or the embedded pair: the demo, or the recipe of benchmarks/effects.py. After
-every shape has been captured, the last `STEPS` steps of a training and `TOKENS` tokens of the evaluation's arms latent and
-latent_shuffled (source and target are known by then) run under torch.profiler. `idle`: the share of the wall time, the
-profiler's own in it, in which no kernel ran.
+every shape has been captured, the last `STEPS` steps of a training and `TOKENS` tokens of the evaluation's arms latent
+and latent_shuffled (source and target are known by then) run under torch.profiler. `idle`: the share of the wall time,
+the profiler's own in it, in which no kernel ran.
 """
 
 import argparse
