@@ -8,7 +8,7 @@ At full size, with MODELS by benchmarks/full_size_pair.py, the cases and the fas
 them the pair `small` by these cases, or the embedded pair: the demo, or the recipe of benchmarks/effects.py. After
 every shape has been captured, the last `STEPS` steps of a training and `TOKENS` tokens of the evaluation's arms latent
 and latent_shuffled (source and target are known by then) run under torch.profiler. `idle`: the share of the wall time,
-the profiler's own in it, in which no kernel ran.
+the profiler's own in it, that the kernels' seconds leave; where two run at once there is more of it.
 """
 
 import argparse
@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("models", type=Path, nargs="?")
     parser.add_argument("out", type=Path)
     parser.add_argument("--data", default="")
-    parser.add_argument("--case", required=True)
+    parser.add_argument("--case", required=True, choices=[*CASES["full"], *WITHOUT_MODELS])
     parser.add_argument("--steps", type=int, default=50)
     given = parser.parse_args()
     settings = CASES["full"][given.case] | FAST["full"] if given.models else WITHOUT_MODELS[given.case]

@@ -30,6 +30,8 @@ def write_plate(plate: Plate, folder: str | Path) -> list[Path]:
     """
     paths = {ending: Path(folder) / f"{plate.name}.{ending}" for ending in ENDINGS}
     printed = on_paper(plate.figure)
+    for place, trace in enumerate(printed.data):
+        trace.uid = f"{place:06x}"  # else one by chance, which an SVG names
     write_text(paths["csv"], as_csv(plate.rows))
     write_text(paths["json"], json.dumps(told(plate), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     write_text(paths["html"], page(plate, printed))

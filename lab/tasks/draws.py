@@ -15,10 +15,13 @@ Item = TypeVar("Item")
 
 
 def below(rng: Random, size: int) -> int:
-    """A number from 0 to `size` - 1, `size` at least 1: as many bits as `size` has, until they are a number below."""
+    """A number from 0 to `size` - 1: as many bits as `size` has, until they are a number below. Raises ValueError where
+    there is none."""
+    if size < 1:
+        raise ValueError(f"nothing can be drawn of {size}")
     bits = size.bit_length()
     number = rng.getrandbits(bits)
-    while number >= size > 0:  # of nothing there is nothing to wait for
+    while number >= size:
         number = rng.getrandbits(bits)
     return number
 

@@ -272,9 +272,7 @@ class _Chain:
         sentences, lines = [], []
         fill = {"r": self.people[0], "item": self.item, "other": self.other, "c": "{c}"}
         for template, person, another, numbers in self.told:
-            fill |= numbers
-            fill["p"], fill["q"] = person, another
-            sentences.append(template.format_map(fill))
+            sentences.append(template.format_map({**fill, **numbers, "p": person, "q": another}))
         for (line, left, sign, right), value in zip(self.steps, self.values, strict=True):
             sum_, unit = f"{left}{sign}{right}", "dollars" if line == "price" else self.item
             lines.append(f"{LINES[line]} {sum_}=<<{sum_}={value}>>{value} {unit}.")

@@ -7,6 +7,7 @@ import numpy as np
 from lab import ranks
 
 WINDOW = 8  # batches that are sorted by length together
+EPOCHS = 8  # whose orders are remembered: steps to come are asked for beside the one that is done
 
 
 class Batches:
@@ -18,7 +19,7 @@ class Batches:
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int):
         self.lengths, self.batch_size, self.seed = np.asarray(lengths), batch_size, seed
-        self._epoch, self._order = -1, np.empty(0, dtype=int)
+        self._orders: dict[int, np.ndarray] = {}
 
     def indices(self, step: int) -> list[int]:
         """The questions of `step` (from 0); a batch at the end of an epoch goes on in the next one."""
@@ -34,7 +35,7 @@ class Batches:
         return ranks.mine(self.indices(step))
 
     def _order_of(self, epoch: int) -> np.ndarray:
-        if epoch != self._epoch:
+        if epoch not in self._orders:
             rng = np.random.default_rng([self.seed, epoch])
             order, size = rng.permutation(len(self.lengths)), self.batch_size
             batches = []
@@ -43,5 +44,7 @@ class Batches:
                 window = window[np.argsort(self.lengths[window], kind="stable")]
                 pieces = [window[i : i + size] for i in range(0, len(window), size)]
                 batches += [pieces[i] for i in rng.permutation(len(pieces))]
-            self._epoch, self._order = epoch, np.concatenate(batches)
-        return self._order
+            if len(self._orders) == EPOCHS:
+                del self._orders[min(self._orders)]
+            self._orders[epoch] = np.concatenate(batches)
+        return self._orders[epoch]

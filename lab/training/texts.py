@@ -1,13 +1,13 @@
 """The texts of steps to come are tokenised by a thread of their own, while this one gives a GPU its work.
 
-Between two small models that takes as long as all that is given (256 questions of the embedded pair: half of a step on
-the host). What is tokenised is remembered by the models; a step that comes before its texts are there tokenises them
-itself, and what goes wrong here goes wrong there again, where it is told.
+Between two small models that may take as long as all else that the host does in a step. What is tokenised is remembered
+by the models; a step whose texts are not there yet tokenises them itself, and what goes wrong here goes wrong there
+again, where it is told.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from lab.config import Layout
 from lab.models import FrozenModel, tokenise
@@ -23,10 +23,13 @@ class TextsAhead:
     def __init__(self, bridge: Bridge, target: FrozenModel) -> None:
         self.bridge, self.target, self.wanted = bridge, target, target.device.type == "cuda"
         self._thread = ThreadPoolExecutor(1, "texts")  # it begins with the first text, and ends with this object
+        self._last: Future | None = None
 
     def tokenise(self, read: Batch, answered: Batch, layout: Layout) -> None:
-        """Begin with the questions of `read` for the source, with those of `answered` in `layout` for the target."""
-        self._thread.submit(self._tokenise, read, answered, layout)
+        """Begin with the questions of `read` for the source, with those of `answered` in `layout` for the target; not
+        while there is work from before, so that none piles up."""
+        if self._last is None or self._last.done():
+            self._last = self._thread.submit(self._tokenise, read, answered, layout)
 
     def _tokenise(self, read: Batch, answered: Batch, layout: Layout) -> None:
         self.bridge.tokenise(read.questions)

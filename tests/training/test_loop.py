@@ -16,7 +16,7 @@ from lab.errors import LabError
 from lab.models import Moment, Returning
 from lab.runs import RunDirectory
 from lab.tasks import Dev, Test
-from lab.training.batches import WINDOW, Batches
+from lab.training.batches import EPOCHS, WINDOW, Batches
 from lab.training.loop import train
 from lab.training.optimizer import build_optimizer, schedule
 from lab.training.reading import ReadAhead
@@ -190,6 +190,17 @@ def test_batches_are_a_pure_function_of_seed_and_step():
     assert sorted(flat[:10]) == sorted(flat[10:]) == list(range(10))  # an epoch is each question once
     assert flat[:10] != flat[10:]
     assert len(Batches(LENGTHS, 25, 1).indices(0)) == 25  # a batch may be longer than an epoch
+
+
+def test_an_epoch_is_ordered_once_however_far_ahead_is_asked(monkeypatch):
+    orders, make = [], np.random.default_rng
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: orders.append(seed) or make(seed))
+    batches = Batches(LENGTHS, 2, 1)
+    for step in range(60):
+        for ahead in (0, 4, 13):  # an epoch has five steps
+            batches.indices(step + ahead)
+        assert len(batches._orders) <= EPOCHS
+    assert len(orders) == len({tuple(seed) for seed in orders}) == 15
 
 
 def test_the_batches_of_a_window_hold_questions_of_like_length():

@@ -1,6 +1,7 @@
 """Texts tokenised by another thread: the same tokens, earlier; and what is remembered holds under two threads."""
 
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 import torch
@@ -32,32 +33,74 @@ def test_a_step_finds_all_its_tokens(tiny_pair, bridge, layout):
     ahead = TextsAhead(bridge, target)
     ahead.tokenise(batch, batch, layout)
     ahead._thread.shutdown(wait=True)
+    for model in (tiny_pair.source, target):
+        known = model._known_tokens
+        assert known == {text: model.tokenizer(text, add_special_tokens=False)["input_ids"] for text in known} != {}
     known = [dict(model._known_tokens) for model in (tiny_pair.source, target)]
-    assert all(known)
     bridge.read(batch.questions)
     soft = torch.zeros(4, 2, target.embedding_size)
     build_inputs(target, target.reads(layout), soft, batch.contexts, batch.answers)
     assert known == [model._known_tokens for model in (tiny_pair.source, target)]
 
 
-def test_training_beside_the_thread_ends_in_the_same_bits(tiny_pair, bridge, tmp_path, monkeypatch):
-    """Also where that thread fails at every text."""
-    alone = train(config(), tiny_pair, Sums(), fresh(tmp_path / "alone", config())).translator
-    asked, make = [], TextsAhead.__init__
+@pytest.fixture
+def trained(tiny_pair, bridge, tmp_path, monkeypatch):
+    """Digests of a training that knows no text when it begins: (without the thread, then with it)."""
+
+    def run(name):
+        for model in (tiny_pair.source, tiny_pair.target):
+            monkeypatch.setattr(model, "_known_tokens", {})
+        return weights_of(train(config(), tiny_pair, Sums(), fresh(tmp_path / name, config())).translator)
+
+    make, alone = TextsAhead.__init__, run("alone")
 
     def wanted(self, *given):
         make(self, *given)
         self.wanted = True
 
+    monkeypatch.setattr(TextsAhead, "__init__", wanted)
+    return alone, run
+
+
+def test_training_beside_the_thread_ends_in_the_same_bits(trained, monkeypatch):
+    """Also where that thread fails at every text."""
+    alone, run = trained
+    assert run("beside") == alone
+    asked = []
+
     def fails(*given):
         asked.append(given)
         raise ValueError("no tokens here")
 
-    monkeypatch.setattr(TextsAhead, "__init__", wanted)
-    beside = train(config(), tiny_pair, Sums(), fresh(tmp_path / "beside", config())).translator
     monkeypatch.setattr(texts, "tokenise", fails)
-    failed = train(config(), tiny_pair, Sums(), fresh(tmp_path / "failed", config())).translator
-    assert asked and weights_of(alone) == weights_of(beside) == weights_of(failed)
+    assert run("failed") == alone and asked
+
+
+def test_wrong_tokens_of_the_thread_would_show(trained, monkeypatch):
+    alone, run = trained
+
+    def wrong(target, layout, contexts, answers):
+        target._known_tokens.update({f" {answer}": [5] for answer in answers})
+
+    monkeypatch.setattr(texts, "tokenise", wrong)
+    monkeypatch.setattr(TextsAhead, "tokenise", TextsAhead._tokenise)  # at once, so that no step is before it
+    assert run("wrong") != alone
+
+
+def test_no_work_piles_up(tiny_pair, bridge, monkeypatch):
+    begun, go_on = [], Event()
+
+    def slow(*given):
+        begun.append(given)
+        go_on.wait(60)
+
+    monkeypatch.setattr(texts, "tokenise", slow)
+    batch, ahead = Batch(QUESTIONS[:2], {}), TextsAhead(bridge, tiny_pair.target)
+    for _ in range(20):
+        ahead.tokenise(batch, batch, config().layout.at(1))
+    go_on.set()
+    ahead._thread.shutdown(wait=True)
+    assert len(begun) == 1
 
 
 def test_what_is_remembered_holds_under_two_threads(tiny_pair, bridge, monkeypatch):
