@@ -287,10 +287,11 @@ def effects() -> dict[str, str]:
     h100 = json.loads((HERE / "effects_h100.json").read_text("utf-8"))
     before = json.loads((HERE / "effects_h200.json").read_text("utf-8"))
     plain, half = h100["measured"]
-    kernels = {one["case"]: sum(one["training"]["by_kind_s"].values()) / one["training"]["steps"]
-               for one in _profiled()}  # fmt: skip
+    profiled = {one["case"]: one["training"] for one in _profiled()}
+    kinds = [profiled[name]["by_kind_s"] for name in EFFECTS_CASES]
+    cases = [1000 * sum(own.values()) / profiled[name]["steps"] for name, own in zip(EFFECTS_CASES, kinds, strict=True)]
+    rest = [100 * (own["copies"] + own["everything else"]) / sum(own.values()) for own in kinds]
     steps = plain["runs"] * plain["steps"]
-    cases = [1000 * kernels[name] for name in ("effects", "effects, bfloat16")]
     checks = [statistics.mean(one["parts_s"]["checks"] for one in found["each"]) for found in (plain, half)]
     right = [[one["dev_accuracy"][-1] for one in found["each"]] for found in (plain, half)]
     apart = ttest_rel(*reversed(right)).confidence_interval()
@@ -307,8 +308,8 @@ def effects() -> dict[str, str]:
                  f"`fused_kernels` (MPS, {h100['cores']} cores; {before['wall_s']:.0f} before, in float32 on an H200 "
                  f"whose host did other work; the goal is {EFFECTS_GOAL}). The kernels of a step take {both(cases, 1)} "
                  f"ms (the table below), so those of {spaced(steps)} steps {both(seconds, 0)} s, {both(shares, 0)} % "
-                 "of it; more than half of them are neither products nor attention but passes over memory and the "
-                 "like, which compiled layers may lift (not tried). On the processor each run makes and checks its "
+                 f"of it; {both(rest, 0)} % of them are neither products nor attention but passes over memory and "
+                 "the like, which compiled layers may lift (not tried). On the processor each run makes and checks its "
                  f"questions before its first step, for {both(checks, 0)} s. Right on dev in the end "
                  f"{both([100 * statistics.mean(each) for each in right], 1)} %, mean of the seeds; half precision "
                  f"minus float32 [{100 * apart.low:.1f}, {100 * apart.high:.1f}] points over seeds",
@@ -317,6 +318,7 @@ def effects() -> dict[str, str]:
 
 
 EFFECTS_GOAL = 144  # seconds
+EFFECTS_CASES = ("effects", "effects, bfloat16")  # of gpu_time, in the order in which runs were measured
 
 
 def decoding() -> dict[str, str]:
