@@ -56,7 +56,8 @@ def main() -> None:
         return
     count, began = given.processes, time.monotonic()
     shares = [",".join(str(seed) for seed in range(first, RUNS, count)) for first in range(count)]
-    threads = str(max(1, len(os.sched_getaffinity(0)) // count))  # each takes all of them otherwise, and they wait for another
+    # Each takes all of them otherwise, and they wait for one another.
+    threads = str(max(1, len(os.sched_getaffinity(0)) // count))
     environment = os.environ | {"OMP_NUM_THREADS": threads, "RAYON_NUM_THREADS": threads}
     processes = [subprocess.Popen([sys.executable, *sys.argv, "--seeds", share], env=environment) for share in shares]
     codes = [process.wait() for process in processes]

@@ -11,11 +11,12 @@ from pathlib import Path
 import embedded_tables
 import preserved_tables
 import recorded
+import timing_rows
 import timings
 import yaml
 
 TABLES = preserved_tables.TABLES | embedded_tables.TABLES | timings.TABLES
-FINDINGS = recorded.FINDINGS | embedded_tables.FINDINGS | preserved_tables.FINDINGS | timings.FINDINGS
+FINDINGS = recorded.FINDINGS | embedded_tables.FINDINGS | preserved_tables.FINDINGS | timing_rows.FINDINGS
 NUMBERS = preserved_tables.NUMBERS | embedded_tables.NUMBERS | timings.NUMBERS  # above a table, between braces
 HERE = Path(__file__).resolve().parent
 PAGES = (HERE.parent / "README.md", HERE / "README.md", HERE.parent / "papermill_jobs" / "README.md")

@@ -8,6 +8,7 @@ import measured
 import preserved_tables
 import pytest
 import recorded
+import timing_rows
 import timings
 from digests import digests
 from preserved_runs import GSM8K, NATS, REAL, recipe_of
@@ -34,8 +35,10 @@ def test_the_tables_of_timings_are_those_of_their_files():
     """The same of those that read no runs."""
     text, data = "".join(path.read_text("utf-8") for path in measured.PAGES), measured.read()
     tables = [entry["key"] for entry in data["tables"] if entry.get("records") in timings.TABLES]
-    rows = [timings.FINDINGS[row["records"]]() for row in data["findings"] if row.get("records") in timings.FINDINGS]
-    assert len(tables) == len(timings.TABLES) and len(rows) == len(timings.FINDINGS)
+    rows = [
+        timing_rows.FINDINGS[row["records"]]() for row in data["findings"] if row.get("records") in timing_rows.FINDINGS
+    ]
+    assert len(tables) == len(timings.TABLES) and len(rows) == len(timing_rows.FINDINGS)
     assert not [key for key in tables if measured.table(data, key) not in text]
     assert not [row for row in rows if f"| {row['what']} | {row['found']} |" not in text]
 
@@ -86,12 +89,12 @@ def test_a_new_measurement_of_several_gpus_changes_the_row(copied):
         with open(copied / "scaling_h100.json", "a", encoding="utf-8") as out:
             out.write(json.dumps(row | {"step_mean_s": mean, "step_s": median}) + "\n")
 
-    before = timings.scaling()
+    before = timing_rows.scaling()
     for measured_so in ((1, 10, 0.2, 0.15), (2, 10, 0.16, 0.1)):
         add(*measured_so)
-    assert timings.scaling() == before
+    assert timing_rows.scaling() == before
     add(2, 20, 0.25, 0.16)
-    found = timings.scaling()["found"]
+    found = timing_rows.scaling()["found"]
     assert "one GPU at batch 10 0.200 (0.150), two at batch 20 0.250 (0.160), two at batch 10 0.160 (0.100)" in found
     assert "efficiency is 80 % by the mean, 94 % by the median (the goal is 95 %; sessions before: " in found
     told = before["found"].split("the efficiency is ")[1].split(" (the goal")[0]
@@ -100,9 +103,11 @@ def test_a_new_measurement_of_several_gpus_changes_the_row(copied):
     assert "an efficiency of 62 % (75 %)" in found and "In this session" in before["found"]
     assert "In this session" not in found
     add(4, 10, 0.1, 0.05)
-    assert "on two GPUs" in timings.scaling()["what"]  # of four there is no measurement with as much work for each
+    assert "on two GPUs" in timing_rows.scaling()["what"]  # of four there is no measurement with as much work for each
     add(4, 40, 0.3, 0.2)
-    assert "on four GPUs" in timings.scaling()["what"] and "four at batch 40 0.300" in timings.scaling()["found"]
+    assert (
+        "on four GPUs" in timing_rows.scaling()["what"] and "four at batch 40 0.300" in timing_rows.scaling()["found"]
+    )
 
 
 def test_a_new_rate_changes_its_row(copied):
@@ -165,7 +170,9 @@ def test_the_row_of_make_real_is_that_of_its_summary(copied):
      lambda text: text.replace("13565952.0", "99565952.0")),
     ("effects_h100.json", "effects", lambda text: text.replace('"wall_s": 227.1', '"wall_s": 60.0')),
     ("gpu_time_h100.json", "effects", lambda text: text.replace('"steps": 4', '"steps": 8')),
-    ("effects_h200.json", "effects", lambda text: text.replace('"wall_s": 318.5', '"wall_s": 60.0')),
+    ("effects_h100.json", "effects", lambda text: text.replace('"wall_s": 318.6', '"wall_s": 60.0')),
+    ("since_h100.json", "small", lambda text: text.replace('"step_s": 0.22', '"step_s": 0.32')),
+    ("gpu_time_h100.json", "small", lambda text: text.replace("0.0631,", "0.0931,")),
     ("since_h100.json", "since_numbers", lambda text: text.replace('"reserved_gib": 33.5', '"reserved_gib": 55.5')),
     ("since_h100.json", "since_numbers", lambda text: text.replace('"seconds": 259.5', '"seconds": 215.5')),
     ("since_h200.json", "since", lambda text: text.replace('"step_s": 0.179', '"step_s": 7.179')),
@@ -180,7 +187,7 @@ def test_the_row_of_make_real_is_that_of_its_summary(copied):
     ("decoding_h100.json", "decoding", lambda text: text.replace('"72": 9.31', '"72": 3.31')),
 ])  # fmt: skip
 def test_another_measurement_is_another_row(copied, name, found, change):
-    module = recorded if hasattr(recorded, found) else timings
+    module = next(each for each in (recorded, timings, timing_rows) if hasattr(each, found))
     before, file = getattr(module, found)(), copied / name
     text = file.read_text("utf-8")
     assert change(text) != text

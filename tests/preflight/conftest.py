@@ -8,7 +8,7 @@ from lab.places import ROOT
 
 
 @pytest.fixture(scope="session")
-def benchmark():
+def predicted():
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:
         import preflight

@@ -9,18 +9,18 @@ OUTSIDE = {
 }
 
 
-def test_the_page_is_what_is_computed(benchmark):
-    assert benchmark.PAGE.read_text() == benchmark.page()
+def test_the_page_is_what_is_computed(predicted):
+    assert predicted.PAGE.read_text() == predicted.page()
 
 
-def test_what_is_outside_is_known(benchmark):
-    lines = benchmark.compared()
+def test_what_is_outside_is_known(predicted):
+    lines = predicted.compared()
     outside = {(line.pair, line.case, line.path, line.what)
-               for line in lines if abs(line.off) > benchmark.WITHIN[line.unit]}  # fmt: skip
+               for line in lines if abs(line.off) > predicted.WITHIN[line.unit]}  # fmt: skip
     assert outside == OUTSIDE
 
 
-def test_three_sizes_and_more_are_held_out(benchmark):
-    held = {(line.pair, line.case, line.path) for line in benchmark.compared()
+def test_three_sizes_and_more_are_held_out(predicted):
+    held = {(line.pair, line.case, line.path) for line in predicted.compared()
             if line.role == "held out" and line.what == "a step"}  # fmt: skip
-    assert len(held) >= 3 and not held & benchmark.FITTED["a step"]
+    assert len(held) >= 3 and not held & predicted.FITTED["a step"]
