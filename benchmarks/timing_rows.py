@@ -102,13 +102,12 @@ def _shares(alone: Mapping, same_each: Mapping) -> list[str]:
 def effects() -> dict[str, str]:
     """Runs of the embedded pair that share a GPU, as their jobs are and in half precision."""
     h100 = record("effects_h100.json")
-    before, (plain, half) = h100["before"], h100["measured"]
+    plain, half = h100["measured"]
     profiled = {one["case"]: one["training"] for one in record(PROFILED)}
     kinds = [profiled[name]["by_kind_s"] for name in EFFECTS_CASES]
     cases = [1000 * sum(own.values()) / profiled[name]["steps"] for name, own in zip(EFFECTS_CASES, kinds, strict=True)]
     rest = [100 * (own["copies"] + own["everything else"]) / sum(own.values()) for own in kinds]
     steps = plain["runs"] * plain["steps"]
-    then, now = [statistics.median(one["step_s"] for one in found["each"]) for found in (before, plain)]
     checks = [statistics.mean(one["parts_s"]["checks"] for one in found["each"]) for found in (plain, half)]
     right = [[one["dev_accuracy"][-1] for one in found["each"]] for found in (plain, half)]
     apart = ttest_rel(*reversed(right)).confidence_interval()
@@ -122,14 +121,12 @@ def effects() -> dict[str, str]:
         "what": f"{plain['runs']} runs of {spaced(plain['steps'])} steps of 256 on the embedded pair at once, "
                 "everything in them",
         "found": f"{plain['wall_s']:.0f} s as the jobs are, in float32; {half['wall_s']:.0f} with `dtype` bfloat16 and "
-                 f"`fused_kernels` (MPS, {h100['cores']} cores; the goal is {EFFECTS_GOAL}). The workbench before any "
-                 f"of its speed work (commit {before['commit']}) took {before['wall_s']:.0f} in float32, on as many "
-                 f"cores of an H100's host; {before['beside']}. So float32 gained nothing: twelve at once keep the "
-                 f"card busy, and saving launches saves nothing there (a step, median: {then:.3f} s, now {now:.3f}). "
+                 f"`fused_kernels` (MPS, {h100['cores']} cores; the goal is {EFFECTS_GOAL}). {_before(h100)} "
                  f"The kernels of a step take {both(cases, 1)} ms (the table below), so those of {spaced(steps)} steps "
-                 f"{both(seconds, 0)} s, {both(shares, 0)} % of it; {both(rest, 0)} % of them are neither products nor "
-                 "attention but passes over memory and the like, which compiled layers may lift (not tried). On the "
-                 f"processor each run makes and checks its questions before its first step, for {both(checks, 0)} s. "
+                 f"{both(seconds, 0)} s, {both(shares, 0)} % of the whole time; {both(rest, 0)} % of them are neither "
+                 "products nor attention but passes over memory and the like, which compiled layers may lift (not "
+                 "tried). On the processor each run makes and checks its questions before its first step, for "
+                 f"{both(checks, 0)} s. "
                  f"Right on dev in the end {both([100 * statistics.mean(each) for each in right], 1)} %, mean of the "
                  f"seeds; half precision minus float32 [{100 * apart.low:.1f}, {100 * apart.high:.1f}] points over "
                  "seeds",
@@ -137,40 +134,72 @@ def effects() -> dict[str, str]:
     }  # fmt: skip
 
 
+def _before(h100: Mapping) -> str:
+    """The same twelve by the workbench before its first speed work, beside those of now, as their jobs are."""
+    before, now = h100["before"], h100["measured"][0]
+    took = [statistics.mean(one["training_s"] for one in found["each"]) for found in (before, now)]
+    change = 100 * (now["wall_s"] / before["wall_s"] - 1)
+    word = "longer" if change > 0 else "shorter"
+    return (
+        f"By the workbench before any of its speed work ({before['script']}), in float32 on {before['cores']} cores of "
+        f"an H100's host, where {before['beside']}, they took {before['wall_s']:.0f} s: float32 takes "
+        f"{abs(change):.0f} % {word} now (a training {took[0]:.0f} s by the mean, now {took[1]:.0f}), one session each."
+    )
+
+
+EFFECTS_GOAL = 144  # seconds, for those twelve
+EFFECTS_CASES = ("effects", "effects, bfloat16")  # of gpu_time, in the order in which runs were measured
+
+
 def small() -> dict[str, str]:
     """A training step between the two small pretrained models, and what its kernels are."""
-    before = record("speed_h100.json")["small"]["cases"]["batch 64"]["fast"]
+    old = record("speed_h100.json")["small"]["cases"]["batch 64"]
     case = next(one for one in record(SINCE[0])["cases"] if f"{one['pair']}, {one['case']}" == SMALL_CASE)
     fast, plain = case["fast"], case["plain"]
     profiled = next(one["training"] for one in record(PROFILED) if one["case"] == SMALL_CASE)
-    counts = {name: count for name, _, count in profiled["kernels"]}
-    passes = next(count for name, count in counts.items() if "flash_bwd" in name) / SMALL_LAYERS
-    ms = {kind: 1000 * seconds / passes for kind, seconds in profiled["by_kind_s"].items()}
-    loss = sum(seconds for name, seconds, _ in profiled["kernels"] if "softmax" in name) * 1000 / passes
-    norm = sum(seconds for name, seconds, _ in profiled["kernels"] if "rms_norm_backward" in name) * 1000 / passes
-    each = next(seconds for name, seconds, _ in profiled["kernels"] if name.startswith(BROADCAST)) * 1000 / passes
+    steps = profiled["steps"]
+
+    def ms(part: str) -> float:
+        """Of a step, the kernels whose name has this in it."""
+        return 1000 * sum(seconds for name, seconds, _ in profiled["kernels"] if part in name) / steps
+
+    kinds = {kind: 1000 * seconds / steps for kind, seconds in profiled["by_kind_s"].items()}
+    products, goal = kinds["matrix products"], 1000 / SMALL_GOAL
+    rates = [1 / fast[key] for key in ("step_mean_s", "step_s")]
+    verdict = "reached" if min(rates) >= SMALL_GOAL else "missed"
     return {
-        "what": "a training step of 64 between SmolLM2-135M and Gemma-3-270M (random weights, real token lengths), 32 "
-                "soft tokens of four source layers",
+        "what": "a training step of 64 questions between SmolLM2-135M and Gemma-3-270M, 32 soft tokens of four source "
+                "layers; random weights, real token lengths",
         "found": f"{fast['step_s']:.3f} s by the median ({fast['step_least_s']:.3f} the least, "
-                 f"{fast['step_mean_s']:.3f} the mean), {1 / fast['step_s']:.1f} steps a second, "
-                 f"{fast['training_peak_gib']:.1f} GiB; the straightforward path {plain['step_s']:.3f} and "
-                 f"{plain['training_peak_gib']:.1f} GiB; {before['step_s']:.3f} when it was last measured, with rows "
-                 f"masked. The goal is {SMALL_GOAL} steps a second, missed. The kernels of a step that was profiled "
-                 f"take {sum(ms.values()):.0f} ms, so launches do not hold it: {ms['matrix products']:.0f} matrix "
-                 f"products, {loss:.0f} the loss over 262 144 logits, {ms['attention'] - loss:.0f} attention, "
-                 f"{norm:.0f} the norms on the way back, {each:.0f} one kind of kernel that multiplies, adds and "
-                 "copies broadcast arrays, the rest other passes over memory. Products alone leave "
-                 f"{1000 / SMALL_GOAL - ms['matrix products']:.0f} of the goal's {1000 / SMALL_GOAL:.0f} ms; layers "
-                 "compiled as wholes would join most of the passes over memory (not tried)",
-        "n": "297",
+                 f"{fast['step_mean_s']:.3f} the mean), so {rates[0]:.1f} steps a second by the mean and "
+                 f"{rates[1]:.1f} by the median, {fast['training_peak_gib']:.1f} GiB; {case['beside']}. The plain path "
+                 f"in the same process took {plain['step_s']:.3f} s (median of {case['plain_steps']}) and "
+                 f"{plain['training_peak_gib']:.1f} GiB. A session long before gave {old['fast']['step_s']:.3f} and "
+                 f"{old['plain']['step_s']:.3f}. The goal is {SMALL_GOAL} steps a second: {verdict}. Of {steps} steps "
+                 f"with the trained weights, profiled, the kernels took {sum(kinds.values()):.0f} ms a step, more than "
+                 f"a median step, so the card's work is the limit and not the host's: {products:.0f} matrix products, "
+                 f"{ms('softmax'):.0f} the loss over 262 144 logits, {kinds['attention'] - ms('softmax'):.0f} "
+                 "attention, "
+                 f"{ms('rms_norm_back'):.0f} the norms' backward pass, {ms(BROADCAST):.0f} element-wise kernels of "
+                 f"one name, the rest other passes over memory. {_passes(profiled, SMALL_LAYERS)} passes "
+                 "through the target were among them. Of one pass the products are "
+                 f"{products * steps / _passes(profiled, SMALL_LAYERS):.0f} ms, of {goal:.0f} that the goal leaves, "
+                 "and the source's reading is in none of these steps. Compiled layers would make fewer passes over memory "
+                 "(not tried)",
+        "n": str(case["steps"]),
     }  # fmt: skip
+
+
+def _passes(profiled: Mapping, layers: int) -> int:
+    """Through a target of so many layers, by the launches of its attention's backward pass."""
+    launched = next(count for name, _, count in profiled["kernels"] if "flash_bwd" in name)
+    if launched % layers:
+        raise ValueError(f"{launched} launches are no whole passes through {layers} layers")
+    return launched // layers
 
 
 SMALL_CASE, SMALL_LAYERS, SMALL_GOAL = "small, batch 64", 18, 33  # layers of Gemma-3-270M; steps a second
 BROADCAST = "void at::native::elementwise_kernel<128, 4"
-EFFECTS_GOAL = 144  # seconds
-EFFECTS_CASES = ("effects", "effects, bfloat16")  # of gpu_time, in the order in which runs were measured
 
 
 def decoding() -> dict[str, str]:

@@ -179,13 +179,21 @@ def gpu_time_numbers() -> dict[str, str]:
     found = [one["training"] for one in record(PROFILED) if one["case"] in FULL_CASES]
     coming = [seconds for one in found for name, seconds, _ in one["kernels"] if name.startswith(COMING)]
     (steps,) = {one["steps"] for one in found}
-    return {"coming": " and ".join(f"{seconds:.2f}" for seconds in coming), "steps": str(steps)}
+    named = {one["case"]: one["training"]["kernels"] for one in record(PROFILED) if one["case"] in LAYERS}
+    passes = {
+        case: next(count for name, _, count in kernels if BACK in name) / LAYERS[case]
+        for case, kernels in named.items()
+    }
+    return {"coming": " and ".join(f"{seconds:.2f}" for seconds in coming), "steps": str(steps),
+            "passes": ", ".join(f"{count:g} at {case}" for case, count in passes.items())}  # fmt: skip
 
 
 PROFILED = "gpu_time_h100.json"
 GPU_KINDS = ("matrix products", "attention", "copies", "everything else")
 FULL_CASES = ("batch 10", EIGHT)
 COMING = "Memcpy HtoD"  # from the host to the device
+LAYERS = {"batch 10": 32, "small, batch 64": 18}  # of the target, where its attention's backward kernel is named
+BACK = "flash_bwd"
 
 
 TABLES = {"full_size": full_size, "since": since, "costs": costs, "gpu_time": gpu_time}

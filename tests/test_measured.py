@@ -162,6 +162,25 @@ def test_the_row_of_make_real_is_that_of_its_summary(copied):
     assert "is not seen to tell more" in changed["found"] and "120 minutes" in changed["found"]
 
 
+def test_verdicts_of_times_follow_them(copied):
+    """A goal that is reached and a change for the better are called so."""
+    assert "a second: missed" in timing_rows.small()["found"] and "% longer now" in timing_rows.effects()["found"]
+    for name, change in (("since_h100.json", ('_mean_s": 0.118', '_mean_s": 0.018')),
+                         ("since_h100.json", ('"step_s": 0.088', '"step_s": 0.018')),
+                         ("effects_h100.json", ('"wall_s": 318.6', '"wall_s": 618.6'))):  # fmt: skip
+        text = (copied / name).read_text("utf-8")
+        assert text.count(change[0]) == 1
+        (copied / name).write_text(text.replace(*change), "utf-8")
+    assert "a second: reached" in timing_rows.small()["found"] and "% shorter now" in timing_rows.effects()["found"]
+
+
+def test_passes_that_are_no_whole_number_are_refused(copied):
+    text = (copied / "gpu_time_h100.json").read_text("utf-8")
+    (copied / "gpu_time_h100.json").write_text(text.replace("     90\n", "     91\n"), "utf-8")
+    with pytest.raises(ValueError, match="no whole passes"):
+        timing_rows.small()
+
+
 @pytest.mark.parametrize("name, found, change", [
     ("since_h100.json", "since", lambda text: text.replace('"step_s": 0.144', '"step_s": 7.144')),
     ("gpu_time_h100.json", "gpu_time", lambda text: text.replace('"wall_s": 1.355', '"wall_s": 9.355')),
@@ -171,6 +190,7 @@ def test_the_row_of_make_real_is_that_of_its_summary(copied):
     ("effects_h100.json", "effects", lambda text: text.replace('"wall_s": 227.1', '"wall_s": 60.0')),
     ("gpu_time_h100.json", "effects", lambda text: text.replace('"steps": 4', '"steps": 8')),
     ("effects_h100.json", "effects", lambda text: text.replace('"wall_s": 318.6', '"wall_s": 60.0')),
+    ("speed_h100.json", "small", lambda text: text.replace('"step_s": 0.1415', '"step_s": 0.2415')),
     ("since_h100.json", "small", lambda text: text.replace('"step_s": 0.22', '"step_s": 0.32')),
     ("gpu_time_h100.json", "small", lambda text: text.replace("0.0631,", "0.0931,")),
     ("since_h100.json", "since_numbers", lambda text: text.replace('"reserved_gib": 33.5', '"reserved_gib": 55.5')),

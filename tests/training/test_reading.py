@@ -86,7 +86,10 @@ def test_a_room_that_is_too_small_grows_and_keeps_what_it_holds():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="brings states to a GPU")
 def test_a_room_is_not_written_anew_before_a_gpu_has_brought_what_was_in_it():
     """The device is far behind with all that it is given, the bringing among it."""
-    room, first = reading._Room(), torch.randint(1000, (4096, 4, 64), device="cuda").float()  # whose sums are exact
+    room, first = (
+        reading._Room(),
+        torch.randint(1000, (4096, 4, 64), device="cuda").float(),
+    )  # a round is added to them exactly
     room.put(first, 0, expected=4096)
     for round_ in range(20):
         torch.cuda._sleep(10**7)
