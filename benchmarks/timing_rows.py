@@ -184,8 +184,8 @@ def small() -> dict[str, str]:
                  f"one name, the rest other passes over memory. {_passes(profiled, SMALL_LAYERS)} passes "
                  "through the target were among them. Of one pass the products are "
                  f"{products * steps / _passes(profiled, SMALL_LAYERS):.0f} ms, of {goal:.0f} that the goal leaves, "
-                 "and the source's reading is in none of these steps. Compiled layers would make fewer passes over memory "
-                 "(not tried)",
+                 "and the source's reading is in none of these steps. Compiled layers would make fewer passes over "
+                 "memory (not tried)",
         "n": str(case["steps"]),
     }  # fmt: skip
 
