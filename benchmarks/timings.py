@@ -179,13 +179,17 @@ def gpu_time_numbers() -> dict[str, str]:
     found = [one["training"] for one in record(PROFILED) if one["case"] in FULL_CASES]
     coming = [seconds for one in found for name, seconds, _ in one["kernels"] if name.startswith(COMING)]
     (steps,) = {one["steps"] for one in found}
-    named = {one["case"]: one["training"]["kernels"] for one in record(PROFILED) if one["case"] in LAYERS}
-    passes = {
-        case: next(count for name, _, count in kernels if BACK in name) / LAYERS[case]
-        for case, kernels in named.items()
-    }
     return {"coming": " and ".join(f"{seconds:.2f}" for seconds in coming), "steps": str(steps),
-            "passes": ", ".join(f"{count:g} at {case}" for case, count in passes.items())}  # fmt: skip
+            "passes": ", ".join(f"{passes(case)} at {case}" for case in LAYERS)}  # fmt: skip
+
+
+def passes(case: str) -> int:
+    """Through the target in the steps of a case that was profiled, by the launches of its attention's backward pass."""
+    kernels = next(one["training"]["kernels"] for one in record(PROFILED) if one["case"] == case)
+    launched = next(count for name, _, count in kernels if BACK in name)
+    if launched % LAYERS[case]:
+        raise ValueError(f"{launched} launches are no whole passes through {LAYERS[case]} layers")
+    return launched // LAYERS[case]
 
 
 PROFILED = "gpu_time_h100.json"
