@@ -64,11 +64,12 @@ paper: .venv/.installed
 	  latexmk $${new:+-g} -pdf -interaction=nonstopmode -halt-on-error -silent -outdir=build paper.tex
 
 # The browser tests need a Chromium: the system's, or the one that Playwright fetches; without one they are skipped.
+# One process a core here too; the tests of a file share what they read or train, so they stay together.
 # pytest exits with 5 where no test is marked slow: that is no failure.
 test-slow: .venv/.harness .venv/.inspect .venv/.real .venv/.quantised
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
 	  $(BIN)/python -m playwright install chromium || echo "no Chromium: the browser tests are skipped" >&2
-	$(BIN)/python -m pytest -q tests -m slow || [ $$? -eq 5 ]
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n logical --dist loadfile tests -m slow || [ $$? -eq 5 ]
 
 # JupyterLab sees the whole repository, runs/ with it, and opens the first notebook.
 lab: .venv/.installed

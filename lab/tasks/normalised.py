@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from functools import lru_cache
 
 _SIGNS = "+*/%=<>^×÷"  # with them a question is another one, unlike with a comma
 
@@ -33,6 +34,7 @@ _GROUPED = re.compile(r"(?<=\d),(?=\d)")
 _TOKEN = re.compile(rf"\d+(?:\.\d+)*|\.\d+|-(?=\s*\d)|[{_SIGNS}]|[^\s\d.,\-{_SIGNS}]+")
 
 
+@lru_cache(maxsize=4096)  # the runs of a comparison ask the same questions
 def normalised_text(text: str) -> str:
     """The words, numbers and signs of `text`, one space between them.
 

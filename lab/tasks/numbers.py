@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 
 LONGEST = 100
 _CURRENCY = r"\\?[$€£¥]"
@@ -66,6 +67,7 @@ def read_number(line: str) -> tuple[str, int] | None:
     return None if plain is None else (plain, found.end("numeral"))
 
 
+@lru_cache(maxsize=4096)  # a reader scores few numbers many times
 def value(number: str) -> Fraction | None:
     """What an extracted number is worth; None for a text that is no number."""
     found = _VALUE.fullmatch(number) if len(number) <= 2 * LONGEST else None

@@ -1,6 +1,5 @@
 """The worlds of the paper: what is declared is read, and a run of anything else changes no macro, table or figure."""
 
-import json
 import re
 import shutil
 from pathlib import Path
@@ -11,13 +10,10 @@ from synthetic_runs import make_run
 
 from lab.figures import FIGURES as DRAWN
 from lab.figures import Plate
-from lab.figures import told as told_of
 from lab.paper.building import PAPER, contents
 from lab.paper.reading import Preserved
-from lab.paper.world_figures import FIGURES, README, draw, plates
+from lab.paper.world_figures import FIGURES, draw, plates
 from lab.paper.worlds import WORLDS
-from lab.places import ROOT
-from lab.runs import PRESERVED
 
 # Job below papermill_jobs -> of which world a careless reader would take its runs.
 STRANGERS = {
@@ -128,20 +124,6 @@ def test_the_paper_shows_the_figures_of_named_worlds():
     shown = set(re.findall(r"\\labfigure\{(\w+/\w+)\}", (PAPER / "paper.tex").read_text("utf-8")))
     assert shown == {f"{world}/{name}" for world, names in FIGURES.items() for name in names}
     assert set(FIGURES) == {*WORLDS, "audit"} and {name for names in FIGURES.values() for name in names} <= set(DRAWN)
-
-
-@pytest.mark.slow
-def test_the_readme_shows_what_the_preserved_records_say():
-    """Each picture's JSON, with its numbers and the hashes of what they came from, as it would be written now."""
-    page = (ROOT / "README.md").read_text("utf-8")
-    shown = set(re.findall(r"figures/(\w+/\w+)\.svg", page)) - {"demo/accuracy_by_group"}
-    assert shown == {f"{world}/{name}" for world, names in README.items() for name in names}
-    for world, names in README.items():
-        made = plates(Preserved(PRESERVED), world)
-        for name in names:
-            kept = json.loads((ROOT / "figures" / world / f"{name}.json").read_text("utf-8"))
-            assert kept == json.loads(json.dumps(told_of(made[name]))), "run `python -m lab paper --figures figures`"
-            assert (ROOT / "figures" / world / f"{name}.svg").is_file()
 
 
 def test_a_figure_that_cannot_be_made_any_more_is_taken_away(tmp_path):
