@@ -20,7 +20,8 @@ FINDINGS = recorded.FINDINGS | embedded_tables.FINDINGS | preserved_tables.FINDI
 NUMBERS = preserved_tables.NUMBERS | embedded_tables.NUMBERS | timings.NUMBERS  # above a table, between braces
 HERE = Path(__file__).resolve().parent
 PAGES = (HERE.parent / "README.md", HERE / "README.md", HERE.parent / "papermill_jobs" / "README.md")
-FINDINGS_PLACES = ("findings", "speed", "gsm8k_on_dev")  # where findings stand; those that name none in the first
+# Where findings stand; those that name none stand in the first.
+FINDINGS_PLACES = ("findings", "speed", "real_models", "gsm8k_on_dev")
 PLACE = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- /measured -->)", re.DOTALL)
 
 

@@ -33,6 +33,7 @@ NAMES = {
     "gsm8k_target_source": "32, of the target's own states",
     "gsm8k_random_source": "32, of a source of random weights",
 }  # fmt: skip
+MAIN = ("gsm8k", "gsm8k_k16", "gsm8k_beside_text")
 ENDS = ("latent_constant", "text_tuned")  # of the scale on which information is recovered
 READS = {"latent": "the question's", "latent_shuffled": "another question's", "latent_constant": "a constant prompt",
          "text_tuned": "a prompt beside the text", "target": "the text alone"}  # fmt: skip
@@ -99,7 +100,16 @@ def gsm8k() -> tuple[list[str], list[list[str]]]:
         raise LabError(
             f"{', '.join(sorted(stray))} is preserved and has no name in this table, or the other way round."
         )
-    folders = {name: list(run_folders(PRESERVED / name)) for name in NAMES}
+    return _recipes(tuple(NAMES))
+
+
+def gsm8k_main() -> tuple[list[str], list[list[str]]]:
+    """Its first rows, which have seeds and prompts of their own."""
+    return _recipes(MAIN)
+
+
+def _recipes(names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    folders = {name: list(run_folders(PRESERVED / name)) for name in names}
     evidence = read_evidence([path for paths in folders.values() for path in paths])
     rows = recipe_rows(evidence)
     on_a_scale = recipe_rows(replace(evidence, runs=tuple(_with_ends(run, evidence.runs) for run in evidence.runs)))
@@ -261,5 +271,5 @@ def _of(runs: Sequence[Run]) -> dict[str, object]:
 
 
 FINDINGS = {"people": people, "moved_homes": moved_homes}
-TABLES = {"gsm8k": gsm8k, "two_hops": two_hops}
-NUMBERS = {"gsm8k": gsm8k_numbers, "two_hops": two_hops_numbers}
+TABLES = {"gsm8k": gsm8k, "gsm8k_main": gsm8k_main, "two_hops": two_hops}
+NUMBERS = {"gsm8k": gsm8k_numbers, "gsm8k_main": gsm8k_numbers, "two_hops": two_hops_numbers}

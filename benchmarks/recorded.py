@@ -201,7 +201,7 @@ def recipes() -> dict[str, str]:
                  f"seed 3. Of {len(apart)} trainings of one recipe and seed on both, "
                  f"{RECIPES[most.rpartition('-')[0]]} came out {apart[most]:.3f} apart, the others up to {rest:.3f}: a "
                  "gain of one run that is no larger tells nothing. Nats per token of SmolLM2 are of other tokens. What "
-                 "was tested stands in the README's table of GSM8K",
+                 "was tested stands in the table above",
     }  # fmt: skip
 
 
