@@ -33,7 +33,7 @@ NAMES = {
     "gsm8k_target_source": "32, of the target's own states",
     "gsm8k_random_source": "32, of a source of random weights",
 }  # fmt: skip
-MAIN = ("gsm8k", "gsm8k_k16", "gsm8k_beside_text")
+MAIN = ("gsm8k", "gsm8k_k16", "gsm8k_beside_text")  # three seeds, and prompts of their own
 ENDS = ("latent_constant", "text_tuned")  # of the scale on which information is recovered
 READS = {"latent": "the question's", "latent_shuffled": "another question's", "latent_constant": "a constant prompt",
          "text_tuned": "a prompt beside the text", "target": "the text alone"}  # fmt: skip

@@ -35,7 +35,6 @@ FINAL = "eval_samples_step_final.jsonl"
 WITH_EVIDENCE = [name for name, kind in TASKS.items() if "evidence" in kind.takes]
 OWN_QUESTIONS = "jsonl"  # the task whose questions are whatever its file holds
 ALL = ""  # the group of all questions
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's where it was built in, ten times as fast
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,7 @@ class Run:
 def read_settings(path: Path) -> dict:
     """The flat config of a run with today's defaults underneath; a field unknown today is kept, not refused."""
     try:
-        flat = yaml.load((path / "config.yaml").read_text(encoding="utf-8"), Loader=LOADER)
+        flat = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise LabError(f"{path / 'config.yaml'} cannot be read: {' '.join(str(error).split())}.") from None
     if not isinstance(flat, dict):
